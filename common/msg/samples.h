@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Samples on the wire. A layout names the series of a target once; a batch is then one double per
+ * series. Little-endian, length-checked at every read; docs/wire-format.md is the specification.
+ * A layout's id is a 64-bit hash of its encoded body, so a changed target has a new id.
+ * Topics: "layout/<16 hex>" and "batch/<16 hex of layout>".
+ */
+#include "common/base/def.h"
+#include "common/base/error.h"
+#include "common/model/labels.h"
+
+struct ops_strbuf;
+
+enum ops_series_type { OPS_T_UNKNOWN, OPS_T_COUNTER, OPS_T_GAUGE, OPS_T_HISTOGRAM, OPS_T_SUMMARY, OPS_T_INFO, OPS_T_STATESET, OPS_T_GAUGEHISTOGRAM };
+const char *ops_series_type_text(enum ops_series_type t);
+
+struct ops_layout_family { /* metadata of a metric family */
+	const char *name, *help, *unit; /* "" when absent */
+	enum ops_series_type type;
+};
+struct ops_layout { /* pointers borrowed by the encoder; owned by `arena` after decoding */
+	uint64_t id;
+	const char *job, *instance; /* for display and limits */
+	struct ops_labels **series; /* full label sets with __name__ and target labels */
+	uint32_t *family;	    /* index into families per series; UINT32_MAX = none */
+	size_t n;
+	struct ops_layout_family *families;
+	size_t nfamilies;
+	struct ops_arena *arena; /* NULL while built by an encoder */
+};
+struct ops_batch {
+	uint64_t layout_id;
+	int64_t time_ms;       /* scrape time for every sample without its own */
+	const double *values;  /* n of the layout; a staleness marker is the NaN 0x7ff0000000000002 */
+	size_t n;
+	const int64_t *times_ms; /* NULL, or per sample where the exposition gave one (0 = time_ms) */
+};
+#define OPS_STALE_NAN_BITS 0x7ff0000000000002ULL
+bool ops_is_stale(double v);
+double ops_stale_nan(void);
+
+#define OPS_LAYOUT_MAX_SERIES 1000000u
+void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out); /* sets l->id */
+int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, struct ops_error *err) OPS_MUST_CHECK;
+void ops_layout_free(struct ops_layout *l); /* decoded ones */
+void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
+/* values and times_ms point into scratch, which must outlive the use of *ret. */
+int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch, struct ops_batch *ret, struct ops_error *err) OPS_MUST_CHECK;
+
+/* Members: what a collector announces ("members/collector"), and the detector's list of the live ones. */
+struct ops_member {
+	char *instance; /* unique name */
+	char *replay_url;
+	int64_t started_ms;
+};
