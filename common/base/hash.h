@@ -15,3 +15,5 @@ uint64_t ops_fnv1a64(uint64_t hash, const void *data, size_t len);
 
 /* Continue with the previous result; start with 0. */
 uint32_t ops_crc32c(uint32_t crc, const void *data, size_t len);
+/* The same by tables alone, for processors without the instruction; a test compares the two. */
+uint32_t ops_crc32c_software(uint32_t crc, const void *data, size_t len);
