@@ -94,6 +94,21 @@ void ops_strbuf_add_double(struct ops_strbuf *b, double value)
 	b->len += ops_format_double(value, b->data + b->len);
 }
 
+void ops_strbuf_add_utf8(struct ops_strbuf *b, const char *s, size_t len)
+{
+	uint32_t code = 0;
+
+	for (size_t i = 0, step; i < len; i += step) {
+		size_t start = i;
+		while (i < len && (step = ops_utf8_decode(s + i, len - i, &code)) != 0)
+			i += step;
+		ops_strbuf_add(b, s + start, i - start);
+		step = i < len ? 1 : 0;
+		if (step != 0)
+			ops_strbuf_adds(b, "\xef\xbf\xbd");
+	}
+}
+
 static void add_json_control(struct ops_strbuf *b, char c)
 {
 	static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt";

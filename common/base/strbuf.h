@@ -26,6 +26,8 @@ void ops_strbuf_printf(struct ops_strbuf *b, const char *fmt, ...) OPS_PRINTF(2,
 void ops_strbuf_vprintf(struct ops_strbuf *b, const char *fmt, va_list ap) OPS_PRINTF(2, 0);
 /* Shortest text that reads back as the same double ("NaN", "+Inf", "-Inf" as Prometheus writes). */
 void ops_strbuf_add_double(struct ops_strbuf *b, double value);
+/* s with every byte that is not part of a UTF-8 sequence replaced by U+FFFD. */
+void ops_strbuf_add_utf8(struct ops_strbuf *b, const char *s, size_t len);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ops_strbuf_add_json(struct ops_strbuf *b, const char *s, size_t len);
 /* The owned text ("" when empty); the buffer is empty afterwards. Release with free(). */

@@ -22,7 +22,7 @@ static inline void ops_json_decrefp(json_t **j)
 /* Parses one document of at most limit_bytes. -EINVAL (err has line and column), -EFBIG. Owned result. */
 int ops_json_parse(const char *s, size_t len, size_t limit_bytes, json_t **ret, struct ops_error *err)
 	OPS_MUST_CHECK;
-/* Compact text, reals shortest round-trip, appended to out. */
+/* Compact text, reals shortest round-trip and always with a point or exponent, appended to out. */
 void ops_json_dump(const json_t *j, struct ops_strbuf *out);
 char *ops_json_text(const json_t *j) OPS_MUST_CHECK; /* owned */
 
@@ -34,7 +34,7 @@ int ops_json_get_string(const json_t *obj, const char *key, const char **ret, st
 int ops_json_get_i64(const json_t *obj, const char *key, int64_t *ret, struct ops_error *err) OPS_MUST_CHECK;
 int ops_json_get_double(const json_t *obj, const char *key, double *ret, struct ops_error *err) OPS_MUST_CHECK;
 int ops_json_get_bool(const json_t *obj, const char *key, bool *ret, struct ops_error *err) OPS_MUST_CHECK;
-/* RFC 3339 text or a number of seconds. */
+/* RFC 3339 text or a number of seconds; the year 1 ("0001-01-01T00:00:00Z", not set) gives 0. */
 int ops_json_get_time(const json_t *obj, const char *key, int64_t *ret_ms, struct ops_error *err) OPS_MUST_CHECK;
 int ops_json_get_object(const json_t *obj, const char *key, json_t **ret, struct ops_error *err) OPS_MUST_CHECK;
 int ops_json_get_array(const json_t *obj, const char *key, json_t **ret, struct ops_error *err) OPS_MUST_CHECK;

@@ -29,18 +29,25 @@ struct ops_metric {
 	bool registered;
 };
 
+/* Up to four label names; the spare NULLs let the list be empty. */
+#define OPS_METRIC_LABELS_(dummy, a, b, c, d, ...) {(a), (b), (c), (d)}
+#define OPS_METRIC_(name_, help_, type_, ...)                                                      \
+	.name = (name_), .help = (help_), .type = (type_),                                         \
+	.labels = OPS_METRIC_LABELS_(0, ##__VA_ARGS__, NULL, NULL, NULL, NULL, NULL)
+
 #define OPS_COUNTER(name_, help_, ...)                                                             \
 	{                                                                                          \
-		.name = (name_), .help = (help_), .type = OPS_METRIC_COUNTER, .labels = {__VA_ARGS__} \
+		OPS_METRIC_(name_, help_, OPS_METRIC_COUNTER, ##__VA_ARGS__)                       \
 	}
 #define OPS_GAUGE(name_, help_, ...)                                                               \
 	{                                                                                          \
-		.name = (name_), .help = (help_), .type = OPS_METRIC_GAUGE, .labels = {__VA_ARGS__} \
+		OPS_METRIC_(name_, help_, OPS_METRIC_GAUGE, ##__VA_ARGS__)                         \
 	}
+/* buckets_ names a file-scope array. */
 #define OPS_HISTOGRAM(name_, help_, buckets_, ...)                                                 \
 	{                                                                                          \
-		.name = (name_), .help = (help_), .type = OPS_METRIC_HISTOGRAM,                    \
-		.labels = {__VA_ARGS__}, .buckets = (buckets_), .nbuckets = OPS_LENGTH(buckets_)   \
+		OPS_METRIC_(name_, help_, OPS_METRIC_HISTOGRAM, ##__VA_ARGS__),                    \
+			.buckets = (buckets_), .nbuckets = OPS_LENGTH(buckets_)                    \
 	}
 
 void ops_metric_register(struct ops_metric *m);
@@ -55,7 +62,7 @@ void ops_metric_add_(struct ops_metric *m, double by, ...);
 void ops_metric_set_(struct ops_metric *m, double to, ...);
 void ops_metric_observe_(struct ops_metric *m, double value, ...);
 void ops_metric_forget_(struct ops_metric *m, ...);
-double ops_metric_value_(struct ops_metric *m, ...); /* 0 when absent; counters and gauges */
+double ops_metric_value_(struct ops_metric *m, ...); /* 0 when absent; a histogram's count */
 
 /* A hook that refreshes gauges just before exposition. */
 void ops_metrics_on_collect(void (*fn)(void *), void *arg);
