@@ -52,6 +52,8 @@ void ops_labels_builder_del(struct ops_labels_builder *b, const char *name);
 const char *ops_labels_builder_get(const struct ops_labels_builder *b, const char *name);
 struct ops_labels *ops_labels_builder_build(struct ops_labels_builder *b) OPS_MUST_CHECK; /* builder stays usable */
 
+/* From n labels that are sorted and unique already; texts need no NUL; empty values are left out. */
+struct ops_labels *ops_labels_from_sorted(const struct ops_label *items, size_t n) OPS_MUST_CHECK;
 /* From alternating name, value, ..., NULL: for tests and constants. */
 struct ops_labels *ops_labels_of(const char *name, ...) OPS_MUST_CHECK __attribute__((sentinel));
 
