@@ -16,13 +16,13 @@ struct release_keys {
 	int64_t latency_ms[OCM_SERVICES];
 };
 
-#define FAULT_KEYS(index, name)                                                                    \
-	{.name = name "_error_ratio",                                                              \
+#define FAULT_KEYS(index, service)                                                                 \
+	{.name = service "_error_ratio",                                                           \
 		.kind = OPS_CONF_K_DOUBLE,                                                         \
 		.offset = offsetof(struct release_keys, error_ratio) + (index) * sizeof(double),   \
 		.doc = "share of requests that fail, 0 to 1"},                                     \
 	{                                                                                          \
-		.name = name "_latency", .kind = OPS_CONF_K_DURATION,                              \
+		.name = service "_latency", .kind = OPS_CONF_K_DURATION,                           \
 		.offset = offsetof(struct release_keys, latency_ms) + (index) * sizeof(int64_t),   \
 		.min = 0, .max = 60000, .doc = "time added to every answer"                        \
 	}
