@@ -8,10 +8,10 @@ dir=${OPS_PORTAL_DIR:?set OPS_PORTAL_DIR to the folder that holds the release fi
 scope=${OPS_DEPLOY_SCOPE:-claims}
 opsctl=${OPSCTL:-opsctl}
 
-[ $# -eq 1 ] && [ -f "$here/releases/$1" ] || {
-	echo "usage: deploy.sh VERSION, one of: $(ls "$here/releases" | tr '\n' ' ')" >&2
+if [ $# -ne 1 ] || [ ! -f "$here/releases/$1" ]; then
+	echo "usage: deploy.sh VERSION, one of: $(cd "$here/releases" && echo *)" >&2
 	exit 64
-}
+fi
 
 code=0
 "$opsctl" freeze check --scope "$scope" --action deploy || code=$?
