@@ -2,8 +2,9 @@
 #pragma once
 /*
  * Strict YAML: a tree whose nodes know their line and column, and key tables that decode a mapping
- * into a struct. Limits: file 4 MiB, depth 64, aliases and several documents refused, duplicate keys
- * refused. Scalars are text; typing is by the table, a quoted scalar is always a string.
+ * into a struct. Limits: file 4 MiB, depth 64, aliases (links to the anchored node) and merge keys (<<)
+ * for at most 100,000 nodes in all; several documents and duplicate keys are refused. The tree is
+ * free of cycles. Scalars are text; typing is by the table, a quoted scalar is always a string.
  * Every error is file:line:column: message (hint). All memory is in the caller's arena.
  * ${NAME} and ${NAME:-default} in a plain or double-quoted scalar are replaced from the environment
  * when the load options say so (an unset name without default is an error); $${ is a literal ${.
@@ -50,12 +51,13 @@ int ops_conf_size(const struct ops_conf_node *n, const char *what, uint64_t *ret
 
 /*
  * Key tables. `offset` points into the decoded struct to a field of the kind's C type:
- *   STRING, PATH, SECRET  const char *      (PATH is made absolute against the file's folder)
+ *   STRING, PATH, SECRET  const char *      (PATH is resolved against the file's folder)
  *   BOOL bool; INT int64_t; DOUBLE double; DURATION int64_t (ms); SIZE uint64_t (bytes)
  *   STRINGS struct ops_conf_strings; PATHS likewise
  *   MAPPING                 nested table `sub`, decoded in place at offset (defaults apply when absent)
  *   NODE                    const struct ops_conf_node * (kept as it is, for the caller to decode)
- * min/max bound INT, DURATION, SIZE when max > 0.
+ * min/max bound INT, DURATION, SIZE when max > 0. A null value counts as absent. REQUIRED keys of a
+ * nested table are required when the table is there.
  */
 enum ops_conf_kind {
 	OPS_CONF_K_STRING, OPS_CONF_K_PATH, OPS_CONF_K_SECRET, OPS_CONF_K_BOOL, OPS_CONF_K_INT, OPS_CONF_K_DOUBLE,
@@ -101,7 +103,13 @@ void ops_conf_warn(struct ops_conf_warnings *w, const struct ops_conf_node *at, 
 int ops_conf_decode(struct ops_arena *a, const struct ops_conf_node *mapping, const struct ops_conf_key *keys,
 	void *out, struct ops_conf_warnings *warnings, struct ops_error *err) OPS_MUST_CHECK;
 
-/* The decoded values as YAML, secrets as <secret>: for --dump-config. */
+/* The one of n known words that word was probably meant to be, or NULL. */
+const char *ops_conf_nearest(const char *word, const char *const *known, size_t n);
+
+/*
+ * The decoded values as YAML, secrets as <secret>: for --dump-config. In a NODE, scalars whose key
+ * speaks of a secret (password, secret, token, ..._key) are hidden too.
+ */
 struct ops_strbuf;
 void ops_conf_dump(const struct ops_conf_key *keys, const void *values, int indent, struct ops_strbuf *out);
 /* Markdown table rows of the reference page: name, kind, default, meaning. */
