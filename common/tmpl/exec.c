@@ -287,7 +287,9 @@ static int print_value(struct ops_tmpl_call *c, const struct ops_tmpl_value *v)
 
 	if (v->kind == OPS_TMPL_STRING && (!c->env->html || v->safe))
 		return write_out(c, v->u.str.s, v->u.str.len);
-	ops_tmpl_print(v, &text);
+	if (v->kind != OPS_TMPL_NIL ||
+		!c->env->html) /* html/template prints nothing for no value */
+		ops_tmpl_print(v, &text);
 	if (!c->env->html)
 		return write_out(c, ops_strbuf_text(&text), text.len);
 	tmpl_escape_html(ops_strbuf_text(&text), text.len, &escaped);
