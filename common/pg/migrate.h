@@ -16,4 +16,5 @@ struct ops_migration {
 
 /* on_step is called for every file in order. dry_run only reports. -EINVAL, -ENOTCONN with err. */
 int ops_migrate(const char *conninfo, const char *dir, bool dry_run,
-	void (*on_step)(void *arg, const struct ops_migration *m), void *arg, struct ops_error *err) OPS_MUST_CHECK;
+	void (*on_step)(void *arg, const struct ops_migration *m), void *arg,
+	struct ops_error *err) OPS_MUST_CHECK;

@@ -13,7 +13,7 @@
 struct ops_pg; /* opaque */
 
 struct ops_pg_config {
-	const char *conninfo;	      /* libpq conninfo or URI; copied, never printed */
+	const char *conninfo; /* libpq conninfo or URI; copied, never printed */
 	const char *application_name;
 	int64_t statement_timeout_ms; /* 0 = 30 s */
 	unsigned max_in_flight;	      /* units queued and sent; 0 = 2000; above: -EAGAIN */
@@ -32,7 +32,8 @@ struct ops_pg_result { /* of the last statement of the unit; valid during the ca
 	int rows, columns;
 	const void *handle;
 };
-const char *ops_pg_value(const struct ops_pg_result *r, int row, int column); /* NULL for SQL NULL */
+const char *ops_pg_value(
+	const struct ops_pg_result *r, int row, int column); /* NULL for SQL NULL */
 size_t ops_pg_length(const struct ops_pg_result *r, int row, int column);
 /* True for classes where repeating later can help: 08, 40, 53, 55, 57, 58, and LOST. */
 bool ops_pg_retryable(const struct ops_pg_result *r);
@@ -52,7 +53,8 @@ void ops_pg_on_state(struct ops_pg *pg, void (*fn)(void *arg, bool connected), v
 /* Statements that run after each connect before anything else (SET, LISTEN). Text is copied. */
 void ops_pg_on_connect_sql(struct ops_pg *pg, const char *sql);
 /* NOTIFY on a channel the session LISTENs to. */
-void ops_pg_on_notify(struct ops_pg *pg, void (*fn)(void *arg, const char *channel, const char *payload), void *arg);
+void ops_pg_on_notify(struct ops_pg *pg,
+	void (*fn)(void *arg, const char *channel, const char *payload), void *arg);
 
 /*
  * One unit = one transaction: all statements or none. fn is called exactly once, from the loop.
