@@ -12,7 +12,7 @@ struct ops_http_client; /* opaque */
 struct ops_http_call;	/* opaque; one request under way */
 
 struct ops_http_client_config {
-	unsigned connections_in_all;  /* 0 = 512 */
+	unsigned connections_in_all;   /* 0 = 512 */
 	unsigned connections_per_host; /* 0 = 32 */
 };
 
@@ -21,17 +21,17 @@ struct ops_tls_client { /* all optional */
 	bool insecure_skip_verify;
 };
 
-struct ops_http_request { /* everything is copied by ops_http_call_start */
+struct ops_http_request {   /* everything is copied by ops_http_call_start */
 	const char *method; /* NULL = GET */
 	const char *url;
 	const char *const *headers; /* "Name: value" strings */
 	size_t nheaders;
 	const void *body;
 	size_t body_len;
-	int64_t timeout_ms;	 /* 0 = 10 s */
+	int64_t timeout_ms;	   /* 0 = 10 s */
 	size_t max_response_bytes; /* 0 = 10 MiB; above: OPS_HTTP_TOO_BIG */
-	bool no_redirects;	 /* default follows 10, credentials stay with the first host */
-	bool gzip;		 /* accept and decode gzip */
+	bool no_redirects;	   /* default follows 10, credentials stay with the first host */
+	bool gzip;		   /* accept and decode gzip */
 	const char *basic_user, *basic_password;
 	const char *bearer;
 	const char *proxy_url;
@@ -40,8 +40,13 @@ struct ops_http_request { /* everything is copied by ops_http_call_start */
 };
 
 enum ops_http_outcome {
-	OPS_HTTP_DONE,	  /* a status code was received */
-	OPS_HTTP_TIMEOUT, OPS_HTTP_REFUSED, OPS_HTTP_UNRESOLVED, OPS_HTTP_TLS, OPS_HTTP_TOO_BIG, OPS_HTTP_FAILED,
+	OPS_HTTP_DONE, /* a status code was received */
+	OPS_HTTP_TIMEOUT,
+	OPS_HTTP_REFUSED,
+	OPS_HTTP_UNRESOLVED,
+	OPS_HTTP_TLS,
+	OPS_HTTP_TOO_BIG,
+	OPS_HTTP_FAILED,
 	OPS_HTTP_CANCELLED,
 };
 
@@ -53,32 +58,41 @@ struct ops_http_response { /* valid during the callback */
 	size_t len;
 	const char *content_type; /* "" when absent */
 	int64_t duration_ms;
-	size_t wire_bytes; /* received, before decoding */
+	size_t wire_bytes;	/* received, before decoding */
 	int64_t retry_after_ms; /* -1 when not given */
 };
 
-struct ops_http_client *ops_http_client_new(struct ops_loop *loop, const struct ops_http_client_config *cfg);
-void ops_http_client_free(struct ops_http_client *c); /* cancels what is under way */
+struct ops_http_client *ops_http_client_new(
+	struct ops_loop *loop, const struct ops_http_client_config *cfg);
+void ops_http_client_free(struct ops_http_client *c); /* cancels what is under way; NULL is fine */
+/* Cancels what is under way and starts nothing any more (-ESHUTDOWN): callers may still hold the
+ * pointer. NULL is fine. */
+void ops_http_client_stop(struct ops_http_client *c);
 
-/* fn is called exactly once, never before this returns. -EINVAL: unusable URL or header (CR/LF inside). */
+/* fn is called exactly once, never before this returns. -EINVAL: unusable URL or header (CR/LF
+ * inside). */
 int ops_http_call_start(struct ops_http_client *c, const struct ops_http_request *req,
-	void (*fn)(void *arg, const struct ops_http_response *res), void *arg, struct ops_http_call **ret_call) OPS_MUST_CHECK;
-void ops_http_call_cancel(struct ops_http_call *call); /* fn is called with CANCELLED before this returns */
+	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
+	struct ops_http_call **ret_call) OPS_MUST_CHECK;
+void ops_http_call_cancel(
+	struct ops_http_call *call); /* fn is called with CANCELLED before this returns */
 
-struct ops_mail { /* copied */
-	const char *smarthost;	/* host:port */
-	const char *hello;	/* may be NULL */
-	const char *from;	/* bare address */
-	const char *const *to;	/* bare addresses */
+struct ops_mail {	       /* copied */
+	const char *smarthost; /* host:port */
+	const char *hello;     /* may be NULL */
+	const char *from;      /* bare address */
+	const char *const *to; /* bare addresses */
 	size_t nto;
 	const char *username, *password; /* may be NULL */
-	bool require_tls;	/* STARTTLS must succeed */
+	bool require_tls;		 /* STARTTLS must succeed */
 	bool implicit_tls;
 	struct ops_tls_client tls;
-	const void *message;	/* whole RFC 5322 message, CRLF lines */
+	const void *message; /* whole RFC 5322 message, CRLF lines */
 	size_t message_len;
 	int64_t timeout_ms;
 };
-/* outcome DONE with code 250 when the server accepted the message for every recipient; other codes are its refusal. */
+/* outcome DONE with code 250 when the server accepted the message for every recipient; other codes
+ * are its refusal. */
 int ops_mail_start(struct ops_http_client *c, const struct ops_mail *mail,
-	void (*fn)(void *arg, const struct ops_http_response *res), void *arg, struct ops_http_call **ret_call) OPS_MUST_CHECK;
+	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
+	struct ops_http_call **ret_call) OPS_MUST_CHECK;

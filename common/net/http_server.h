@@ -2,14 +2,15 @@
 #pragma once
 /*
  * HTTP/1.1 server on the loop (libevent's evhttp behind our own listener and guards): router,
- * limits, deadlines, TLS and authentication by Prometheus' web configuration file, bearer tokens and
- * roles. Handlers run on the loop thread and answer now or later.
+ * limits, deadlines, TLS and authentication by Prometheus' web configuration file, bearer tokens
+ * and roles. Handlers run on the loop thread and answer now or later.
  *
  * Guards, because evhttp has none of them: connections in all and per address, a deadline for a
  * complete request (slow loris), Transfer-Encoding other than chunked, several or contradicting
  * Content-Length, bare CR/NUL in headers: answered 4xx or closed, and counted in
- * ops_http_refused_total{reason}. Requests are counted in ops_http_requests_total{handler,method,code} and
- * timed in ops_http_request_duration_seconds{handler}.
+ * ops_http_refused_total{reason}. Requests are counted in
+ * ops_http_requests_total{handler,method,code} and timed in
+ * ops_http_request_duration_seconds{handler}.
  */
 #include "common/base/def.h"
 #include "common/base/error.h"
@@ -19,59 +20,78 @@
 struct ops_http_server; /* opaque */
 struct ops_http_req;	/* opaque; belongs to the server, valid until replied (or aborted) */
 
-enum ops_role { OPS_ROLE_NONE, OPS_ROLE_VIEWER, OPS_ROLE_OPERATOR, OPS_ROLE_APPROVER, OPS_ROLE_ADMIN };
+enum ops_role {
+	OPS_ROLE_NONE,
+	OPS_ROLE_VIEWER,
+	OPS_ROLE_OPERATOR,
+	OPS_ROLE_APPROVER,
+	OPS_ROLE_ADMIN
+};
 int ops_role_parse(const char *text, enum ops_role *ret) OPS_MUST_CHECK;
 const char *ops_role_text(enum ops_role role);
 
 enum ops_http_method {
-	OPS_GET = 1, OPS_HEAD = 2, OPS_POST = 4, OPS_PUT = 8, OPS_DELETE = 16, OPS_OPTIONS = 32, OPS_PATCH = 64,
+	OPS_GET = 1,
+	OPS_HEAD = 2,
+	OPS_POST = 4,
+	OPS_PUT = 8,
+	OPS_DELETE = 16,
+	OPS_OPTIONS = 32,
+	OPS_PATCH = 64,
 };
 
-struct ops_http_limits { /* zero = the default in brackets */
-	size_t header_bytes;	      /* [32 KiB] */
-	size_t body_bytes;	      /* [10 MiB] */
-	unsigned connections;	      /* [1024] */
+struct ops_http_limits {	       /* zero = the default in brackets */
+	size_t header_bytes;	       /* [32 KiB] */
+	size_t body_bytes;	       /* [10 MiB] */
+	unsigned connections;	       /* [1024] */
 	unsigned connections_per_addr; /* [256] */
 	int64_t request_deadline_ms;   /* from first byte or idle to complete request [15 s] */
-	int64_t idle_ms;	      /* [120 s] */
-	unsigned requests_per_second; /* per address, burst of twice that; 0 = no limit */
+	int64_t idle_ms;	       /* [120 s] */
+	unsigned requests_per_second;  /* per address, burst of twice that; 0 = no limit */
 };
 
 struct ops_http_config {
-	const char *service;	     /* for messages and the auth realm */
-	const char *listen;	     /* "127.0.0.1:9093", ":9093" or "[::1]:9093" */
-	const char *web_config_file; /* NULL: no TLS, anonymous_role applies */
-	enum ops_role anonymous_role; /* role of a caller without credentials when no web configuration sets it */
+	const char *service;	      /* for messages and the auth realm */
+	const char *listen;	      /* "127.0.0.1:9093", ":9093" or "[::1]:9093" */
+	const char *web_config_file;  /* NULL: no TLS, anonymous_role applies */
+	enum ops_role anonymous_role; /* role of a caller without credentials when no web
+					 configuration sets it */
 	struct ops_http_limits limits;
 };
 
 /*
- * Web configuration file: Prometheus' tls_server_config (cert_file, key_file, client_auth_type, client_ca_file, min_version),
- * basic_auth_users (bcrypt), http_server_config.headers; ours: basic_auth_roles {user: role}, bearer_tokens
+ * Web configuration file: Prometheus' tls_server_config (cert_file, key_file, client_auth_type,
+ * client_ca_file, min_version), basic_auth_users (bcrypt), http_server_config.headers; ours:
+ * basic_auth_roles {user: role}, bearer_tokens
  * [{name, role, token_file | token_sha256}], anonymous_role.
  */
-int ops_http_server_new(struct ops_loop *loop, const struct ops_http_config *cfg, struct ops_http_server **ret,
+int ops_http_server_new(struct ops_loop *loop, const struct ops_http_config *cfg,
+	struct ops_http_server **ret,
 	struct ops_error *err) OPS_MUST_CHECK; /* binds and listens; -EADDRINUSE ... */
 void ops_http_server_free(struct ops_http_server *s);
 unsigned ops_http_server_port(const struct ops_http_server *s); /* the real one when 0 was asked */
-int ops_http_server_reload(struct ops_http_server *s, struct ops_error *err) OPS_MUST_CHECK; /* certificates, users, tokens; keeps old on error */
+int ops_http_server_reload(struct ops_http_server *s,
+	struct ops_error *err) OPS_MUST_CHECK; /* certificates, users, tokens; keeps old on error */
 void ops_http_server_drain(struct ops_http_server *s); /* stop accepting, close idle connections */
 size_t ops_http_server_busy(const struct ops_http_server *s); /* requests not yet answered */
 int ops_http_web_config_check(const char *path, struct ops_error *err) OPS_MUST_CHECK;
 
 /*
- * Pattern segments: literal, "{name}" (one segment), "{name...}" (rest, last only). methods is a mask;
- * HEAD is answered by GET handlers. The pattern is also the `handler` label. Unknown path 404, wrong method 405 with Allow.
+ * Pattern segments: literal, "{name}" (one segment), "{name...}" (rest, last only). methods is a
+ * mask; HEAD is answered by GET handlers. The pattern is also the `handler` label. Unknown path
+ * 404, wrong method 405 with Allow.
  */
-void ops_http_route(struct ops_http_server *s, unsigned methods, const char *pattern, enum ops_role least,
-	void (*fn)(struct ops_http_req *req, void *arg), void *arg);
+void ops_http_route(struct ops_http_server *s, unsigned methods, const char *pattern,
+	enum ops_role least, void (*fn)(struct ops_http_req *req, void *arg), void *arg);
 
 enum ops_http_method ops_http_method(const struct ops_http_req *req);
-const char *ops_http_path(const struct ops_http_req *req);	     /* decoded, without the query */
-const char *ops_http_segment(const struct ops_http_req *req, const char *name); /* decoded path parameter */
+const char *ops_http_path(const struct ops_http_req *req); /* decoded, without the query */
+const char *ops_http_segment(
+	const struct ops_http_req *req, const char *name); /* decoded path parameter */
 /* Query string and, for POST with application/x-www-form-urlencoded, form fields; decoded. */
 const char *ops_http_param(const struct ops_http_req *req, const char *name); /* first, or NULL */
-size_t ops_http_params(const struct ops_http_req *req, const char *name, const char **ret, size_t max); /* all, in order; returns count */
+size_t ops_http_params(const struct ops_http_req *req, const char *name, const char **ret,
+	size_t max); /* all, in order; returns count */
 /* For a log or an audit record: */
 const char *ops_http_header(const struct ops_http_req *req, const char *name);
 void ops_http_body(struct ops_http_req *req, const char **ret, size_t *ret_len);
@@ -80,17 +100,23 @@ const char *ops_http_remote(const struct ops_http_req *req); /* address without 
 const char *ops_http_principal(const struct ops_http_req *req);
 bool ops_http_authenticated(const struct ops_http_req *req);
 enum ops_role ops_http_role(const struct ops_http_req *req);
-const char *ops_http_trace_id(const struct ops_http_req *req); /* 32 hex: from traceparent, else made here */
-const char *ops_http_traceparent(const struct ops_http_req *req); /* to pass on: same trace, our span */
+const char *ops_http_trace_id(
+	const struct ops_http_req *req); /* 32 hex: from traceparent, else made here */
+const char *ops_http_traceparent(
+	const struct ops_http_req *req); /* to pass on: same trace, our span */
 
 /* Exactly one reply per request; the request is gone afterwards. Bodies are copied. */
-void ops_http_reply(struct ops_http_req *req, int code, const char *content_type, const void *data, size_t len);
+void ops_http_reply(
+	struct ops_http_req *req, int code, const char *content_type, const void *data, size_t len);
 void ops_http_reply_text(struct ops_http_req *req, int code, const char *text);
 void ops_http_reply_json(struct ops_http_req *req, int code, json_t *taken);
 /* {"error": message, "hint": ..., "line":, "column":} with the status code. */
 void ops_http_reply_error(struct ops_http_req *req, int code, const struct ops_error *err);
-void ops_http_reply_header(struct ops_http_req *req, const char *name, const char *value); /* before the reply */
+void ops_http_reply_header(
+	struct ops_http_req *req, const char *name, const char *value); /* before the reply */
 /* fn runs when the client goes away before the reply; do not reply then. */
-void ops_http_on_abort(struct ops_http_req *req, void (*fn)(struct ops_http_req *, void *), void *arg);
-/* Parses the body as JSON (limit: body_bytes); on failure replies 400 itself and returns -EINVAL. */
+void ops_http_on_abort(
+	struct ops_http_req *req, void (*fn)(struct ops_http_req *, void *), void *arg);
+/* Parses the body as JSON (limit: body_bytes); on failure replies 400 itself and returns -EINVAL.
+ */
 int ops_http_json(struct ops_http_req *req, json_t **ret) OPS_MUST_CHECK;

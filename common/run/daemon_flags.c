@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same flags for every service. The help text has the shape help2man and readers expect: usage, purpose,
+ * options, exit status.
+ */
+#include "common/run/daemon.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/strbuf.h"
+#include "ops_version.h"
+
+enum {
+	GO_ON = -1,
+	OPT_CHECK = 256,
+	OPT_DUMP,
+	OPT_REFERENCE,
+	OPT_LOG_LEVEL,
+};
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"check", no_argument, NULL, OPT_CHECK},
+	{"dump-config", no_argument, NULL, OPT_DUMP},
+	{"config-reference", no_argument, NULL, OPT_REFERENCE},
+	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0},
+};
+
+static void print_help(const struct ops_service *service)
+{
+	printf("Usage: %s --config FILE [--check | --dump-config] [--log-level LEVEL]\n\n"
+	       "%s\n\n"
+	       "Options:\n"
+	       "  -c, --config FILE      configuration file (YAML)\n"
+	       "      --check            check the configuration and everything it names, then exit\n"
+	       "      --dump-config      print the configuration as understood, secrets hidden, then exit\n"
+	       "      --config-reference print all keys as a Markdown table, then exit\n"
+	       "      --log-level LEVEL  debug, info, warn or error; wins over log_level of the file\n"
+	       "  -V, --version          print the version, then exit\n"
+	       "  -h, --help             print this text, then exit\n\n"
+	       "Signals:\n"
+	       "  SIGHUP reloads the configuration (a bad one changes nothing); SIGTERM and SIGINT drain and exit.\n\n"
+	       "Exit status:\n"
+	       "  0 drained, 2 usage, 3 configuration, 4 bus, 5 database, 70 internal\n",
+		service->name, service->summary);
+}
+
+static void print_reference(const struct ops_service *service)
+{
+	struct ops_arena arena;
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+
+	ops_arena_init(&arena);
+	ops_conf_reference(ops_daemon_table(service, &arena), "", &out);
+	fputs(ops_strbuf_text(&out), stdout);
+	ops_strbuf_done(&out);
+	ops_arena_done(&arena);
+}
+
+static int usage_error(const struct ops_service *service, const char *message, const char *what)
+{
+	fprintf(stderr, "%s: %s%s (see --help)\n", service->name, message, what);
+	return OPS_EXIT_USAGE;
+}
+
+static int take_option(const struct ops_service *service, int c, struct ops_flags *f)
+{
+	switch (c) {
+	case 'c':
+		f->config = optarg;
+		return GO_ON;
+	case OPT_CHECK:
+		f->check = true;
+		return GO_ON;
+	case OPT_DUMP:
+		f->dump_config = true;
+		return GO_ON;
+	case OPT_LOG_LEVEL:
+		f->has_log_level = true;
+		if (ops_log_level_parse(optarg, &f->log_level) == 0)
+			return GO_ON;
+		return usage_error(service, "unknown log level ", optarg);
+	case OPT_REFERENCE:
+		print_reference(service);
+		return 0;
+	case 'V':
+		printf("%s %s (%s)\n", service->name, OPS_VERSION, OPS_REVISION);
+		return 0;
+	case 'h':
+		print_help(service);
+		return 0;
+	default:
+		return usage_error(service, "unknown or incomplete option", "");
+	}
+}
+
+int ops_daemon_flags(const struct ops_service *service, int argc, char **argv, struct ops_flags *ret)
+{
+	int c;
+
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1) {
+		int code = take_option(service, c, ret);
+		if (code != GO_ON)
+			return code;
+	}
+	if (optind < argc)
+		return usage_error(service, "unexpected argument ", argv[optind]);
+	if (ret->config == NULL)
+		return usage_error(service, "--config FILE is required", "");
+	return GO_ON;
+}
