@@ -2,12 +2,14 @@
 /*
  * A service's life: flags, configuration, resources, start, loop, drain, stop.
  *
- * The port is bound before the service starts (a second instance fails early, routes need the server), but nothing
- * is answered before start has returned, because the loop does not turn until then. One process owns a state
- * directory: a lock on the file "lock" in it keeps a second one from writing the same spools.
+ * The port is bound before the service starts (a second instance fails early, routes need the
+ * server), but nothing is answered before start has returned, because the loop does not turn until
+ * then. One process owns a state directory: a lock on the file "lock" in it keeps a second one from
+ * writing the same spools.
  *
- * At the end the callbacks that others still hold run while the service is alive: first the HTTP server goes
- * (aborts), then the client's calls are cancelled, then the service stops, then what it stood on is closed.
+ * At the end the callbacks that others still hold run while the service is alive: first the HTTP
+ * server goes (aborts), then the client's calls are cancelled, then the service stops, then what it
+ * stood on is closed.
  */
 #include "common/run/daemon.h"
 
@@ -115,7 +117,8 @@ static int open_state_dir(struct ops_daemon *d, struct ops_error *err)
 	int rc = ops_mkdir_p(dir, 0750);
 
 	if (rc != 0)
-		return ops_error_set(err, rc, "could not make state_dir %s: %s", dir, strerror(-rc));
+		return ops_error_set(
+			err, rc, "could not make state_dir %s: %s", dir, strerror(-rc));
 	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "lock");
 	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (d->lock_fd < 0)
@@ -131,7 +134,8 @@ static int open_bus(struct ops_daemon *d, struct ops_error *err)
 {
 	const struct ops_daemon_config *c = ops_loaded_common(d->loaded);
 
-	d->bus_tls = (struct ops_bus_tls){c->bus_ca_file, c->bus_cert_file, c->bus_cert_key_file, c->bus_server_name};
+	d->bus_tls = (struct ops_bus_tls){
+		c->bus_ca_file, c->bus_cert_file, c->bus_cert_key_file, c->bus_server_name};
 	d->has_bus_tls = is_set(c->bus_ca_file) || is_set(c->bus_cert_file);
 	if (!is_set(c->bus_key_file))
 		return 0;
@@ -188,7 +192,8 @@ static int open_database(struct ops_daemon *d, struct ops_error *err)
 		ops_daemon_exit_code(d, OPS_EXIT_DATABASE);
 		return rc;
 	}
-	const struct ops_pg_config cfg = {.conninfo = conninfo, .application_name = d->service->name};
+	const struct ops_pg_config cfg = {
+		.conninfo = conninfo, .application_name = d->service->name};
 	d->pg = ops_pg_new(d->loop, &cfg);
 	explicit_bzero(conninfo, strlen(conninfo));
 	free(conninfo);
@@ -247,7 +252,8 @@ static void on_drain_deadline(void *arg)
 {
 	struct ops_daemon *d = arg;
 
-	log_warn("drain took too long, stopping with work under way", F_UINT("requests", ops_http_server_busy(d->http)));
+	log_warn("drain took too long, stopping with work under way",
+		F_UINT("requests", ops_http_server_busy(d->http)));
 	ops_loop_stop(d->loop);
 }
 
@@ -288,10 +294,12 @@ static void on_hangup(int signo, void *arg)
 	char state[64];
 
 	(void)signo;
-	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(ops_mono_ns() / 1000));
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%lld",
+		(long long)(ops_mono_ns() / 1000));
 	ops_daemon_notify(state);
 	if (ops_daemon_reload_by(d, &by, &err) != 0)
-		ops_daemon_notify("STATUS=the last reload was refused, the old configuration stays");
+		ops_daemon_notify(
+			"STATUS=the last reload was refused, the old configuration stays");
 	ops_daemon_notify("READY=1");
 }
 
@@ -337,13 +345,15 @@ static int run(struct ops_daemon *d)
 	ops_reload_metrics_init();
 	int rc = start(d, &err);
 	if (rc != 0) {
-		log_error("could not start", F_STR("error", ops_error_text(&err, text, sizeof(text))));
+		log_error("could not start",
+			F_STR("error", ops_error_text(&err, text, sizeof(text))));
 		close_all(d);
 		return d->exit_code != 0 ? d->exit_code : OPS_EXIT_INTERNAL;
 	}
 	log_info("started", F_STR("listen", ops_loaded_common(d->loaded)->listen),
-		F_INT("port", ops_http_server_port(d->http)), F_STR("version", OPS_VERSION), F_STR("revision", OPS_REVISION),
-		F_STR("config", d->flags.config), F_INT("pid", getpid()));
+		F_INT("port", ops_http_server_port(d->http)), F_STR("version", OPS_VERSION),
+		F_STR("revision", OPS_REVISION), F_STR("config", d->flags.config),
+		F_INT("pid", getpid()));
 	ops_daemon_notify("READY=1");
 	ops_loop_run(d->loop);
 	close_all(d);

@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the files of common/run share: the daemon, its loaded configuration, flags. Internal to common/run. */
+/* What the files of common/run share: the daemon, its loaded configuration, flags. Internal to
+ * common/run. */
 #include "common/base/arena.h"
 #include "common/log/log.h"
 #include "common/run/run.h"
 
-enum { OPS_EXIT_USAGE = 2, OPS_EXIT_CONFIG = 3, OPS_EXIT_BUS = 4, OPS_EXIT_DATABASE = 5, OPS_EXIT_INTERNAL = 70 };
+enum {
+	OPS_EXIT_USAGE = 2,
+	OPS_EXIT_CONFIG = 3,
+	OPS_EXIT_BUS = 4,
+	OPS_EXIT_DATABASE = 5,
+	OPS_EXIT_INTERNAL = 70
+};
 
 /* One loaded configuration file; everything lives in its arena. */
 struct ops_loaded {
 	struct ops_arena arena;
-	void *config; /* starts with struct ops_daemon_config */
+	void *config;			 /* starts with struct ops_daemon_config */
 	const struct ops_conf_key *keys; /* common and own, in one table */
 	enum ops_role anonymous_role;
 	enum ops_log_level log_level;
@@ -59,22 +66,27 @@ struct ops_reload_caller {
 };
 
 /* daemon_flags.c: returns -1 to go on, else the exit code (usage is printed). */
-int ops_daemon_flags(const struct ops_service *service, int argc, char **argv, struct ops_flags *ret);
+int ops_daemon_flags(
+	const struct ops_service *service, int argc, char **argv, struct ops_flags *ret);
 
 /* daemon_config.c */
-int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
 /* Deeper checks: web configuration, the service's own. Changes nothing. */
-int ops_loaded_check(const struct ops_service *service, struct ops_loaded *l, struct ops_error *err) OPS_MUST_CHECK;
+int ops_loaded_check(const struct ops_service *service, struct ops_loaded *l,
+	struct ops_error *err) OPS_MUST_CHECK;
 void ops_loaded_free(struct ops_loaded *l);
 const struct ops_daemon_config *ops_loaded_common(const struct ops_loaded *l);
 /* Common and own keys in one table, in the arena. */
 const struct ops_conf_key *ops_daemon_table(const struct ops_service *service, struct ops_arena *a);
 /* conninfo with the password of the password file; owned, wipe and free. */
-int ops_daemon_conninfo(const struct ops_daemon_config *c, char **ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_daemon_conninfo(
+	const struct ops_daemon_config *c, char **ret, struct ops_error *err) OPS_MUST_CHECK;
 
 /* daemon_reload.c */
 void ops_reload_metrics_init(void);
-int ops_daemon_reload_by(struct ops_daemon *d, const struct ops_reload_caller *by, struct ops_error *err) OPS_MUST_CHECK;
+int ops_daemon_reload_by(struct ops_daemon *d, const struct ops_reload_caller *by,
+	struct ops_error *err) OPS_MUST_CHECK;
 
 /* daemon_http.c */
 void ops_daemon_routes(struct ops_daemon *d);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The file of a service holds the common keys beside its own. Both tables are joined into one, so that an
- * unknown key is looked for in all of them, and --dump-config and --config-reference show one file. A service
- * table may not reuse a common name.
+ * The file of a service holds the common keys beside its own. Both tables are joined into one, so
+ * that an unknown key is looked for in all of them, and --dump-config and --config-reference show
+ * one file. A service table may not reuse a common name.
  *
- * What names a door, a directory or a peer needs a restart; reload refuses to change it instead of pretending.
+ * What names a door, a directory or a peer needs a restart; reload refuses to change it instead of
+ * pretending.
  */
 #include "common/run/daemon.h"
 
@@ -20,9 +21,12 @@
 #define AT(member) offsetof(struct ops_daemon_config, member)
 
 static const struct ops_conf_key bus_tls_keys[] = {
-	{"ca_file", OPS_CONF_K_PATH, AT(bus_ca_file), OPS_CONF_RESTART, NULL, 0, 0, NULL, "who signs the stack's certificates"},
-	{"cert_file", OPS_CONF_K_PATH, AT(bus_cert_file), OPS_CONF_RESTART, NULL, 0, 0, NULL, "our certificate"},
-	{"key_file", OPS_CONF_K_PATH, AT(bus_cert_key_file), OPS_CONF_RESTART, NULL, 0, 0, NULL, "its key"},
+	{"ca_file", OPS_CONF_K_PATH, AT(bus_ca_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
+		"who signs the stack's certificates"},
+	{"cert_file", OPS_CONF_K_PATH, AT(bus_cert_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
+		"our certificate"},
+	{"key_file", OPS_CONF_K_PATH, AT(bus_cert_key_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
+		"its key"},
 	{"server_name", OPS_CONF_K_STRING, AT(bus_server_name), OPS_CONF_RESTART, NULL, 0, 0, NULL,
 		"name that a peer's certificate must carry"},
 	OPS_CONF_END,
@@ -31,27 +35,31 @@ static const struct ops_conf_key bus_tls_keys[] = {
 static const struct ops_conf_key bus_keys[] = {
 	{"key_file", OPS_CONF_K_PATH, AT(bus_key_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
 		"the stack's key; frames without its MAC are dropped"},
-	{"tls", OPS_CONF_K_MAPPING, 0, 0, NULL, 0, 0, bus_tls_keys, "certificates for tls+tcp:// addresses"},
+	{"tls", OPS_CONF_K_MAPPING, 0, 0, NULL, 0, 0, bus_tls_keys,
+		"certificates for tls+tcp:// addresses"},
 	OPS_CONF_END,
 };
 
 static const struct ops_conf_key http_keys[] = {
-	{"requests_per_second", OPS_CONF_K_INT, AT(requests_per_second), OPS_CONF_RESTART, "0", 0, 1000000, NULL,
-		"per client address, bursts of twice that; 0 = no limit"},
-	{"body_limit", OPS_CONF_K_SIZE, AT(http_body_bytes), OPS_CONF_RESTART, "10MiB", 1024, (int64_t)1 << 30, NULL,
-		"largest request body"},
-	{"connections", OPS_CONF_K_INT, AT(http_connections), OPS_CONF_RESTART, "1024", 1, 100000, NULL,
-		"open connections at a time"},
+	{"requests_per_second", OPS_CONF_K_INT, AT(requests_per_second), OPS_CONF_RESTART, "0", 0,
+		1000000, NULL, "per client address, bursts of twice that; 0 = no limit"},
+	{"body_limit", OPS_CONF_K_SIZE, AT(http_body_bytes), OPS_CONF_RESTART, "10MiB", 1024,
+		(int64_t)1 << 30, NULL, "largest request body"},
+	{"connections", OPS_CONF_K_INT, AT(http_connections), OPS_CONF_RESTART, "1024", 1, 100000,
+		NULL, "open connections at a time"},
 	OPS_CONF_END,
 };
 
 const struct ops_conf_key ops_daemon_keys[] = {
-	{"listen", OPS_CONF_K_STRING, AT(listen), OPS_CONF_RESTART, NULL, 0, 0, NULL, "address of the HTTP door"},
-	{"web_config_file", OPS_CONF_K_PATH, AT(web_config_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
-		"TLS, users, tokens and roles; its content is reloaded"},
-	{"anonymous_role", OPS_CONF_K_STRING, AT(anonymous_role), OPS_CONF_RESTART, "viewer", 0, 0, NULL,
+	{"listen", OPS_CONF_K_STRING, AT(listen), OPS_CONF_RESTART, NULL, 0, 0, NULL,
+		"address of the HTTP door"},
+	{"web_config_file", OPS_CONF_K_PATH, AT(web_config_file), OPS_CONF_RESTART, NULL, 0, 0,
+		NULL, "TLS, users, tokens and roles; its content is reloaded"},
+	{"anonymous_role", OPS_CONF_K_STRING, AT(anonymous_role), OPS_CONF_RESTART, "viewer", 0, 0,
+		NULL,
 		"role of a caller without credentials: none, viewer, operator, approver, admin"},
-	{"external_url", OPS_CONF_K_STRING, AT(external_url), 0, NULL, 0, 0, NULL, "how people reach this service; for links"},
+	{"external_url", OPS_CONF_K_STRING, AT(external_url), 0, NULL, 0, 0, NULL,
+		"how people reach this service; for links"},
 	{"state_dir", OPS_CONF_K_PATH, AT(state_dir), OPS_CONF_RESTART, NULL, 0, 0, NULL,
 		"what must survive a restart; one process per directory"},
 	{"bus", OPS_CONF_K_MAPPING, 0, 0, NULL, 0, 0, bus_keys, "keys of the message bus"},
@@ -59,9 +67,10 @@ const struct ops_conf_key ops_daemon_keys[] = {
 		"append socket of ops-auditlog; empty: records wait in the state directory"},
 	{"database", OPS_CONF_K_STRING, AT(database), OPS_CONF_RESTART, NULL, 0, 0, NULL,
 		"libpq connection string without password; empty: no history in SQL"},
-	{"database_password_file", OPS_CONF_K_PATH, AT(database_password_file), OPS_CONF_RESTART, NULL, 0, 0, NULL,
-		"file with the database password"},
-	{"log_level", OPS_CONF_K_STRING, AT(log_level), 0, "info", 0, 0, NULL, "debug, info, warn or error"},
+	{"database_password_file", OPS_CONF_K_PATH, AT(database_password_file), OPS_CONF_RESTART,
+		NULL, 0, 0, NULL, "file with the database password"},
+	{"log_level", OPS_CONF_K_STRING, AT(log_level), 0, "info", 0, 0, NULL,
+		"debug, info, warn or error"},
 	{"http", OPS_CONF_K_MAPPING, 0, 0, NULL, 0, 0, http_keys, "limits of the HTTP door"},
 	{"drain_timeout", OPS_CONF_K_DURATION, AT(drain_timeout_ms), 0, "20s", 0, 3600000, NULL,
 		"how long SIGTERM waits for what is under way"},
@@ -88,7 +97,8 @@ static bool table_has(const struct ops_conf_key *keys, size_t n, const char *nam
 
 static const char *default_state_dir(const struct ops_service *service, struct ops_arena *a)
 {
-	const char *name = ops_str_starts(service->name, "ops-") ? service->name + 4 : service->name;
+	const char *name =
+		ops_str_starts(service->name, "ops-") ? service->name + 4 : service->name;
 
 	return ops_arena_printf(a, "/var/lib/hms-ops/%s", name);
 }
@@ -117,24 +127,28 @@ const struct ops_daemon_config *ops_loaded_common(const struct ops_loaded *l)
 	return l->config;
 }
 
-static int check_common(struct ops_loaded *l, const struct ops_conf_node *root, struct ops_error *err)
+static int check_common(
+	struct ops_loaded *l, const struct ops_conf_node *root, struct ops_error *err)
 {
 	const struct ops_daemon_config *c = ops_loaded_common(l);
 	int rc;
 
 	if (ops_role_parse(c->anonymous_role, &l->anonymous_role) != 0) {
-		rc = ops_conf_error(ops_conf_get(root, "anonymous_role"), err, "unknown role \"%s\"", c->anonymous_role);
+		rc = ops_conf_error(ops_conf_get(root, "anonymous_role"), err,
+			"unknown role \"%s\"", c->anonymous_role);
 		ops_error_hint(err, "none, viewer, operator, approver or admin");
 		return rc;
 	}
 	if (ops_log_level_parse(c->log_level, &l->log_level) != 0) {
-		rc = ops_conf_error(ops_conf_get(root, "log_level"), err, "unknown log level \"%s\"", c->log_level);
+		rc = ops_conf_error(ops_conf_get(root, "log_level"), err,
+			"unknown log level \"%s\"", c->log_level);
 		ops_error_hint(err, "debug, info, warn or error");
 		return rc;
 	}
 	if (c->database != NULL && strstr(c->database, "password=") != NULL)
 		ops_conf_warn(&l->warnings, ops_conf_get(root, "database"),
-			"a password in database can be seen by everyone who reads this file; use database_password_file");
+			"a password in database can be seen by everyone who reads this file; use "
+			"database_password_file");
 	return 0;
 }
 
@@ -146,7 +160,8 @@ void ops_loaded_free(struct ops_loaded *l)
 	free(l);
 }
 
-int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret, struct ops_error *err)
+int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret,
+	struct ops_error *err)
 {
 	struct ops_loaded *l = ops_xcalloc(1, sizeof(*l));
 	const struct ops_conf_options opt = {.expand_env = true};
@@ -214,11 +229,13 @@ int ops_daemon_conninfo(const struct ops_daemon_config *c, char **ret, struct op
 	if (c->database_password_file != NULL && *c->database_password_file != '\0') {
 		int rc = ops_file_read_secret(c->database_password_file, &password);
 		if (rc != 0)
-			return ops_error_set(err, rc, "could not read database_password_file %s: %s",
+			return ops_error_set(err, rc,
+				"could not read database_password_file %s: %s",
 				c->database_password_file, strerror(-rc));
 	}
 	ops_strbuf_adds(&out, c->database);
-	bool uri = ops_str_starts(c->database, "postgresql://") || ops_str_starts(c->database, "postgres://");
+	bool uri = ops_str_starts(c->database, "postgresql://") ||
+		   ops_str_starts(c->database, "postgres://");
 	if (password != NULL && uri)
 		add_uri_password(&out, c->database, password);
 	else if (password != NULL)

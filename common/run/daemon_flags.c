@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The same flags for every service. The help text has the shape help2man and readers expect: usage, purpose,
- * options, exit status.
+ * The same flags for every service. The help text has the shape help2man and readers expect: usage,
+ * purpose, options, exit status.
  */
 #include "common/run/daemon.h"
 
@@ -37,14 +37,18 @@ static void print_help(const struct ops_service *service)
 	       "%s\n\n"
 	       "Options:\n"
 	       "  -c, --config FILE      configuration file (YAML)\n"
-	       "      --check            check the configuration and everything it names, then exit\n"
-	       "      --dump-config      print the configuration as understood, secrets hidden, then exit\n"
+	       "      --check            check the configuration and everything it names, then "
+	       "exit\n"
+	       "      --dump-config      print the configuration as understood, secrets hidden, "
+	       "then exit\n"
 	       "      --config-reference print all keys as a Markdown table, then exit\n"
-	       "      --log-level LEVEL  debug, info, warn or error; wins over log_level of the file\n"
+	       "      --log-level LEVEL  debug, info, warn or error; wins over log_level of the "
+	       "file\n"
 	       "  -V, --version          print the version, then exit\n"
 	       "  -h, --help             print this text, then exit\n\n"
 	       "Signals:\n"
-	       "  SIGHUP reloads the configuration (a bad one changes nothing); SIGTERM and SIGINT drain and exit.\n\n"
+	       "  SIGHUP reloads the configuration (a bad one changes nothing); SIGTERM and SIGINT "
+	       "drain and exit.\n\n"
 	       "Exit status:\n"
 	       "  0 drained, 2 usage, 3 configuration, 4 bus, 5 database, 70 internal\n",
 		service->name, service->summary);
@@ -99,7 +103,8 @@ static int take_option(const struct ops_service *service, int c, struct ops_flag
 	}
 }
 
-int ops_daemon_flags(const struct ops_service *service, int argc, char **argv, struct ops_flags *ret)
+int ops_daemon_flags(
+	const struct ops_service *service, int argc, char **argv, struct ops_flags *ret)
 {
 	int c;
 

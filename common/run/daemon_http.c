@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The doors that every service has. /-/healthy says that the process answers, /-/ready that it does its work; both
- * need no credentials, so that orchestrators can ask. /health lists what the service depends on; a degraded dependency
- * is still 200, since the service copes (that is what the word means here), an unhealthy one 503.
+ * The doors that every service has. /-/healthy says that the process answers, /-/ready that it does
+ * its work; both need no credentials, so that orchestrators can ask. /health lists what the service
+ * depends on; a degraded dependency is still 200, since the service copes (that is what the word
+ * means here), an unhealthy one 503.
  */
 #include "common/run/daemon.h"
 
@@ -21,7 +22,8 @@ static void on_metrics(struct ops_http_req *req, void *arg)
 
 	(void)arg;
 	ops_metrics_expose(&page);
-	ops_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", ops_strbuf_text(&page), page.len);
+	ops_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", ops_strbuf_text(&page),
+		page.len);
 }
 
 static void on_healthy(struct ops_http_req *req, void *arg)
@@ -107,7 +109,8 @@ static void on_reload(struct ops_http_req *req, void *arg)
 }
 
 void ops_daemon_health(struct ops_daemon *d, const char *dependency,
-	enum ops_health (*fn)(void *arg, char *buf, size_t size, double *ret_response_ms), void *arg)
+	enum ops_health (*fn)(void *arg, char *buf, size_t size, double *ret_response_ms),
+	void *arg)
 {
 	OPS_GROW(d->checks, d->nchecks, d->checks_cap);
 	d->checks[d->nchecks++] = (struct ops_health_check){ops_xstrdup(dependency), fn, arg};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sd_notify(3) by hand: one datagram to the socket named by NOTIFY_SOCKET ('@' first means the abstract name space).
- * Not worth a library. Failure to notify is ignored: the manager will notice by its own time-out.
+ * sd_notify(3) by hand: one datagram to the socket named by NOTIFY_SOCKET ('@' first means the
+ * abstract name space). Not worth a library. Failure to notify is ignored: the manager will notice
+ * by its own time-out.
  */
 #include "common/run/daemon.h"
 
@@ -19,13 +20,15 @@ void ops_daemon_notify(const char *state)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 
-	if (path == NULL || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(to.sun_path))
+	if (path == NULL || (path[0] != '/' && path[0] != '@') ||
+		strlen(path) >= sizeof(to.sun_path))
 		return;
 	memcpy(to.sun_path, path, strlen(path));
 	if (path[0] == '@')
 		to.sun_path[0] = '\0';
 	OPS_CLEANUP(ops_closep) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-	if (fd >= 0 && sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to, len) < 0)
+	if (fd >= 0 && sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+			       len) < 0)
 		return;
 }
