@@ -21,14 +21,18 @@ struct ops_audit_config {
 	const struct ops_bus_tls *tls;
 };
 
-int ops_audit_open(struct ops_loop *loop, const struct ops_audit_config *cfg, struct ops_audit **ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_audit_open(struct ops_loop *loop, const struct ops_audit_config *cfg,
+	struct ops_audit **ret, struct ops_error *err) OPS_MUST_CHECK;
 void ops_audit_close(struct ops_audit *a);
-/* Durable when this returns 0. On failure (-ENOSPC, -EIO) the caller must not let the change take effect. */
+/* Durable when this returns 0. On failure (-ENOSPC, -EIO) the caller must not let the change take
+ * effect. */
 int ops_audit_record(struct ops_audit *a, struct ops_change *c) OPS_MUST_CHECK;
 uint64_t ops_audit_waiting(const struct ops_audit *a);
-/* Convenience: the common fields in one call; reason, trace_id, alert, before, after may be NULL (after/before are taken). */
+/* Convenience: the common fields in one call; reason, trace_id, alert, before, after may be NULL
+ * (after/before are taken). */
 struct ops_audit_entry {
-	const char *actor, *actor_type, *action, *object, *reason, *source_addr, *trace_id, *alert, *outcome;
+	const char *actor, *actor_type, *action, *object, *reason, *source_addr, *trace_id, *alert,
+		*outcome;
 	json_t *before, *after;
 };
 int ops_audit_log(struct ops_audit *a, const struct ops_audit_entry *e) OPS_MUST_CHECK;
