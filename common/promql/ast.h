@@ -9,6 +9,8 @@
 #include "common/model/matcher.h"
 #include "common/promql/functions.h"
 
+#define OPS_PROMQL_MAX_HEIGHT 1000
+
 enum ops_promql_kind {
 	OPS_PROMQL_NUMBER,
 	OPS_PROMQL_STRING,
@@ -92,6 +94,7 @@ enum ops_promql_aggr {
 
 struct ops_promql_matcher {
 	enum ops_match_op op;
+	bool matches_empty; /* a series without the label matches */
 	struct ops_promql_string name, value;
 };
 
@@ -185,6 +188,7 @@ struct ops_promql_expr {
 	/* Post-order number from 0: children are smaller, so root->id + 1 counts the nodes. */
 	uint32_t id;
 	uint32_t start, end;
+	uint16_t height; /* of the tree below, at most OPS_PROMQL_MAX_HEIGHT: walks may recurse */
 	union {
 		struct {
 			double value;
