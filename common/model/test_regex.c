@@ -80,13 +80,13 @@ static void test_match(void **state)
 		{"[\\d-z]+", {"1-z"}, {"a"}},
 		{"[a\\x{e9}-\\x{eb}]", {"\xc3\xaa"}, {"\xc3\xac"}},
 		{"\\pL\\p{Lu}\\P{Greek}\\p{^Lu}\\p{Greek}",
-			{"\xc3\xa9"
+			{"\xc3\xb9"
 			 "Aaa\xce\xb1"},
 			{NULL}},
 		{"\\p{Greek}", {"\xce\xb1"}, {"a"}},
 		{"[\\p{Greek}x]", {"\xce\xb1", "x"}, {"a"}},
 		{"\\Qa.b*\\E+", {"a.b*", "a.b**"}, {"axb", "a.b"}},
-		{"\\Qa|b", {"a|b"}, {"a"}},
+		{"\\Qa|b\\E", {"a|b"}, {"a"}},
 		{"\\Aa\\z", {"a"}, {"a\n"}},
 		{"\\ba\\b.*\\Bc", {"a bc"}, {"a c"}},
 		{"(?:^)*a\\b+", {"a"}, {"aa"}},
@@ -331,6 +331,7 @@ static void test_literals(void **state)
 		{"a|b.*", NULL},
 		{"\\d", NULL},
 		{"\\Qa.b\\E", "a.b"},
+		{"\\Qa|b", "a|b"},
 		{"[ab][ab][ab][ab][ab][ab][ab][ab][ab][ab][ab]", NULL},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {

@@ -27,6 +27,9 @@ void ops_event_encode(const struct ops_event *e, struct ops_strbuf *out);
 /* Validates the envelope and the type; strings borrow from *ret_doc, which the caller decrefs. */
 int ops_event_decode(const char *payload, size_t len, struct ops_event *ret, json_t **ret_doc, struct ops_error *err) OPS_MUST_CHECK;
 
+/* 00-<trace id>-<parent id>-<flags> of W3C Trace Context. */
+bool ops_traceparent_valid(const char *s);
+
 /* ---- alert transition, data of "ops.alert" ---- */
 enum ops_alert_status { OPS_ALERT_PENDING, OPS_ALERT_FIRING, OPS_ALERT_RESOLVED };
 const char *ops_alert_status_text(enum ops_alert_status s); /* pending, firing, resolved; inactive never travels */
@@ -46,7 +49,11 @@ struct ops_alert {
 void ops_alert_init(struct ops_alert *a);
 void ops_alert_done(struct ops_alert *a);
 json_t *ops_alert_to_json(const struct ops_alert *a) OPS_MUST_CHECK;
-/* Recomputes and checks the fingerprint. */
+/*
+ * Members: status, fingerprint, labels, annotations, active_at, starts_at, ends_at (RFC 3339; left out
+ * when 0), value (number, or "NaN" "+Inf" "-Inf"), expr, generator_url, playbook, rule, traceparent.
+ * Recomputes and checks the fingerprint. Firing needs starts_at, resolved needs ends_at.
+ */
 int ops_alert_from_json(const json_t *data, struct ops_alert *ret, struct ops_error *err) OPS_MUST_CHECK;
 /* "alerts/<status>/<severity>/<alertname>"; severity "none" when absent; bytes other than [A-Za-z0-9_.:-] become '_'. */
 void ops_alert_topic(const struct ops_alert *a, struct ops_strbuf *out);
@@ -62,6 +69,7 @@ struct ops_freeze_state {
 	char *alert;		       /* fingerprint text; may be NULL */
 	int64_t since_ms, until_ms;    /* until 0 = open end */
 };
+/* Members: scope, frozen, reason, actor, source, freeze_id, alert, since, until; what is not set is left out. */
 void ops_freeze_state_done(struct ops_freeze_state *s);
 json_t *ops_freeze_state_to_json(const struct ops_freeze_state *s) OPS_MUST_CHECK;
 int ops_freeze_state_from_json(const json_t *data, struct ops_freeze_state *ret, struct ops_error *err) OPS_MUST_CHECK;
@@ -80,5 +88,8 @@ struct ops_change {
 void ops_change_init(struct ops_change *c);
 void ops_change_done(struct ops_change *c);
 json_t *ops_change_to_json(const struct ops_change *c) OPS_MUST_CHECK;
-/* Bounds: actor, action, object 1..256 bytes, reason <= 4096, before/after <= 64 KiB as text. */
+/*
+ * Members as the fields; unknown ones are refused. Without id and time_us they are made now; actor_type
+ * is "user" when absent. Bounds: actor, action, object 1..256 bytes, reason <= 4096, before/after <= 64 KiB as text.
+ */
 int ops_change_from_json(const json_t *data, struct ops_change *ret, struct ops_error *err) OPS_MUST_CHECK;
