@@ -12,6 +12,15 @@
 #include "common/msg/msg.h"
 
 struct ops_audit; /* opaque */
+struct ops_strbuf;
+
+/*
+ * The record as it is hashed and stored: canonical JSON (RFC 8785). -ERANGE: before or after holds
+ * an integer beyond 2^53 that a JSON number cannot hold exactly; err names it.
+ */
+int ops_audit_body(
+	const struct ops_change *c, struct ops_strbuf *out, struct ops_error *err) OPS_MUST_CHECK;
+#define OPS_AUDIT_BATCH 64 /* records in one append request at most */
 
 struct ops_audit_config {
 	const char *service; /* "ops-freeze": fills ops_change.service */
