@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Finds the command by its words, parses flags (global ones and the command's, anywhere on the
+ * line), runs it. Installed as `hms` too, where a leading `ops` is skipped: `hms ops reload` is
+ * `opsctl reload`.
+ */
+#include "cli/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/text.h"
+#include "ops_version.h"
+
+const struct ctl_command *const ctl_tables[] = {ctl_alert_commands, ctl_freeze_commands,
+	ctl_metric_commands, ctl_audit_commands, ctl_admin_commands, NULL};
+
+static const struct ctl_flag globals[] = {
+	{"json", NULL, "print JSON for scripts"},
+	{"token-file", "FILE", "bearer token for the services (or OPS_TOKEN_FILE)"},
+	{"timeout", "DURATION", "give up on a service after this (default 10s)"},
+	{"no-color", NULL, "plain text on a terminal too (or NO_COLOR)"},
+	{"help", NULL, "this text"},
+	{"version", NULL, "version and exit"},
+};
+
+int ctl_fail(int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	fputs("opsctl: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	return code;
+}
+
+int ctl_fail_error(int code, const struct ops_error *err)
+{
+	char text[1200];
+	return ctl_fail(code, "%s", ops_error_text(err, text, sizeof(text)));
+}
+
+int ctl_usage(const struct ctl *c, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	fputs("opsctl: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nusage: opsctl %s %s\n", c->command->path, c->command->args);
+	return strcmp(c->command->path, "freeze check") == 0 ? CTL_CHECK_USAGE : CTL_USAGE;
+}
+
+const char *ctl_flag(const struct ctl *c, const char *name)
+{
+	for (int i = 0; i < CTL_FLAGS_MAX && c->command->flags[i].name != NULL; i++) {
+		if (strcmp(c->command->flags[i].name, name) == 0) {
+			return c->values[i];
+		}
+	}
+	return NULL;
+}
+
+static void print_flags(const struct ctl_flag *flags, size_t n)
+{
+	for (size_t i = 0; i < n && flags[i].name != NULL; i++) {
+		char left[64];
+		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name,
+			flags[i].value != NULL ? " " : "",
+			flags[i].value != NULL ? flags[i].value : "");
+		printf("  %-24s %s\n", left, flags[i].doc);
+	}
+}
+
+static void print_help(void)
+{
+	puts("usage: opsctl COMMAND [ARGUMENT...] [--json] [--help]\n\ncommands:");
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			printf("  %-20s %s\n", c->path, c->summary);
+		}
+	}
+	puts("\nflags for every command:");
+	print_flags(globals, OPS_LENGTH(globals));
+	puts("\nServices are found at OPS_DETECTOR_URL, OPS_COLLECTOR_URL, OPS_ALERTMANAGER_URL, "
+	     "OPS_FREEZE_URL and\n"
+	     "OPS_AUDITLOG_URL (default: their ports on 127.0.0.1), the database at OPS_DATABASE.\n"
+	     "Exit codes: 0 done, 1 refused or failed, 2 usage, 3 configuration, 69 unreachable, "
+	     "77 not permitted;\n"
+	     "freeze check: 0 open, 10 frozen, 20 could not tell, 64 usage.");
+}
+
+static void print_command_help(const struct ctl_command *c)
+{
+	printf("usage: opsctl %s %s\n\n%s\n", c->path, c->args, c->summary);
+	if (c->flags[0].name != NULL) {
+		puts("\nflags:");
+		print_flags(c->flags, CTL_FLAGS_MAX);
+	}
+	puts("\nflags for every command:");
+	print_flags(globals, OPS_LENGTH(globals));
+}
+
+/* How many words of the command line are this command's name; 0 = it is another. */
+static int words_matched(const char *path, char **words, int nwords)
+{
+	int used = 0;
+	while (*path != '\0') {
+		size_t len = strcspn(path, " ");
+		if (used >= nwords || strlen(words[used]) != len ||
+			memcmp(words[used], path, len) != 0) {
+			return 0;
+		}
+		used++;
+		path += len;
+		path += *path == ' ' ? 1 : 0;
+	}
+	return used;
+}
+
+static const struct ctl_command *find_command(char **words, int nwords, int *ret_used)
+{
+	const struct ctl_command *best = NULL;
+	*ret_used = 0;
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			int used = words_matched(c->path, words, nwords);
+			if (used > *ret_used) {
+				best = c;
+				*ret_used = used;
+			}
+		}
+	}
+	return best;
+}
+
+/* Prints the commands below a word that is only the first part of some ("opsctl freeze"). */
+static bool suggest(const char *word)
+{
+	bool any = false;
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			size_t len = strlen(word);
+			if (strncmp(c->path, word, len) == 0 && c->path[len] == ' ') {
+				fprintf(stderr, "  opsctl %s %s\n", c->path, c->args);
+				any = true;
+			}
+		}
+	}
+	return any;
+}
+
+enum parsed {
+	PARSED_RUN,
+	PARSED_HELP,
+	PARSED_VERSION,
+	PARSED_BAD
+};
+
+static int flag_index(const struct ctl_flag *flags, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n && flags[i].name != NULL; i++) {
+		if (strlen(flags[i].name) == len && memcmp(flags[i].name, name, len) == 0) {
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
+static enum parsed set_global(struct ctl *c, const char *name, const char *value)
+{
+	if (strcmp(name, "help") == 0) {
+		return PARSED_HELP;
+	}
+	if (strcmp(name, "version") == 0) {
+		return PARSED_VERSION;
+	}
+	if (strcmp(name, "json") == 0) {
+		c->json = true;
+	} else if (strcmp(name, "no-color") == 0) {
+		c->color = false;
+	} else if (strcmp(name, "token-file") == 0) {
+		c->token_file = value;
+	} else if (ops_duration_parse(value, strlen(value), &c->timeout_ms) != 0) {
+		ctl_fail(CTL_USAGE, "--timeout '%s' is not a duration, as in 10s", value);
+		return PARSED_BAD;
+	}
+	return PARSED_RUN;
+}
+
+/* One flag at words[*at]; moves *at over its value. */
+static enum parsed parse_flag(struct ctl *c, char **words, int nwords, int *at)
+{
+	const char *name = words[*at] + 2;
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
+	int own = c->command != NULL ? flag_index(c->command->flags, CTL_FLAGS_MAX, name, len) : -1;
+	int global = own < 0 ? flag_index(globals, OPS_LENGTH(globals), name, len) : -1;
+	if (own < 0 && global < 0) {
+		ctl_fail(CTL_USAGE, "unknown flag --%.*s", (int)len, name);
+		return PARSED_BAD;
+	}
+	const struct ctl_flag *flag = own >= 0 ? &c->command->flags[own] : &globals[global];
+	if (flag->value != NULL && value == NULL) {
+		if (*at + 1 >= nwords) {
+			ctl_fail(CTL_USAGE, "--%s needs a value: %s", flag->name, flag->value);
+			return PARSED_BAD;
+		}
+		value = words[++*at];
+	}
+	if (own >= 0) {
+		c->values[own] = value != NULL ? value : "";
+		return PARSED_RUN;
+	}
+	return set_global(c, flag->name, value);
+}
+
+static enum parsed parse_words(struct ctl *c, char **words, int nwords)
+{
+	bool literal = false; /* behind "--" */
+	enum parsed outcome = PARSED_RUN;
+	for (int i = 0; i < nwords && outcome != PARSED_BAD; i++) {
+		if (!literal && strcmp(words[i], "--") == 0) {
+			literal = true;
+		} else if (!literal && ops_str_starts(words[i], "--")) {
+			enum parsed one = parse_flag(c, words, nwords, &i);
+			outcome = one != PARSED_RUN ? one : outcome;
+		} else if (c->nargs < CTL_ARGS_MAX) {
+			c->args[c->nargs++] = words[i];
+		}
+	}
+	return outcome;
+}
+
+static int run(struct ctl *c, char **words, int nwords)
+{
+	int used = 0;
+	c->command = find_command(words, nwords, &used);
+	enum parsed outcome = parse_words(c, words + used, nwords - used);
+	if (outcome == PARSED_VERSION) {
+		puts("opsctl " OPS_VERSION " (" OPS_REVISION ")");
+		return CTL_OK;
+	}
+	if (outcome == PARSED_BAD) {
+		return c->command != NULL && strcmp(c->command->path, "freeze check") == 0
+			       ? CTL_CHECK_USAGE
+			       : CTL_USAGE;
+	}
+	if (c->command != NULL && outcome == PARSED_HELP) {
+		print_command_help(c->command);
+		return CTL_OK;
+	}
+	if (c->command != NULL) {
+		return c->command->run(c);
+	}
+	if (outcome == PARSED_HELP || (c->nargs > 0 && strcmp(c->args[0], "help") == 0)) {
+		print_help();
+		return CTL_OK;
+	}
+	if (c->nargs == 0) {
+		print_help();
+		return CTL_USAGE;
+	}
+	ctl_fail(CTL_USAGE, "there is no command '%s'; opsctl --help lists them", c->args[0]);
+	suggest(c->args[0]);
+	return CTL_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	const char *no_color = getenv("NO_COLOR");
+	struct ctl c = {.timeout_ms = 10000,
+		.token_file = getenv("OPS_TOKEN_FILE"),
+		.color = isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0')};
+	if (c.token_file != NULL && c.token_file[0] == '\0') {
+		c.token_file = NULL;
+	}
+	int skip = 1;
+	const char *slash = strrchr(argv[0], '/');
+	if (strcmp(slash != NULL ? slash + 1 : argv[0], "hms") == 0 && argc > 1 &&
+		strcmp(argv[1], "ops") == 0) {
+		skip = 2;
+	}
+	int code = run(&c, argv + skip, argc - skip);
+	if (fflush(stdout) != 0) {
+		return ctl_fail(CTL_FAILED, "could not write the output");
+	}
+	return code;
+}
