@@ -354,7 +354,7 @@ static const struct exchange exchanges[] = {
 	{"unknown method", "BREW /echo HTTP/1.1\r\n" H "\r\n", 0, "501", NULL, 0},
 	{"http 2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, "505", NULL, 0},
 	{"http 0.9", "GET /echo\r\n\r\n", 0, "400", NULL, 0},
-	{"garbage", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 0, "400", NULL, 0},
+	{"garbage", "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 11, "400", NULL, 0},
 	{"dots", "GET /item/../echo HTTP/1.1\r\n" H C "\r\n", 0, "400", NULL, 0},
 	{"encoded dots", "GET /item/%2e%2E HTTP/1.1\r\n" H C "\r\n", 0, "400", NULL, 0},
 	{"encoded nul", "GET /item/a%00b HTTP/1.1\r\n" H C "\r\n", 0, "400", NULL, 0},
