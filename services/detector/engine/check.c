@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be said of an expression without evaluating it: what is not supported, what it reads. */
+#include "services/detector/engine/engine.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+/* NULL: supported. */
+static const char *unsupported_name(const struct ops_promql_expr *e)
+{
+	if (e->kind == OPS_PROMQL_BINARY && (e->binary.op == OPS_PROMQL_OP_TRIM_LOWER ||
+						    e->binary.op == OPS_PROMQL_OP_TRIM_UPPER)) {
+		return ops_promql_op_text(e->binary.op);
+	}
+	if (e->kind != OPS_PROMQL_CALL) {
+		return NULL;
+	}
+	switch ((int)e->call.function->id) {
+	case OPS_PROMQL_FN_HISTOGRAM_AVG:
+	case OPS_PROMQL_FN_HISTOGRAM_COUNT:
+	case OPS_PROMQL_FN_HISTOGRAM_STDDEV:
+	case OPS_PROMQL_FN_HISTOGRAM_STDVAR:
+	case OPS_PROMQL_FN_HISTOGRAM_SUM:
+	case OPS_PROMQL_FN_START_TIMESTAMP:
+		return e->call.function->name;
+	default:
+		return NULL;
+	}
+}
+
+struct findings {
+	struct det_unsupported *items;
+	size_t n, max;
+};
+
+static void check(const struct ops_promql_expr *e, struct findings *f)
+{
+	const char *name = unsupported_name(e);
+	if (name != NULL) {
+		if (f->n < f->max) {
+			f->items[f->n] = (struct det_unsupported){name, e->start, e->end};
+		}
+		f->n++;
+	}
+	const struct ops_promql_expr *c;
+	for (size_t i = 0; (c = ops_promql_child(e, i)) != NULL; i++) {
+		check(c, f);
+	}
+}
+
+size_t det_engine_check(const struct ops_promql_expr *expr, struct det_unsupported *ret, size_t max)
+{
+	struct findings f = {ret, 0, max};
+	check(expr, &f);
+	return f.n;
+}
+
+int det_engine_refuse(const struct ops_promql_expr *expr, const char *text, struct ops_error *err)
+{
+	struct det_unsupported first;
+	if (det_engine_check(expr, &first, 1) == 0) {
+		return 0;
+	}
+	int line = 1, column = 1;
+	for (uint32_t i = 0; i < first.start && text[i] != '\0'; i++) {
+		line += text[i] == '\n';
+		column = text[i] == '\n' ? 1 : column + 1;
+	}
+	ops_error_set_at(err, -EINVAL, "", line, column,
+		"%s is part of the language but not supported here", first.name);
+	ops_error_hint(err, "native histograms and start timestamps are not stored");
+	return -EINVAL;
+}
+
+struct walk {
+	const struct det_engine_options *options;
+	void (*fn)(void *arg, const struct ops_promql_expr *selector, int64_t reach_ms);
+	void *arg;
+};
+
+/* An offset that is computed, or @, may reach anywhere. */
+static int64_t shift_reach(const struct ops_promql_shift *s)
+{
+	if (s->at != OPS_PROMQL_AT_NONE || s->offset_expr != NULL) {
+		return INT64_MAX / 4;
+	}
+	return s->offset_ms > 0 ? s->offset_ms : 0;
+}
+
+static int64_t add_reach(int64_t a, int64_t b)
+{
+	return a > INT64_MAX / 4 - b ? INT64_MAX / 4 : a + b;
+}
+
+static void walk(const struct walk *w, const struct ops_promql_expr *e, int64_t reach)
+{
+	if (e->kind == OPS_PROMQL_VECTOR_SELECTOR) {
+		int64_t own = shift_reach(&e->vector.shift);
+		w->fn(w->arg, e, add_reach(add_reach(reach, own), w->options->lookback_ms));
+		return;
+	}
+	if (e->kind == OPS_PROMQL_MATRIX_SELECTOR) {
+		bool computed = e->matrix.range_expr != NULL;
+		reach = add_reach(reach, computed ? INT64_MAX / 4 : e->matrix.range_ms);
+	} else if (e->kind == OPS_PROMQL_SUBQUERY) {
+		bool computed = e->subquery.range_expr != NULL;
+		reach = add_reach(reach, computed ? INT64_MAX / 4 : e->subquery.range_ms);
+		reach = add_reach(reach, shift_reach(&e->subquery.shift));
+	}
+	const struct ops_promql_expr *c;
+	for (size_t i = 0; (c = ops_promql_child(e, i)) != NULL; i++) {
+		walk(w, c, reach);
+	}
+}
+
+void det_engine_selectors(const struct ops_promql_expr *expr,
+	const struct det_engine_options *options,
+	void (*fn)(void *arg, const struct ops_promql_expr *selector, int64_t reach_ms), void *arg)
+{
+	struct det_engine_options o = options != NULL ? *options : (struct det_engine_options){0};
+	if (o.lookback_ms == 0) {
+		o.lookback_ms = 5 * 60 * (int64_t)1000;
+	}
+	const struct walk w = {&o, fn, arg};
+	walk(&w, expr, 0);
+}
+
+int det_engine_matchers(
+	const struct ops_promql_expr *selector, struct ops_matchers *ret, struct ops_error *err)
+{
+	ops_assert(selector->kind == OPS_PROMQL_VECTOR_SELECTOR);
+	ops_matchers_init(ret);
+	for (size_t i = 0; i < selector->vector.nmatchers; i++) {
+		const struct ops_promql_matcher *m = &selector->vector.matchers[i];
+		int rc = ops_matchers_add(ret, m->op, m->name.text, m->value.text, err);
+		if (rc != 0) {
+			ops_matchers_done(ret);
+			return rc;
+		}
+	}
+	return 0;
+}

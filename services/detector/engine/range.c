@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Functions of range vectors. The samples of a series (from the store, or of a subquery's inner
+ * expression) become one array; for every step a window (t - range, t] of it is handed to the
+ * function, with two indices that only move forward. Counter resets are counted once per series, so
+ * that a window without one, the usual case, costs the same whatever its length.
+ *
+ * anchored and smoothed windows reach one lookback further (smoothed: on both sides) for the
+ * samples at their edges.
+ */
+#include "services/detector/engine/eval.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct source {
+	const struct ops_promql_expr *arg;	/* the matrix selector or subquery */
+	const struct ops_promql_expr *selector; /* NULL for a subquery */
+	struct det_reference ref;
+	int64_t range_ms;
+	int64_t before_ms, beyond_ms; /* how much further the windows reach */
+	int64_t read_ms[2];
+	struct det_series_list list; /* of the store */
+	struct det_vec inner;	     /* of the subquery, on its own grid */
+	struct det_eval grid;
+	size_t n;
+};
+
+static int64_t floor_to(int64_t t, int64_t step)
+{
+	/* Towards zero, as Go divides: the grid of upstream. */
+	return t / step * step;
+}
+
+static int open_subquery(struct det_eval *ev, struct source *src)
+{
+	const struct ops_promql_subquery *sub = &src->arg->subquery;
+	int64_t step = sub->step_ms;
+	if (sub->step_expr != NULL) {
+		int rc = det_eval_duration(ev, sub->step_expr, false, &step);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	step = step != 0 ? step : ev->sh->options.default_step_ms;
+	int64_t first = det_reference_time(ev, &src->ref, 0) - src->range_ms;
+	int64_t last = det_reference_time(ev, &src->ref, ev->nsteps - 1);
+	int64_t start = floor_to(first, step);
+	start += start <= first ? step : 0;
+	if (start > last) {
+		return 0; /* no point of the grid is inside */
+	}
+	src->grid = (struct det_eval){ev->sh, start, step, (size_t)((last - start) / step) + 1};
+	if (src->grid.nsteps > ev->sh->options.max_samples) {
+		return det_eval_fail(ev, -E2BIG, "the subquery has too many steps");
+	}
+	int rc = det_eval_vector(&src->grid, sub->expr, &src->inner);
+	src->n = rc == 0 ? src->inner.n : 0;
+	return rc;
+}
+
+static int open_selector(struct det_eval *ev, struct source *src)
+{
+	const struct ops_promql_vector_selector *vs = &src->selector->vector;
+	int64_t lookback = ev->sh->options.lookback_ms;
+	src->before_ms = vs->anchored || vs->smoothed ? lookback : 0;
+	src->beyond_ms = vs->smoothed ? lookback : 0;
+	src->read_ms[0] = det_reference_time(ev, &src->ref, 0) - src->range_ms - src->before_ms + 1;
+	src->read_ms[1] = det_reference_time(ev, &src->ref, ev->nsteps - 1) + src->beyond_ms;
+	int rc = det_eval_select(ev, src->selector, src->read_ms, &src->list);
+	src->n = rc == 0 ? src->list.n : 0;
+	return rc;
+}
+
+static int source_open(struct det_eval *ev, const struct ops_promql_expr *arg, struct source *src)
+{
+	*src = (struct source){.arg = arg};
+	bool matrix = arg->kind == OPS_PROMQL_MATRIX_SELECTOR;
+	src->selector = matrix ? ops_promql_unparen(arg->matrix.vector) : NULL;
+	src->range_ms = matrix ? arg->matrix.range_ms : arg->subquery.range_ms;
+	const struct ops_promql_expr *range_expr =
+		matrix ? arg->matrix.range_expr : arg->subquery.range_expr;
+	int rc = 0;
+	if (range_expr != NULL) {
+		rc = det_eval_duration(ev, range_expr, false, &src->range_ms);
+	}
+	if (rc == 0) {
+		rc = det_eval_reference(ev,
+			matrix ? &src->selector->vector.shift : &arg->subquery.shift, &src->ref);
+	}
+	if (rc == 0) {
+		rc = matrix ? open_selector(ev, src) : open_subquery(ev, src);
+	}
+	return rc;
+}
+
+static void source_close(struct det_eval *ev, struct source *src)
+{
+	det_vec_done(ev, &src->inner);
+}
+
+static void samples_add(struct det_samples *s, int64_t t, double v)
+{
+	if (s->n == s->cap) {
+		s->cap = s->cap != 0 ? s->cap * 2 : 256;
+		s->t = ops_xrealloc(s->t, s->cap, sizeof(int64_t));
+		s->v = ops_xrealloc(s->v, s->cap, sizeof(double));
+	}
+	s->t[s->n] = t;
+	s->v[s->n++] = v;
+}
+
+/* Puts the samples of series i into the query's scratch. */
+static int source_read(struct det_eval *ev, struct source *src, size_t i, struct det_col *ret)
+{
+	if (src->selector != NULL) {
+		const struct ops_labels *ls = src->list.items[i]->labels;
+		*ret = (struct det_col){.labels = det_lset_of(ls->items, ls->n)};
+		return det_eval_read(ev, src->list.items[i], src->read_ms);
+	}
+	struct det_samples *s = &ev->sh->samples;
+	*ret = src->inner.cols[i];
+	s->n = 0;
+	for (size_t k = 0; k < src->grid.nsteps; k++) {
+		if (!det_is_absent(ret->v[k])) {
+			samples_add(s, det_step_time(&src->grid, k), ret->v[k]);
+		}
+	}
+	return det_eval_check(ev);
+}
+
+static void count_resets(struct det_shared *sh)
+{
+	const struct det_samples *s = &sh->samples;
+	if (sh->resets_cap < s->n) {
+		sh->resets_cap = s->cap;
+		sh->resets = ops_xrealloc(sh->resets, sh->resets_cap, sizeof(uint32_t));
+	}
+	uint32_t resets = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		resets += i > 0 && s->v[i] < s->v[i - 1];
+		sh->resets[i] = resets;
+	}
+}
+
+struct range_call {
+	const struct det_range_function *function;
+	struct source src;
+	double *args[2]; /* per step */
+	size_t nargs;
+};
+
+static void window_slide(
+	const struct det_eval *ev, const struct source *src, size_t step, size_t *lo, size_t *hi)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	int64_t end = det_reference_time(ev, &src->ref, step);
+	while (*hi < s->n && s->t[*hi] <= end + src->beyond_ms) {
+		(*hi)++;
+	}
+	while (*lo < *hi && s->t[*lo] <= end - src->range_ms - src->before_ms) {
+		(*lo)++;
+	}
+}
+
+static void call_series(struct det_eval *ev, const struct range_call *call, double *out)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	const struct source *src = &call->src;
+	struct det_window w = {.range_ms = src->range_ms,
+		.anchored = src->selector != NULL && src->selector->vector.anchored,
+		.smoothed = src->selector != NULL && src->selector->vector.smoothed};
+	size_t lo = 0, hi = 0;
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		window_slide(ev, src, i, &lo, &hi);
+		if (lo == hi) {
+			continue;
+		}
+		w.t = s->t + lo;
+		w.v = s->v + lo;
+		w.n = hi - lo;
+		w.resets = call->function->counts_resets ? ev->sh->resets + lo : NULL;
+		w.end_ms = det_reference_time(ev, &src->ref, i);
+		w.start_ms = w.end_ms - src->range_ms;
+		w.eval_ms = det_step_time(ev, i);
+		for (size_t a = 0; a < call->nargs; a++) {
+			w.args[a] = call->args[a][i];
+		}
+		out[i] = call->function->fn(&w);
+	}
+}
+
+/* rate() of something that does not look like a counter. */
+static void hint_counter(struct det_eval *ev, const struct ops_promql_expr *e,
+	const struct ops_promql_expr *arg, const struct det_lset *labels)
+{
+	enum ops_promql_function_id id = e->call.function->id;
+	if (id != OPS_PROMQL_FN_RATE && id != OPS_PROMQL_FN_INCREASE) {
+		return;
+	}
+	static const char *const endings[] = {"_total", "_sum", "_count", "_bucket"};
+	const char *name = det_lset_get(labels, OPS_LABEL_NAME);
+	size_t len = strlen(name);
+	for (size_t i = 0; i < OPS_LENGTH(endings); i++) {
+		size_t n = strlen(endings[i]);
+		if (len == 0 || (len >= n && strcmp(name + len - n, endings[i]) == 0)) {
+			return;
+		}
+	}
+	det_info(ev, arg,
+		"metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "
+		"\"%s\"",
+		name);
+}
+
+static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct range_call *call,
+	struct det_vec *ret)
+{
+	int rc = det_vec_init(ev, ret, call->src.n);
+	for (size_t i = 0; rc == 0 && i < call->src.n; i++) {
+		struct det_col in;
+		rc = source_read(ev, &call->src, i, &in);
+		if (rc != 0 || ev->sh->samples.n == 0) {
+			continue;
+		}
+		if (call->function->counts_resets) {
+			count_resets(ev->sh);
+		}
+		struct det_col *col = det_vec_add(ev, ret, &in.labels);
+		col->drop_name = in.drop_name || !call->function->keeps_name;
+		call_series(ev, call, col->v);
+		if (det_col_empty(ev, col)) {
+			det_vec_drop_last(ev, ret);
+		} else {
+			hint_counter(ev, e, call->src.arg, &in.labels);
+		}
+	}
+	return rc;
+}
+
+static int check_edges(struct det_eval *ev, const struct ops_promql_expr *e,
+	const struct ops_promql_expr *arg, const struct det_range_function *f)
+{
+	if (arg->kind != OPS_PROMQL_MATRIX_SELECTOR) {
+		return 0;
+	}
+	const struct ops_promql_expr *vs = ops_promql_unparen(arg->matrix.vector);
+	if (vs->vector.anchored && !f->anchored) {
+		return det_eval_fail(ev, -EINVAL,
+			"anchored modifier can only be used with: changes, delta, increase, rate, "
+			"resets - not with %s",
+			e->call.function->name);
+	}
+	if (vs->vector.smoothed && !f->smoothed) {
+		return det_eval_fail(ev, -EINVAL,
+			"smoothed modifier can only be used with: delta, increase, rate - not with "
+			"%s",
+			e->call.function->name);
+	}
+	return 0;
+}
+
+static int check_factor(struct det_eval *ev, const char *which, const double *values)
+{
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		if (!(values[i] > 0 && values[i] < 1)) {
+			return det_eval_fail(ev, -EINVAL,
+				"invalid %s factor. Expected: 0 < %cf < 1, got: %f", which,
+				which[0], values[i]);
+		}
+	}
+	return 0;
+}
+
+static int check_args(
+	struct det_eval *ev, const struct ops_promql_expr *e, const struct range_call *call)
+{
+	enum ops_promql_function_id id = e->call.function->id;
+	if (id == OPS_PROMQL_FN_QUANTILE_OVER_TIME && call->src.n != 0) {
+		for (size_t i = 0; i < ev->nsteps; i++) {
+			det_warn_quantile(ev, e->call.args[0], call->args[0][i]);
+		}
+	}
+	if (id != OPS_PROMQL_FN_DOUBLE_EXPONENTIAL_SMOOTHING) {
+		return 0;
+	}
+	int rc = call->src.n != 0 ? check_factor(ev, "smoothing", call->args[0]) : 0;
+	return rc == 0 && call->src.n != 0 ? check_factor(ev, "trend", call->args[1]) : rc;
+}
+
+/* 1 where no series has a sample in the window. */
+static int invert_presence(
+	struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *vec)
+{
+	struct det_vec out;
+	int rc = det_vec_init(ev, &out, 1);
+	if (rc != 0) {
+		return rc;
+	}
+	struct det_lset labels = det_absent_labels(ev, e->call.args[0]);
+	struct det_col *col = det_vec_add(ev, &out, &labels);
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		bool present = false;
+		for (size_t c = 0; c < vec->n && !present; c++) {
+			present = !det_is_absent(vec->cols[c].v[i]);
+		}
+		col->v[i] = present ? det_absent() : 1;
+	}
+	det_vec_done(ev, vec);
+	*vec = out;
+	det_vec_trim(ev, vec);
+	return 0;
+}
+
+int det_eval_range_call(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *ret)
+{
+	struct range_call call = {.function = det_range_function(e->call.function->id)};
+	const struct ops_promql_expr *arg = NULL;
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < e->call.nargs; i++) {
+		const struct ops_promql_expr *a = ops_promql_unparen(e->call.args[i]);
+		if (a->type == OPS_PROMQL_RANGE) {
+			arg = a;
+		} else if (call.nargs < OPS_LENGTH(call.args)) {
+			rc = det_eval_scalar(ev, a, &call.args[call.nargs++]);
+		}
+	}
+	ops_assert(rc != 0 || arg != NULL);
+	if (rc == 0) {
+		rc = check_edges(ev, e, arg, call.function);
+	}
+	if (rc == 0) {
+		rc = source_open(ev, arg, &call.src);
+	}
+	if (rc == 0) {
+		rc = check_args(ev, e, &call);
+	}
+	if (rc == 0) {
+		rc = call_all(ev, e, &call, ret);
+	}
+	source_close(ev, &call.src);
+	if (rc == 0 && e->call.function->id == OPS_PROMQL_FN_ABSENT_OVER_TIME) {
+		rc = invert_presence(ev, e, ret);
+	}
+	return rc;
+}
+
+static void result_points(struct det_eval *ev, const struct source *src, const struct det_col *col,
+	struct det_result_series *ret)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	size_t lo = 0, hi = 0;
+	window_slide(ev, src, 0, &lo, &hi);
+	struct det_window w = {.t = s->t + lo, .v = s->v + lo, .n = hi - lo};
+	w.end_ms = det_reference_time(ev, &src->ref, 0);
+	w.start_ms = w.end_ms - src->range_ms;
+	const struct ops_promql_vector_selector *vs =
+		src->selector != NULL ? &src->selector->vector : NULL;
+	w.anchored = vs != NULL && vs->anchored;
+	w.smoothed = vs != NULL && vs->smoothed;
+	struct det_lset labels = col->labels;
+	if (col->drop_name) {
+		labels = det_lset_drop_metadata(ev->sh->arena, &labels);
+	}
+	ret->labels = labels.items;
+	ret->nlabels = labels.n;
+	ret->points = det_scratch(ev, w.n + 2, sizeof(struct det_point));
+	if (w.anchored || w.smoothed) {
+		ret->npoints = det_extend_window(&w, ret->points);
+		return;
+	}
+	ret->npoints = w.n;
+	for (size_t i = 0; i < w.n; i++) {
+		ret->points[i] = (struct det_point){w.t[i], w.v[i]};
+	}
+}
+
+int det_eval_matrix(struct det_eval *ev, const struct ops_promql_expr *e, struct det_result *ret)
+{
+	struct source src;
+	uint64_t points = 0;
+	int rc = source_open(ev, e, &src);
+	ret->series = det_scratch(ev, rc == 0 ? src.n : 0, sizeof(struct det_result_series));
+	ret->n = 0;
+	for (size_t i = 0; rc == 0 && i < src.n; i++) {
+		struct det_col col;
+		rc = source_read(ev, &src, i, &col);
+		points += ev->sh->samples.n;
+		if (rc == 0 && points > ev->sh->options.max_samples) {
+			rc = det_eval_fail(ev, -E2BIG,
+				"query processing would load too many samples into memory in query "
+				"execution");
+		}
+		if (rc == 0 && ev->sh->samples.n != 0) {
+			result_points(ev, &src, &col, &ret->series[ret->n]);
+			ret->n += ret->series[ret->n].npoints != 0;
+		}
+	}
+	source_close(ev, &src);
+	return rc;
+}
