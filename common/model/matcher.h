@@ -21,10 +21,12 @@ struct ops_matcher {
 struct ops_matchers { /* all must match */
 	struct ops_matcher *items;
 	size_t n, cap;
+	unsigned regex_flags; /* for what is added from now on: 0, or OPS_REGEX_NO_DOT_NEWLINE (Alertmanager's) */
 };
 
 void ops_matchers_init(struct ops_matchers *ms);
 void ops_matchers_done(struct ops_matchers *ms);
+void ops_matchers_truncate(struct ops_matchers *ms, size_t n); /* drops all behind the first n */
 /* Copies name and value; compiles the expression. -EINVAL with err. */
 int ops_matchers_add(struct ops_matchers *ms, enum ops_match_op op, const char *name, const char *value, struct ops_error *err) OPS_MUST_CHECK;
 /*

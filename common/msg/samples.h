@@ -2,12 +2,13 @@
 #pragma once
 /*
  * Samples on the wire. A layout names the series of a target once; a batch is then one double per
- * series. Little-endian, length-checked at every read; docs/wire-format.md is the specification.
+ * series. Little-endian, length-checked at every read; docs/wire-format-samples.md is the specification.
  * A layout's id is a 64-bit hash of its encoded body, so a changed target has a new id.
  * Topics: "layout/<16 hex>" and "batch/<16 hex of layout>".
  */
 #include "common/base/def.h"
 #include "common/base/error.h"
+#include "common/json/json.h"
 #include "common/model/labels.h"
 
 struct ops_strbuf;
@@ -41,16 +42,28 @@ bool ops_is_stale(double v);
 double ops_stale_nan(void);
 
 #define OPS_LAYOUT_MAX_SERIES 1000000u
+/* Appends. At most 256 labels a series, 64 KiB a text: the caller has checked (the target's limits). */
 void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out); /* sets l->id */
 int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, struct ops_error *err) OPS_MUST_CHECK;
 void ops_layout_free(struct ops_layout *l); /* decoded ones */
+/* Appends. */
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
 /* values and times_ms point into scratch, which must outlive the use of *ret. */
 int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch, struct ops_batch *ret, struct ops_error *err) OPS_MUST_CHECK;
 
-/* Members: what a collector announces ("members/collector"), and the detector's list of the live ones. */
+/* Members, as JSON: {"instance","replay_url","started_ms"}; the list of the live ones is {"members":[...]}. */
 struct ops_member {
 	char *instance; /* unique name */
 	char *replay_url;
 	int64_t started_ms;
 };
+struct ops_members {
+	struct ops_member *items;
+	size_t n, cap;
+};
+void ops_member_done(struct ops_member *m);
+json_t *ops_member_to_json(const struct ops_member *m) OPS_MUST_CHECK;
+int ops_member_from_json(const json_t *data, struct ops_member *ret, struct ops_error *err) OPS_MUST_CHECK;
+void ops_members_done(struct ops_members *ms);
+json_t *ops_members_to_json(const struct ops_members *ms) OPS_MUST_CHECK;
+int ops_members_from_json(const json_t *data, struct ops_members *ret, struct ops_error *err) OPS_MUST_CHECK;

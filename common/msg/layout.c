@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A layout on the wire: a table of strings, each once, then families and series that refer to it by
+ * number. Numbers are LEB128 (seven bits a byte, low first), because most are small: strings are
+ * numbered in order of first use, so the names of labels and the target's own values take one byte.
+ *
+ * What a short message can make the reader allocate is bounded: every count is compared with the
+ * bytes that are left before memory is taken for it, and the labels of all series together may have
+ * MAX_TEXT bytes (one long string named by a million series would otherwise need no space on the
+ * wire).
+ *
+ * The id is the hash of the body. A reader computes it again: an id is a promise about content.
+ * The bytes are specified in docs/wire-format-samples.md.
+ */
+#include "common/msg/samples.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/arena.h"
+#include "common/base/bytes.h"
+#include "common/base/hash.h"
+#include "common/base/map.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+
+enum {
+	HEADER_BYTES = 16,
+	VERSION = 1,
+	MAX_LABELS = 256,
+	MAX_STRING = 64 * 1024,
+	MAX_FAMILIES = 100000
+};
+#define MAX_TEXT ((size_t)512 << 20)
+#define ID_SEED 0x6c61796f75743031ULL
+
+static const char magic[4] = {'O', 'P', 'S', 'L'};
+static const char *const type_texts[] = {"unknown", "counter", "gauge", "histogram", "summary",
+	"info", "stateset", "gaugehistogram"};
+
+const char *ops_series_type_text(enum ops_series_type t)
+{
+	return type_texts[t];
+}
+
+/* ---- encoding ---- */
+
+struct writer {
+	struct ops_map *numbers; /* text -> number + 1 */
+	size_t n;
+	struct ops_strbuf strings, rest;
+};
+
+static void put_number(struct ops_strbuf *out, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		ops_strbuf_addc(out, (char)(0x80 | (v & 0x7f)));
+	ops_strbuf_addc(out, (char)v);
+}
+
+static void put_string(struct writer *w, const char *s, size_t len)
+{
+	ops_assert(len <= MAX_STRING);
+	uintptr_t number = (uintptr_t)ops_map_get(w->numbers, s, len);
+	if (number == 0) {
+		number = ++w->n;
+		(void)ops_map_put(w->numbers, s, len, (void *)number);
+		put_number(&w->strings, len);
+		ops_strbuf_add(&w->strings, s, len);
+	}
+	put_number(&w->rest, number - 1);
+}
+
+static void put_families(struct writer *w, const struct ops_layout *l)
+{
+	ops_assert(l->nfamilies <= MAX_FAMILIES);
+	put_number(&w->rest, l->nfamilies);
+	for (size_t i = 0; i < l->nfamilies; i++) {
+		const struct ops_layout_family *f = &l->families[i];
+		put_string(w, f->name, strlen(f->name));
+		put_string(w, f->help, strlen(f->help));
+		put_string(w, f->unit, strlen(f->unit));
+		put_number(&w->rest, f->type);
+	}
+}
+
+static void put_series(struct writer *w, const struct ops_labels *ls, uint32_t family)
+{
+	ops_assert(ls->n <= MAX_LABELS);
+	put_number(&w->rest, family == UINT32_MAX ? 0 : (uint64_t)family + 1);
+	put_number(&w->rest, ls->n);
+	for (uint32_t i = 0; i < ls->n; i++) {
+		put_string(w, ls->items[i].name, ls->items[i].name_len);
+		put_string(w, ls->items[i].value, ls->items[i].value_len);
+	}
+}
+
+void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out)
+{
+	ops_assert(l->n <= OPS_LAYOUT_MAX_SERIES);
+	struct writer w = {.numbers = ops_map_new()};
+	put_string(&w, l->job, strlen(l->job));
+	put_string(&w, l->instance, strlen(l->instance));
+	put_families(&w, l);
+	put_number(&w.rest, l->n);
+	for (size_t i = 0; i < l->n; i++)
+		put_series(&w, l->series[i], l->family[i]);
+	ops_map_free(w.numbers, NULL);
+
+	size_t start = out->len;
+	char header[HEADER_BYTES] = {0};
+	ops_strbuf_add(out, header, sizeof(header));
+	put_number(out, w.n);
+	ops_strbuf_add(out, w.strings.data, w.strings.len);
+	ops_strbuf_add(out, w.rest.data, w.rest.len);
+	ops_strbuf_done(&w.strings);
+	ops_strbuf_done(&w.rest);
+	char *at = out->data + start;
+	l->id = ops_hash64(at + HEADER_BYTES, out->len - start - HEADER_BYTES, ID_SEED);
+	memcpy(at, magic, sizeof(magic));
+	at[4] = VERSION;
+	ops_put_u64(at + 8, l->id);
+}
+
+/* ---- decoding ---- */
+
+struct reader {
+	const char *data;
+	size_t len, at;
+	struct ops_error *err;
+	struct ops_label *strings; /* value and value_len: one entry of the table */
+	size_t nstrings;
+	size_t text_bytes;
+	struct ops_layout *out;
+};
+
+static int refuse(const struct reader *r, const char *what)
+{
+	return ops_error_set(r->err, -EINVAL, "malformed layout: %s at byte %zu", what, r->at);
+}
+
+static int get_number(struct reader *r, uint64_t max, uint64_t *ret)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 35; shift += 7) {
+		if (r->at >= r->len)
+			return refuse(r, "cut off");
+		unsigned char c = (unsigned char)r->data[r->at++];
+		v |= (uint64_t)(c & 0x7f) << shift;
+		if (c >= 0x80)
+			continue;
+		if (v > max)
+			return refuse(r, "number too large");
+		*ret = v;
+		return 0;
+	}
+	return refuse(r, "number too long");
+}
+
+/* How many of something follow, each of at least min_bytes. */
+static int get_count(struct reader *r, uint64_t max, size_t min_bytes, size_t *ret)
+{
+	uint64_t n = 0;
+	int e = get_number(r, max, &n);
+	if (e != 0)
+		return e;
+	if (n > (r->len - r->at) / min_bytes)
+		return refuse(r, "more items announced than there are bytes");
+	*ret = (size_t)n;
+	return 0;
+}
+
+static int get_strings(struct reader *r)
+{
+	int e = get_count(r, UINT32_MAX, 1, &r->nstrings);
+	if (e != 0)
+		return e;
+	r->strings = ops_xcalloc(r->nstrings != 0 ? r->nstrings : 1, sizeof(*r->strings));
+	for (size_t i = 0; i < r->nstrings; i++) {
+		uint64_t n = 0;
+		e = get_number(r, MAX_STRING, &n);
+		if (e != 0)
+			return e;
+		if (n > r->len - r->at)
+			return refuse(r, "string cut off");
+		const char *s = r->data + r->at;
+		if (!ops_utf8_valid(s, (size_t)n) || memchr(s, '\0', (size_t)n) != NULL)
+			return refuse(r, "string that is not UTF-8");
+		r->strings[i].value = s;
+		r->strings[i].value_len = (uint32_t)n;
+		r->at += (size_t)n;
+	}
+	return 0;
+}
+
+static int get_string(struct reader *r, const char **ret, uint32_t *ret_len)
+{
+	uint64_t number = 0;
+	int e = get_number(r, UINT32_MAX, &number);
+	if (e != 0)
+		return e;
+	if (number >= r->nstrings)
+		return refuse(r, "string number out of range");
+	*ret = r->strings[number].value;
+	*ret_len = r->strings[number].value_len;
+	return 0;
+}
+
+static int get_copy(struct reader *r, const char **ret)
+{
+	const char *s = NULL;
+	uint32_t len = 0;
+	int e = get_string(r, &s, &len);
+	if (e != 0)
+		return e;
+	if (len > MAX_TEXT - r->text_bytes)
+		return refuse(r, "too much text");
+	r->text_bytes += len;
+	*ret = ops_arena_strndup(r->out->arena, s, len);
+	return 0;
+}
+
+static int get_families(struct reader *r)
+{
+	struct ops_layout *l = r->out;
+	int e = get_count(r, MAX_FAMILIES, 4, &l->nfamilies);
+	if (e != 0)
+		return e;
+	l->families = ops_arena_array(l->arena, struct ops_layout_family, l->nfamilies);
+	for (size_t i = 0; e == 0 && i < l->nfamilies; i++) {
+		struct ops_layout_family *f = &l->families[i];
+		uint64_t type = 0;
+		e = get_copy(r, &f->name);
+		e = e != 0 ? e : get_copy(r, &f->help);
+		e = e != 0 ? e : get_copy(r, &f->unit);
+		e = e != 0 ? e : get_number(r, OPS_T_GAUGEHISTOGRAM, &type);
+		f->type = (enum ops_series_type)type;
+	}
+	return e;
+}
+
+static bool sorted(const struct ops_label *a, const struct ops_label *b)
+{
+	int c = memcmp(a->name, b->name, OPS_MIN(a->name_len, b->name_len));
+	return c < 0 || (c == 0 && a->name_len < b->name_len);
+}
+
+static int get_label(struct reader *r, struct ops_label *label, const struct ops_label *before)
+{
+	int e = get_string(r, &label->name, &label->name_len);
+	e = e != 0 ? e : get_string(r, &label->value, &label->value_len);
+	if (e != 0)
+		return e;
+	if (label->name_len == 0 || label->value_len == 0)
+		return refuse(r, "empty label");
+	if (before != NULL && !sorted(before, label))
+		return refuse(r, "labels out of order");
+	size_t bytes = sizeof(*label) + label->name_len + label->value_len;
+	if (bytes > MAX_TEXT - r->text_bytes)
+		return refuse(r, "too much text");
+	r->text_bytes += bytes;
+	return 0;
+}
+
+static int get_one_series(struct reader *r, size_t i)
+{
+	struct ops_layout *l = r->out;
+	struct ops_label labels[MAX_LABELS];
+	uint64_t family = 0;
+	size_t n = 0;
+	int e = get_number(r, l->nfamilies, &family);
+	e = e != 0 ? e : get_count(r, MAX_LABELS, 2, &n);
+	for (size_t j = 0; e == 0 && j < n; j++)
+		e = get_label(r, &labels[j], j > 0 ? &labels[j - 1] : NULL);
+	if (e != 0)
+		return e;
+	l->family[i] = family == 0 ? UINT32_MAX : (uint32_t)family - 1;
+	l->series[i] = ops_labels_from_sorted(labels, n);
+	return 0;
+}
+
+static int get_series(struct reader *r)
+{
+	struct ops_layout *l = r->out;
+	int e = get_count(r, OPS_LAYOUT_MAX_SERIES, 2, &l->n);
+	if (e != 0)
+		return e;
+	l->series = ops_arena_array(l->arena, struct ops_labels *, l->n);
+	l->family = ops_arena_array(l->arena, uint32_t, l->n);
+	for (size_t i = 0; e == 0 && i < l->n; i++)
+		e = get_one_series(r, i);
+	return e;
+}
+
+static int get_layout(struct reader *r)
+{
+	struct ops_layout *l = r->out;
+	if (r->len < HEADER_BYTES || memcmp(r->data, magic, sizeof(magic)) != 0)
+		return refuse(r, "no header");
+	if (r->data[4] != VERSION)
+		return refuse(r, "unknown version");
+	if (r->data[5] != 0 || r->data[6] != 0 || r->data[7] != 0)
+		return refuse(r, "reserved bytes are not zero");
+	r->at = HEADER_BYTES;
+	l->id = ops_get_u64(r->data + 8);
+	if (l->id != ops_hash64(r->data + HEADER_BYTES, r->len - HEADER_BYTES, ID_SEED))
+		return refuse(r, "id is not that of the content");
+	int e = get_strings(r);
+	e = e != 0 ? e : get_copy(r, &l->job);
+	e = e != 0 ? e : get_copy(r, &l->instance);
+	e = e != 0 ? e : get_families(r);
+	e = e != 0 ? e : get_series(r);
+	if (e == 0 && r->at != r->len)
+		e = refuse(r, "bytes left over");
+	return e;
+}
+
+int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, struct ops_error *err)
+{
+	struct ops_layout *l = ops_xcalloc(1, sizeof(*l));
+	l->arena = ops_xcalloc(1, sizeof(*l->arena));
+	ops_arena_init(l->arena);
+	struct reader r = {.data = data, .len = len, .err = err, .out = l};
+	int e = get_layout(&r);
+	free(r.strings);
+	if (e == 0)
+		*ret = l;
+	else
+		ops_layout_free(l);
+	return e;
+}
+
+void ops_layout_free(struct ops_layout *l)
+{
+	if (l == NULL)
+		return;
+	for (size_t i = 0; l->series != NULL && i < l->n; i++)
+		ops_labels_unref(l->series[i]);
+	ops_arena_done(l->arena);
+	free(l->arena);
+	free(l);
+}
