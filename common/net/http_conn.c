@@ -406,12 +406,11 @@ static void on_timer(void *arg)
 			return;
 		}
 		ops_http_count_refused("slow_reader");
-	} else if ((c->state == CONN_HEAD || c->state == CONN_BODY) && (c->begun || !c->served)) {
+	} else if (c->begun && (c->state == CONN_HEAD || c->state == CONN_BODY)) {
+		refuse(c, 408, "deadline");
+		return;
+	} else if (c->state == CONN_HEAD && !c->served) {
 		ops_http_count_refused("deadline");
-		if (c->begun) {
-			refuse(c, 408, "deadline");
-			return;
-		}
 	}
 	ops_http_conn_close(c);
 }

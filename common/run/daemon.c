@@ -221,11 +221,12 @@ static void close_all(struct ops_daemon *d)
 	ops_http_server_free(d->http);
 	d->http = NULL;
 	ops_http_client_stop(d->client);
+	ops_pg_free(d->pg);
+	d->pg = NULL;
 	if (d->state != NULL && d->service->stop != NULL)
 		d->service->stop(d->state);
 	ops_http_client_free(d->client);
 	ops_audit_close(d->audit);
-	ops_pg_free(d->pg);
 	ops_bus_key_free(d->bus_key);
 	ops_timer_free(d->drain_poll);
 	ops_timer_free(d->drain_deadline);

@@ -64,7 +64,9 @@ struct ops_service {
 	int (*reload)(struct ops_daemon *d, void *state, const void *config, struct ops_error *err);
 	/* Stop taking new work; call ops_daemon_drained when idle (or NULL: at once). */
 	void (*drain)(struct ops_daemon *d, void *state);
-	void (*stop)(void *state); /* frees everything */
+	/* Frees everything. HTTP server, pending calls and database are gone by then, their
+	 * callbacks have run. */
+	void (*stop)(void *state);
 };
 
 int ops_daemon_main(const struct ops_service *service, int argc, char **argv) OPS_MUST_CHECK;
