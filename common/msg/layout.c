@@ -60,7 +60,6 @@ static void put_number(struct ops_strbuf *out, uint64_t v)
 
 static void put_string(struct writer *w, const char *s, size_t len)
 {
-	ops_assert(len <= MAX_STRING);
 	uintptr_t number = (uintptr_t)ops_map_get(w->numbers, s, len);
 	if (number == 0) {
 		number = ++w->n;
@@ -73,7 +72,6 @@ static void put_string(struct writer *w, const char *s, size_t len)
 
 static void put_families(struct writer *w, const struct ops_layout *l)
 {
-	ops_assert(l->nfamilies <= MAX_FAMILIES);
 	put_number(&w->rest, l->nfamilies);
 	for (size_t i = 0; i < l->nfamilies; i++) {
 		const struct ops_layout_family *f = &l->families[i];
@@ -86,7 +84,6 @@ static void put_families(struct writer *w, const struct ops_layout *l)
 
 static void put_series(struct writer *w, const struct ops_labels *ls, uint32_t family)
 {
-	ops_assert(ls->n <= MAX_LABELS);
 	put_number(&w->rest, family == UINT32_MAX ? 0 : (uint64_t)family + 1);
 	put_number(&w->rest, ls->n);
 	for (uint32_t i = 0; i < ls->n; i++) {
@@ -95,9 +92,32 @@ static void put_series(struct writer *w, const struct ops_labels *ls, uint32_t f
 	}
 }
 
-void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out)
+/* What a target exposes is input from outside: too much of it is an answer, not a broken invariant.
+ */
+static bool fits(const struct ops_layout *l)
 {
-	ops_assert(l->n <= OPS_LAYOUT_MAX_SERIES);
+	bool ok = l->n <= OPS_LAYOUT_MAX_SERIES && l->nfamilies <= MAX_FAMILIES &&
+		  strlen(l->job) <= MAX_STRING && strlen(l->instance) <= MAX_STRING;
+	for (size_t i = 0; ok && i < l->nfamilies; i++) {
+		const struct ops_layout_family *f = &l->families[i];
+		ok = strlen(f->name) <= MAX_STRING && strlen(f->help) <= MAX_STRING &&
+		     strlen(f->unit) <= MAX_STRING;
+	}
+	for (size_t i = 0; ok && i < l->n; i++) {
+		const struct ops_labels *ls = l->series[i];
+		ok = ls->n <= MAX_LABELS;
+		for (uint32_t j = 0; ok && j < ls->n; j++)
+			ok = ls->items[j].name_len <= MAX_STRING &&
+			     ls->items[j].value_len <= MAX_STRING;
+	}
+	return ok;
+}
+
+int ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out)
+{
+	l->id = 0;
+	if (!fits(l))
+		return -E2BIG;
 	struct writer w = {.numbers = ops_map_new()};
 	put_string(&w, l->job, strlen(l->job));
 	put_string(&w, l->instance, strlen(l->instance));
@@ -120,6 +140,7 @@ void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out)
 	memcpy(at, magic, sizeof(magic));
 	at[4] = VERSION;
 	ops_put_u64(at + 8, l->id);
+	return 0;
 }
 
 /* ---- decoding ---- */

@@ -42,8 +42,11 @@ bool ops_is_stale(double v);
 double ops_stale_nan(void);
 
 #define OPS_LAYOUT_MAX_SERIES 1000000u
-/* Appends. At most 256 labels a series, 64 KiB a text: the caller has checked (the target's limits). */
-void ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out); /* sets l->id */
+/*
+ * Appends and sets l->id. -E2BIG, with id 0 and nothing appended, when there are more than
+ * OPS_LAYOUT_MAX_SERIES series, 100,000 families, 256 labels in a series, or 64 KiB in one text.
+ */
+int ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out);
 int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, struct ops_error *err) OPS_MUST_CHECK;
 void ops_layout_free(struct ops_layout *l); /* decoded ones */
 /* Appends. */
