@@ -122,6 +122,7 @@ struct ops_promql_expr *ops_promql_parse_selector_node(
 	uint32_t start = name != NULL ? name->start : ops_promql_peek(p)->start;
 	struct ops_promql_expr *e = ops_promql_node(
 		p, OPS_PROMQL_VECTOR_SELECTOR, start, name != NULL ? name->end : start);
+	e->vector.name.text = "";
 	if (ops_promql_peek_type(p) == TOK_LEFT_BRACE && !parse_braces(p, e)) {
 		return NULL;
 	}

@@ -36,8 +36,12 @@ static void print_names(const struct ops_promql_strings *names, struct ops_strbu
 
 void ops_promql_print_matcher(const struct ops_promql_matcher *m, struct ops_strbuf *out)
 {
+	static const char *const ops[] = {[OPS_MATCH_EQ] = "=",
+		[OPS_MATCH_NE] = "!=",
+		[OPS_MATCH_RE] = "=~",
+		[OPS_MATCH_NRE] = "!~"};
 	print_name(&m->name, out);
-	ops_strbuf_adds(out, ops_match_op_text(m->op));
+	ops_strbuf_adds(out, ops[m->op]);
 	ops_promql_quote(&m->value, out);
 }
 
