@@ -232,7 +232,7 @@ int det_call_histogram_quantile(
 	if (rc != 0) {
 		return rc;
 	}
-	for (size_t i = 0; h.in.n != 0 && i < ev->nsteps; i++) {
+	for (size_t i = 0; i < ev->nsteps; i++) {
 		det_warn_quantile(ev, e->call.args[0], q[i]);
 	}
 	for (size_t g = 0; g < h.map.n; g++) {

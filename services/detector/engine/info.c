@@ -45,16 +45,27 @@ static int split_matchers(
 	return rc != 0 ? det_eval_fail(ev, -EINVAL, "%s", err.message) : 0;
 }
 
-static const struct ops_promql_expr *first_selector(const struct ops_promql_expr *e)
+/* The shift of the first selector below e, with those of the subqueries around it until one is
+ * fixed. */
+static bool first_shift(const struct ops_promql_expr *e, struct ops_promql_shift *ret)
 {
 	if (e->kind == OPS_PROMQL_VECTOR_SELECTOR) {
-		return e;
+		*ret = e->vector.shift;
+		return true;
 	}
-	const struct ops_promql_expr *c, *found = NULL;
-	for (size_t i = 0; found == NULL && (c = ops_promql_child(e, i)) != NULL; i++) {
-		found = first_selector(c);
+	const struct ops_promql_expr *c;
+	for (size_t i = 0; (c = ops_promql_child(e, i)) != NULL; i++) {
+		if (!first_shift(c, ret)) {
+			continue;
+		}
+		if (e->kind == OPS_PROMQL_SUBQUERY && ret->at == OPS_PROMQL_AT_NONE) {
+			ret->offset_ms += e->subquery.shift.offset_ms;
+			ret->at = e->subquery.shift.at;
+			ret->at_ms = e->subquery.shift.at_ms;
+		}
+		return true;
 	}
-	return found;
+	return false;
 }
 
 /* A selector of the info series, at the time of the first argument's. */
@@ -72,10 +83,7 @@ static int read_info(struct det_eval *ev, const struct ops_promql_expr *e, struc
 	}
 	selector.vector.matchers = list;
 	selector.vector.nmatchers = n;
-	const struct ops_promql_expr *first = first_selector(e->call.args[0]);
-	if (first != NULL) {
-		selector.vector.shift = first->vector.shift;
-	}
+	(void)first_shift(e->call.args[0], &selector.vector.shift);
 	return det_eval_selector(ev, &selector, true, &x->info);
 }
 
