@@ -116,7 +116,7 @@ static bool paren_follows(const struct ops_promql_lexer *l)
 
 void ops_promql_lex_word(struct ops_promql_lexer *l, struct ops_promql_token *ret)
 {
-	bool colon = false;
+	bool colon = l->input[l->start] == ':'; /* the first character has been read */
 	for (; l->pos < l->len; l->pos++) {
 		unsigned char c = (unsigned char)l->input[l->pos];
 		if (c != ':' && !ops_promql_is_alnum(c)) {

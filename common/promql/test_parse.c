@@ -194,6 +194,9 @@ static void test_refused(void **state)
 		{"foo[5m] + 1", 1, 1,
 			"binary expression must contain only scalar and instant vector types"},
 		{"\xff", 1, 1, NULL},
+		{"1 !", 1, 3, "unexpected character after '!': '\xef\xbf\xbd'"},
+		{"foo :", 1, 5, "unexpected metric identifier \":\""},
+		{":f(x)", 1, 3, "unexpected \"(\""},
 	};
 	(void)state;
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {

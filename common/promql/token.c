@@ -189,6 +189,9 @@ const char *ops_promql_rune_text(struct ops_arena *a, uint32_t code)
 	if (code == '"') {
 		return "'\"'";
 	}
+	if (code == 0xfffd) { /* also stands for the end of the text */
+		return "'\xef\xbf\xbd'";
+	}
 	size_t len = ops_utf8_encode(code, utf8);
 	const char *quoted = ops_promql_text_quoted(a, utf8, len);
 	return ops_arena_printf(a, "'%.*s'", (int)strlen(quoted) - 2, quoted + 1);
