@@ -19,12 +19,15 @@ struct conformance_kind {
 	const char *name;
 	/* Runs one case of the file document and ends with conformance_pass or _fail. */
 	void (*run_case)(struct conformance_run *run, const json_t *file, const json_t *c);
+	/* Instead of run_case, for files that are not JSON: the whole of run->path. -1: unreadable. */
+	int (*run_file)(struct conformance_run *run);
 	/* Prints further scores; may be NULL. */
 	void (*summary)(void);
 };
 
 extern const struct conformance_kind conformance_promql_parser;
 extern const struct conformance_kind conformance_durations;
+extern const struct conformance_kind conformance_promql, conformance_promql_classic;
 
 void conformance_pass(struct conformance_run *run);
 /* Says which case failed and why: got and wanted are NUL-terminated texts. */
