@@ -153,6 +153,7 @@ static int setup(void **state)
 	struct scene *scene = ops_xcalloc(1, sizeof(*scene));
 
 	scene->dir = tempdir_make();
+	test_write_key(scene->dir, 'k');
 	scene->ports = test_make_ports("tcp");
 	*state = scene;
 	return 0;
@@ -231,11 +232,11 @@ static void a_subscriber_is_killed_again_and_again(void **state)
 {
 	struct scene *scene = *state;
 
-	scene->total = 8000;
+	scene->total = 5000;
 	scene->per_tick = 10;
 	pid_t pub = test_spawn(run_publisher, scene);
 	pid_t sub = test_spawn(run_subscriber, scene);
-	for (uint64_t at = 1000; at <= 6000; at += 1000) {
+	for (uint64_t at = 800; at <= 4000; at += 800) {
 		assert_true(wait_for(scene, at));
 		assert_int_equal(test_kill(sub), -SIGKILL);
 		usleep(20000);
@@ -248,11 +249,11 @@ static void a_publisher_is_killed_again_and_again(void **state)
 {
 	struct scene *scene = *state;
 
-	scene->total = 8000;
+	scene->total = 5000;
 	scene->per_tick = 10;
 	pid_t pub = test_spawn(run_publisher, scene);
 	pid_t sub = test_spawn(run_subscriber, scene);
-	for (uint64_t at = 1000; at <= 6000; at += 1000) {
+	for (uint64_t at = 800; at <= 4000; at += 800) {
 		assert_true(wait_for(scene, at));
 		assert_int_equal(test_kill(pub), -SIGKILL);
 		pub = test_spawn(run_publisher, scene);

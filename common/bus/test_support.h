@@ -75,16 +75,23 @@ static inline int test_kill(pid_t child)
 	return test_wait(child);
 }
 
-static inline struct ops_bus_key *test_key(const char *dir, char fill)
+/* The parent writes the key before children load it. */
+static inline void test_write_key(const char *dir, char fill)
 {
 	OPS_CLEANUP(ops_freep) char *path = ops_xasprintf("%s/key-%c", dir, fill);
-	struct ops_bus_key *key = NULL;
 	char text[41];
 
 	memset(text, fill, 40);
 	text[40] = '\n';
 	FILE *f = fopen(path, "w");
 	ops_assert(f != NULL && fwrite(text, 1, 41, f) == 41 && fclose(f) == 0);
+}
+
+static inline struct ops_bus_key *test_key(const char *dir, char fill)
+{
+	OPS_CLEANUP(ops_freep) char *path = ops_xasprintf("%s/key-%c", dir, fill);
+	struct ops_bus_key *key = NULL;
+
 	ops_assert(ops_bus_key_load(path, &key, NULL) == 0);
 	return key;
 }
