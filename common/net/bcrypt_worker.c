@@ -2,8 +2,9 @@
 /*
  * The only thread of ours in common/net. It shares two strings and a verdict with the loop, under
  * one mutex, and touches nothing else: no metrics, no allocation that the loop frees, no libevent.
- * The verdict comes back through an eventfd. A crypt that libcrypt refuses (returns "*0") counts as
- * no match.
+ * The verdict comes back through an eventfd. What libcrypt refuses (NULL) counts as no match.
+ * crypt_rn and not crypt_r: the address sanitizer wraps the latter, and its wrapper finds nothing
+ * when the linker left out a library that seemed unneeded.
  */
 #include "common/net/bcrypt_worker.h"
 
@@ -33,7 +34,7 @@ struct ops_bcrypt_worker {
 static bool matches(const char *password, const char *hash, struct crypt_data *data)
 {
 	memset(data, 0, sizeof(*data));
-	const char *made = crypt_r(password, hash, data);
+	const char *made = crypt_rn(password, hash, data, sizeof(*data));
 	size_t len = strlen(hash);
 
 	return made != NULL && strlen(made) == len && ops_equal_consttime(made, hash, len);

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Certificates made for one test run: an authority, and what it signs. Files in PEM, in a directory
+ * of the test's. */
+#include "common/base/def.h"
+
+struct test_ca; /* opaque */
+
+/* A fresh directory under the system's temporary one; owned. test_dir_remove deletes it with its
+ * files. */
+char *test_dir_make(void);
+void test_dir_remove(char *dir);
+/* dir/name, owned. */
+char *test_write(const char *dir, const char *name, const char *text);
+
+struct test_ca *test_ca_new(const char *dir); /* writes ca.pem */
+void test_ca_free(struct test_ca *ca);
+/* Writes NAME.pem and NAME.key; san like "DNS:localhost,IP:127.0.0.1". */
+void test_ca_issue(struct test_ca *ca, const char *dir, const char *name, const char *san);
