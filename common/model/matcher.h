@@ -31,9 +31,20 @@ void ops_matchers_truncate(struct ops_matchers *ms, size_t n); /* drops all behi
 int ops_matchers_add(struct ops_matchers *ms, enum ops_match_op op, const char *name, const char *value, struct ops_error *err) OPS_MUST_CHECK;
 /*
  * Alertmanager's text: foo=bar, "foo"!="bar", {foo=~"b.*", bar="x"}; one or several separated by commas.
- * Appends to ms. err->column is set.
+ * Read by the classic grammar where that accepts it, by the newer UTF-8 grammar otherwise, as Alertmanager
+ * does. Appends to ms, all or nothing; err->column (bytes) is set. "." in expressions stops at a newline.
  */
 int ops_matchers_parse(struct ops_matchers *ms, const char *text, size_t len, struct ops_error *err) OPS_MUST_CHECK;
+
+enum ops_matcher_syntax { OPS_MATCHER_FALLBACK, OPS_MATCHER_CLASSIC, OPS_MATCHER_UTF8 };
+struct ops_matchers_source {
+	const char *text; /* need not end in NUL */
+	size_t len;
+	enum ops_matcher_syntax syntax;
+};
+/* The same with a choice of grammar; the second takes exactly one matcher (an item of a list in YAML). */
+int ops_matchers_parse_as(struct ops_matchers *ms, const struct ops_matchers_source *src, struct ops_error *err) OPS_MUST_CHECK;
+int ops_matcher_parse_as(struct ops_matchers *ms, const struct ops_matchers_source *src, struct ops_error *err) OPS_MUST_CHECK;
 bool ops_matcher_match_value(const struct ops_matcher *m, const char *value); /* NULL counts as "" */
 bool ops_matchers_match(const struct ops_matchers *ms, const struct ops_labels *ls);
 bool ops_matchers_equal(const struct ops_matchers *a, const struct ops_matchers *b);
