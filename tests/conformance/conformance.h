@@ -27,6 +27,7 @@ struct conformance_kind {
 
 extern const struct conformance_kind conformance_promql_parser;
 extern const struct conformance_kind conformance_durations;
+extern const struct conformance_kind conformance_matchers;
 extern const struct conformance_kind conformance_promql, conformance_promql_classic;
 
 void conformance_pass(struct conformance_run *run);

@@ -18,6 +18,7 @@
 
 static const struct conformance_kind *const kinds[] = {
 	&conformance_durations,
+	&conformance_matchers,
 	&conformance_promql,
 	&conformance_promql_classic,
 	&conformance_promql_parser,
