@@ -38,7 +38,7 @@ static int make_grid(struct det_eval *ev, const struct det_query *q)
 			"a range query needs a step above zero and an end not before its start");
 	}
 	uint64_t steps = (uint64_t)(q->end_ms - q->start_ms) / (uint64_t)q->step_ms + 1;
-	if (steps > DET_QUERY_MAX_STEPS) {
+	if (steps > DET_QUERY_MAX_STEPS + 1) {
 		return det_eval_fail(ev, -ERANGE,
 			"exceeded maximum resolution of %d points per timeseries",
 			DET_QUERY_MAX_STEPS);

@@ -11,7 +11,7 @@
 #include "common/promql/parse.h"
 #include "services/detector/store/store.h"
 
-#define DET_QUERY_MAX_STEPS 11000
+#define DET_QUERY_MAX_STEPS 11000 /* from start to end: one point more */
 
 struct det_engine_options {	 /* 0 = the default in brackets */
 	int64_t lookback_ms;	 /* [5m] */

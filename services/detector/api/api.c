@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routes, and the forms that all answers share: success and error envelopes, times, values, labels,
+ * parameters. Answers are written into one buffer, not built as a tree: a result can be large. What
+ * a caller got wrong is bad_data (400), what failed while evaluating is execution (422), too slow
+ * is timeout (503), as in Prometheus, so that its clients show the right message.
+ */
+#include "services/detector/api/api.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/number.h"
+#include "services/detector/api/api_internal.h"
+
+#define JSON_TYPE "application/json"
+
+static const struct {
+	const char *type;
+	int code;
+} error_types[] = {
+	{"bad_data", 400},
+	{"execution", 422},
+	{"timeout", 503},
+	{"canceled", 499},
+	{"unavailable", 503},
+	{"not_found", 404},
+	{"not_acceptable", 406},
+	{"internal", 500},
+};
+
+/* Reading is open to pages of other origins, as in Prometheus; who may read decides the role. */
+static void allow_origins(struct ops_http_req *req)
+{
+	ops_http_reply_header(req, "Access-Control-Allow-Origin", "*");
+	ops_http_reply_header(req, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
+	ops_http_reply_header(
+		req, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin");
+	ops_http_reply_header(req, "Access-Control-Expose-Headers", "Date");
+}
+
+static void on_options(struct ops_http_req *req, void *arg)
+{
+	(void)arg;
+	allow_origins(req);
+	ops_http_reply(req, 204, JSON_TYPE, "", 0);
+}
+
+void det_api_reply_error(struct ops_http_req *req, const char *type, const char *message)
+{
+	int code = 500;
+	for (size_t i = 0; i < OPS_LENGTH(error_types); i++) {
+		if (strcmp(error_types[i].type, type) == 0) {
+			code = error_types[i].code;
+		}
+	}
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	ops_strbuf_adds(&out, "{\"status\":\"error\",\"errorType\":");
+	det_api_string(&out, type);
+	ops_strbuf_adds(&out, ",\"error\":");
+	det_api_string(&out, message);
+	ops_strbuf_addc(&out, '}');
+	allow_origins(req);
+	ops_http_reply(req, code, JSON_TYPE, out.data, out.len);
+	ops_strbuf_done(&out);
+}
+
+void det_api_bad(struct ops_http_req *req, const char *parameter, const char *why)
+{
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&text, "invalid parameter \"%s\": %s", parameter, why);
+	det_api_reply_error(req, "bad_data", text.data);
+	ops_strbuf_done(&text);
+}
+
+static void add_texts(struct ops_strbuf *out, const char *key, const char *const *items, size_t n)
+{
+	if (n == 0) {
+		return;
+	}
+	ops_strbuf_printf(out, ",\"%s\":[", key);
+	for (size_t i = 0; i < n; i++) {
+		ops_strbuf_adds(out, i > 0 ? "," : "");
+		det_api_string(out, items[i]);
+	}
+	ops_strbuf_addc(out, ']');
+}
+
+void det_api_reply(struct ops_http_req *req, const struct ops_strbuf *data,
+	const struct det_annotations *annotations)
+{
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	ops_strbuf_reserve(&out, data->len + 64);
+	ops_strbuf_adds(&out, "{\"status\":\"success\",\"data\":");
+	ops_strbuf_add(&out, data->data, data->len);
+	if (annotations != NULL) {
+		add_texts(&out, "warnings", annotations->warnings, annotations->nwarnings);
+		add_texts(&out, "infos", annotations->infos, annotations->ninfos);
+	}
+	ops_strbuf_addc(&out, '}');
+	allow_origins(req);
+	ops_http_reply(req, 200, JSON_TYPE, out.data, out.len);
+	ops_strbuf_done(&out);
+}
+
+void det_api_reply_data(struct ops_http_req *req, const struct ops_strbuf *data)
+{
+	det_api_reply(req, data, NULL);
+}
+
+void det_api_string(struct ops_strbuf *out, const char *text)
+{
+	ops_strbuf_add_json(out, text, strlen(text));
+}
+
+void det_api_time(struct ops_strbuf *out, int64_t t_ms)
+{
+	uint64_t ms = t_ms < 0 ? 0 - (uint64_t)t_ms : (uint64_t)t_ms;
+	ops_strbuf_printf(out, "%s%llu", t_ms < 0 ? "-" : "", (unsigned long long)(ms / 1000));
+	if (ms % 1000 != 0) {
+		ops_strbuf_printf(out, ".%03u", (unsigned)(ms % 1000));
+	}
+}
+
+void det_api_value(struct ops_strbuf *out, double value)
+{
+	char text[352];
+	double size = fabs(value);
+	bool plain = !isfinite(value) || value == 0 || (size >= 1e-6 && size < 1e21);
+	size_t len = plain ? ops_format_double_f(value, text) : ops_format_double(value, text);
+	ops_strbuf_addc(out, '"');
+	ops_strbuf_add(out, text, len);
+	ops_strbuf_addc(out, '"');
+}
+
+void det_api_labels(struct ops_strbuf *out, const struct ops_label *labels, uint32_t n)
+{
+	ops_strbuf_addc(out, '{');
+	for (uint32_t i = 0; i < n; i++) {
+		ops_strbuf_adds(out, i > 0 ? "," : "");
+		ops_strbuf_add_json(out, labels[i].name, labels[i].name_len);
+		ops_strbuf_addc(out, ':');
+		ops_strbuf_add_json(out, labels[i].value, labels[i].value_len);
+	}
+	ops_strbuf_addc(out, '}');
+}
+
+static bool parse_seconds(const char *text, int64_t *ret_ms)
+{
+	double seconds;
+	if (ops_parse_double(text, strlen(text), &seconds) != 0 || !(fabs(seconds) < 9e15)) {
+		return false;
+	}
+	*ret_ms = (int64_t)llround(seconds * 1000);
+	return true;
+}
+
+static void refuse_param(
+	struct ops_http_req *req, const char *name, const char *text, const char *kind)
+{
+	struct ops_strbuf why = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&why, "cannot parse \"%.200s\" to a valid %s", text, kind);
+	det_api_bad(req, name, why.data);
+	ops_strbuf_done(&why);
+}
+
+int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms)
+{
+	const char *text = ops_http_param(req, name);
+	if (text == NULL || *text == '\0') {
+		return 1;
+	}
+	if (parse_seconds(text, ret_ms) || ops_time_parse(text, strlen(text), ret_ms) == 0) {
+		return 0;
+	}
+	refuse_param(req, name, text, "timestamp");
+	return -EINVAL;
+}
+
+int det_api_param_duration(struct ops_http_req *req, const char *name, int64_t *ret_ms)
+{
+	const char *text = ops_http_param(req, name);
+	if (text == NULL || *text == '\0') {
+		return 1;
+	}
+	if (parse_seconds(text, ret_ms) || ops_duration_parse(text, strlen(text), ret_ms) == 0) {
+		return 0;
+	}
+	refuse_param(req, name, text, "duration");
+	return -EINVAL;
+}
+
+int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
+{
+	const char *text = ops_http_param(req, name);
+	uint64_t limit;
+	if (text == NULL || *text == '\0') {
+		return 1;
+	}
+	if (ops_parse_u64(text, strlen(text), &limit) != 0 || limit > SIZE_MAX / 2) {
+		det_api_bad(req, name, "limit must be a non-negative number");
+		return -EINVAL;
+	}
+	if (limit != 0) { /* 0: none */
+		*ret = (size_t)limit;
+	}
+	return 0;
+}
+
+static const struct {
+	const char *path;
+	unsigned methods;
+	void (*fn)(struct ops_http_req *req, void *arg);
+} routes[] = {
+	{"/api/v1/query", OPS_GET | OPS_POST, det_api_query},
+	{"/api/v1/query_range", OPS_GET | OPS_POST, det_api_query_range},
+	{"/api/v1/format_query", OPS_GET | OPS_POST, det_api_format_query},
+	{"/api/v1/parse_query", OPS_GET | OPS_POST, det_api_parse_query},
+	{"/api/v1/series", OPS_GET | OPS_POST, det_api_series},
+	{"/api/v1/labels", OPS_GET | OPS_POST, det_api_label_names},
+	{"/api/v1/label/{name}/values", OPS_GET, det_api_label_values},
+	{"/api/v1/metadata", OPS_GET, det_api_metadata},
+	{"/api/v1/status/buildinfo", OPS_GET, det_api_buildinfo},
+	{"/api/v1/status/runtimeinfo", OPS_GET, det_api_runtimeinfo},
+	{"/api/v1/status/tsdb", OPS_GET, det_api_tsdb},
+	{"/api/v1/status/flags", OPS_GET, det_api_flags},
+};
+
+struct det_api *det_api_register(
+	struct ops_http_server *server, const struct det_api_config *config)
+{
+	struct det_api *api = ops_xcalloc(1, sizeof(*api));
+	api->config = *config;
+	api->started_ms = ops_now_ms();
+	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
+		ops_http_route(server, routes[i].methods, routes[i].path, OPS_ROLE_VIEWER,
+			routes[i].fn, api);
+		ops_http_route(server, OPS_OPTIONS, routes[i].path, OPS_ROLE_NONE, on_options, api);
+	}
+	return api;
+}
+
+void det_api_free(struct det_api *api)
+{
+	free(api);
+}

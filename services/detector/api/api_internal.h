@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The API's inside: reading parameters, writing replies. A reader that fails has replied already.
+ */
+#include "services/detector/api/api.h"
+
+struct det_api {
+	struct det_api_config config;
+	int64_t started_ms;
+};
+
+/* Pieces of an answer, appended. */
+void det_api_time(struct ops_strbuf *out, int64_t t_ms);  /* 1435781451.781 */
+void det_api_value(struct ops_strbuf *out, double value); /* "1.5", with quotes */
+void det_api_labels(struct ops_strbuf *out, const struct ops_label *labels, uint32_t n);
+void det_api_string(struct ops_strbuf *out, const char *text);
+/* {"status":"success","data":<data>,"warnings":[],"infos":[]} with what there is. */
+void det_api_reply(struct ops_http_req *req, const struct ops_strbuf *data,
+	const struct det_annotations *annotations);
+void det_api_bad(struct ops_http_req *req, const char *parameter, const char *why);
+
+/* 0 = read; 1 = absent, *ret untouched; -EINVAL = refused, the reply is sent. */
+int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
+int det_api_param_duration(
+	struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
+int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;
+
+void det_api_query(struct ops_http_req *req, void *arg);
+void det_api_query_range(struct ops_http_req *req, void *arg);
+void det_api_format_query(struct ops_http_req *req, void *arg);
+void det_api_parse_query(struct ops_http_req *req, void *arg);
+void det_api_series(struct ops_http_req *req, void *arg);
+void det_api_label_names(struct ops_http_req *req, void *arg);
+void det_api_label_values(struct ops_http_req *req, void *arg);
+void det_api_metadata(struct ops_http_req *req, void *arg);
+void det_api_buildinfo(struct ops_http_req *req, void *arg);
+void det_api_runtimeinfo(struct ops_http_req *req, void *arg);
+void det_api_tsdb(struct ops_http_req *req, void *arg);
+void det_api_flags(struct ops_http_req *req, void *arg);
+
+/* The tree as JSON, in the shape of upstream's parse_query. */
+void det_api_tree(const struct ops_promql_expr *e, struct ops_strbuf *out);
