@@ -55,8 +55,7 @@ enum {
 };
 
 static const char records_sql[] =
-	"SELECT r.seq, r.id, to_char(r.at AT TIME ZONE 'UTC', "
-	"'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), r.body, "
+	"SELECT r.seq, r.id, (extract(epoch FROM r.at) * 1000000)::bigint, r.body, "
 	"encode(r.leaf, 'hex'), encode(r.chain, 'hex'), c.size, encode(c.root, 'hex'), c.note "
 	"FROM audit.records r LEFT JOIN audit.checkpoints c ON c.size = r.seq ORDER BY r.seq";
 
@@ -109,7 +108,9 @@ static bool same_hash(const struct ops_pg_row *row, int column, const unsigned c
 static const char *column_that_lies(const struct ops_pg_row *row)
 {
 	OPS_JSON_AUTO *body = NULL;
-	const char *id = NULL, *at = NULL;
+	const char *id = NULL, *at = ops_pg_row_value(row, C_AT);
+	double time_us = 0;
+	int64_t at_us = 0;
 
 	if (ops_canon_parse(ops_pg_row_value(row, C_BODY), ops_pg_row_length(row, C_BODY),
 		    BODY_LIMIT_BYTES, &body, NULL) < 0)
@@ -117,8 +118,8 @@ static const char *column_that_lies(const struct ops_pg_row *row)
 	if (ops_json_get_string(body, "id", &id, NULL) != 0 ||
 		!ops_str_eq(id, ops_pg_row_value(row, C_ID)))
 		return "id";
-	if (ops_json_get_string(body, "time", &at, NULL) != 0 ||
-		!ops_str_eq(at, ops_pg_row_value(row, C_AT)))
+	if (ops_json_get_double(body, "time_us", &time_us, NULL) != 0 || at == NULL ||
+		ops_parse_i64(at, strlen(at), &at_us) < 0 || time_us != (double)at_us)
 		return "at";
 	return NULL;
 }
