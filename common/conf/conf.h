@@ -28,6 +28,8 @@ struct ops_conf_node {
 
 struct ops_conf_options {
 	bool expand_env;
+	bool keep_unset; /* with expand_env: what names no set variable and has no default stays as it is:
+			    ${1} in files that have a meaning of their own for it */
 };
 
 /* An empty document is an empty mapping. -EINVAL with err set; -errno when the file cannot be read. */

@@ -49,7 +49,22 @@ static int expand_one(const char *ref, size_t len, struct ops_strbuf *out, const
 	return 0;
 }
 
-int ops_conf_env_expand(const char *text, size_t len, struct ops_strbuf *out, const char **ret_what)
+/* Whether ref ("NAME" or "NAME:-default") can be replaced by something. */
+static bool resolvable(const char *ref, size_t len)
+{
+	size_t name_len = 0;
+	while (name_len < len && name_char(ref[name_len], name_len == 0))
+		name_len++;
+	if (name_len == 0)
+		return false;
+	if (name_len < len)
+		return len - name_len >= 2 && memcmp(ref + name_len, ":-", 2) == 0;
+	OPS_CLEANUP(ops_freep) char *name = ops_xstrndup(ref, name_len);
+	return getenv(name) != NULL;
+}
+
+int ops_conf_env_expand(const char *text, size_t len, bool keep_unset, struct ops_strbuf *out,
+	const char **ret_what)
 {
 	const char *at = text, *end = text + len;
 	while (at < end) {
@@ -64,6 +79,12 @@ int ops_conf_env_expand(const char *text, size_t len, struct ops_strbuf *out, co
 			continue;
 		}
 		const char *close = memchr(at, '}', left);
+		if (keep_unset &&
+			(close == NULL || !resolvable(at + 2, (size_t)(close - at - 2)))) {
+			ops_strbuf_add(out, at, 2);
+			at += 2;
+			continue;
+		}
 		if (close == NULL)
 			return problem(out, -EINVAL, "closing brace is missing after ", at, left,
 				ret_what);

@@ -54,7 +54,7 @@ struct loader {
 	struct ops_arena *arena;
 	const char *file, *text;
 	size_t len;
-	bool expand_env;
+	bool expand_env, keep_unset;
 	struct ops_error *err;
 	struct frame stack[MAX_DEPTH];
 	int depth;
@@ -145,7 +145,7 @@ static int expand_env(struct loader *l, struct ops_conf_node *n)
 {
 	struct ops_strbuf out = OPS_STRBUF_INIT;
 	const char *what = NULL;
-	int r = ops_conf_env_expand(n->text, n->len, &out, &what);
+	int r = ops_conf_env_expand(n->text, n->len, l->keep_unset, &out, &what);
 	if (r != 0) {
 		FAIL_NODE(l, n, "%s", what);
 		ops_error_hint(l->err, "%s",
@@ -451,6 +451,7 @@ int ops_conf_load_text(struct ops_arena *a, const char *name, const char *text, 
 	l->text = text;
 	l->len = len;
 	l->expand_env = opt != NULL && opt->expand_env;
+	l->keep_unset = opt != NULL && opt->keep_unset;
 	l->err = err;
 	l->anchors = ops_map_new();
 	ops_assert(yaml_parser_initialize(&l->yaml));

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Of prometheus.yml the detector needs three things; the rest is the collector's, which also
+ * refuses what is wrong there. A pattern of rule_files that matches nothing is a warning, as with
+ * Prometheus; a plain name that is not there is one too, so that the same file loads in both.
+ */
+#include "services/detector/config.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/text.h"
+#include "common/promql/parse.h"
+
+#define KEY(name_, kind_, member, flags_, fallback_, doc_)                                         \
+	{                                                                                          \
+		.name = (name_), .kind = (kind_), .offset = offsetof(struct det_config, member),   \
+		.flags = (flags_), .fallback = (fallback_), .doc = (doc_)                          \
+	}
+
+const struct ops_conf_key det_config_keys[] = {
+	KEY("scrape_config_file", OPS_CONF_K_PATH, scrape_config_file, 0, NULL,
+		"prometheus.yml: evaluation_interval, external_labels and rule_files are read"),
+	KEY("rule_files", OPS_CONF_K_PATHS, rule_files, 0, NULL, "further rule files; globs"),
+	KEY("rule_variables", OPS_CONF_K_NODE, rule_variables, 0, NULL,
+		"NAME: text; replaces ${NAME} in rule files, no other ${...} is touched"),
+	KEY("samples_listen", OPS_CONF_K_STRING, samples_listen, OPS_CONF_RESTART,
+		"tcp://127.0.0.1:7401", "where collectors dial"),
+	KEY("alerts_listen", OPS_CONF_K_STRING, alerts_listen, OPS_CONF_RESTART,
+		"tcp://127.0.0.1:7402", "where alerts are published"),
+	KEY("alerts_replay_listen", OPS_CONF_K_STRING, alerts_replay_listen, OPS_CONF_RESTART,
+		"tcp://127.0.0.1:7502", "its replay socket"),
+	KEY("alerts_replay_advertise", OPS_CONF_K_STRING, alerts_replay_advertise, OPS_CONF_RESTART,
+		NULL, "what subscribers dial for replay, when it is another address"),
+	KEY("retention", OPS_CONF_K_DURATION, retention_ms, 0, "24h",
+		"how long samples are kept in memory"),
+	KEY("memory_max", OPS_CONF_K_SIZE, memory_max_bytes, 0, "4GiB",
+		"new series are refused above this; 0 = no limit"),
+	KEY("lookback_delta", OPS_CONF_K_DURATION, lookback_ms, 0, "5m",
+		"how long a series without new samples is seen"),
+	KEY("query_timeout", OPS_CONF_K_DURATION, query_timeout_ms, 0, "2m", "longest evaluation"),
+	KEY("query_max_samples", OPS_CONF_K_INT, query_max_samples, 0, "50000000",
+		"most samples a query may hold in memory"),
+	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
+		"promql-experimental-functions, promql-extended-range-selectors, "
+		"promql-binop-fill-modifiers, "
+		"promql-duration-expr"),
+	OPS_CONF_END,
+};
+
+struct files {
+	const char **items;
+	size_t n, cap;
+};
+
+static void add_file(struct ops_arena *a, struct files *f, const char *path)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		if (strcmp(f->items[i], path) == 0) {
+			return;
+		}
+	}
+	OPS_GROW(f->items, f->n, f->cap);
+	f->items[f->n++] = ops_arena_strdup(a, path);
+}
+
+static void add_pattern(
+	struct ops_arena *a, struct files *f, const char *pattern, struct ops_conf_warnings *w)
+{
+	glob_t found;
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++) {
+			add_file(a, f, found.gl_pathv[i]);
+		}
+	} else {
+		ops_conf_warn(w, NULL, "rule_files: nothing matches %s", pattern);
+	}
+	globfree(&found);
+}
+
+static int add_list(struct ops_arena *a, struct files *f, const struct ops_conf_node *list,
+	const char *dir, struct ops_conf_warnings *w, struct ops_error *err)
+{
+	if (list == NULL || ops_conf_is_null(list)) {
+		return 0;
+	}
+	if (list->type != OPS_CONF_SEQUENCE) {
+		return ops_conf_error(list, err, "rule_files must be a list of files or patterns");
+	}
+	for (size_t i = 0; i < list->n; i++) {
+		const char *pattern = NULL;
+		int rc = ops_conf_string(list->items[i], "rule_files", &pattern, err);
+		if (rc != 0) {
+			return rc;
+		}
+		OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, pattern);
+		add_pattern(a, f, path, w);
+	}
+	return 0;
+}
+
+static int take_external_labels(
+	const struct ops_conf_node *map, struct ops_labels_builder *b, struct ops_error *err)
+{
+	for (size_t i = 0; map != NULL && i < map->n; i++) {
+		const char *value = NULL;
+		const char *name = map->keys[i]->text;
+		if (!ops_label_name_valid(name, strlen(name)) ||
+			strcmp(name, OPS_LABEL_NAME) == 0) {
+			return ops_conf_error(map->keys[i], err, "'%s' is not a label name", name);
+		}
+		int rc = ops_conf_string(map->items[i], name, &value, err);
+		if (rc != 0) {
+			return rc;
+		}
+		ops_labels_builder_set(b, name, value);
+	}
+	return 0;
+}
+
+static int read_prometheus(const struct det_config *cfg, struct det_rule_sources *s,
+	struct ops_labels_builder *b, struct files *f, struct ops_conf_warnings *w,
+	struct ops_error *err)
+{
+	struct ops_conf_node *root = NULL;
+	const struct ops_conf_options opt = {.expand_env = true, .keep_unset = true};
+	int rc = ops_conf_load_file(&s->arena, cfg->scrape_config_file, &opt, &root, err);
+	if (rc != 0) {
+		return rc;
+	}
+	const struct ops_conf_node *global = ops_conf_get(root, "global");
+	const struct ops_conf_node *interval =
+		global != NULL ? ops_conf_get(global, "evaluation_interval") : NULL;
+	if (interval != NULL) {
+		rc = ops_conf_duration(interval, "evaluation_interval", &s->set.interval_ms, err);
+	}
+	if (rc == 0 && global != NULL) {
+		rc = take_external_labels(ops_conf_get(global, "external_labels"), b, err);
+	}
+	if (rc == 0) {
+		OPS_CLEANUP(ops_freep) char *dir = ops_path_dir(cfg->scrape_config_file);
+		rc = add_list(&s->arena, f, ops_conf_get(root, "rule_files"), dir, w, err);
+	}
+	return rc;
+}
+
+static int take_variables(
+	const struct ops_conf_node *map, struct det_rule_sources *s, struct ops_error *err)
+{
+	if (map == NULL || ops_conf_is_null(map)) {
+		return 0;
+	}
+	if (map->type != OPS_CONF_MAPPING) {
+		return ops_conf_error(
+			map, err, "rule_variables must be a mapping of names to texts");
+	}
+	struct ops_rule_variable *all =
+		ops_arena_array(&s->arena, struct ops_rule_variable, OPS_MAX(map->n, 1));
+	for (size_t i = 0; i < map->n; i++) {
+		const char *value = NULL;
+		int rc = ops_conf_string(map->items[i], map->keys[i]->text, &value, err);
+		if (rc != 0) {
+			return rc;
+		}
+		all[i].name = ops_arena_strdup(&s->arena, map->keys[i]->text);
+		all[i].value = ops_arena_strdup(&s->arena, value);
+	}
+	s->set.variables = all;
+	s->set.nvariables = map->n;
+	return 0;
+}
+
+static int take_features(
+	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
+{
+	static const struct {
+		const char *name;
+		unsigned feature;
+	} known[] = {{"promql-experimental-functions", OPS_PROMQL_EXPERIMENTAL_FUNCTIONS},
+		{"promql-extended-range-selectors", OPS_PROMQL_EXTENDED_RANGE},
+		{"promql-binop-fill-modifiers", OPS_PROMQL_FILL},
+		{"promql-duration-expr", OPS_PROMQL_DURATION_EXPR}};
+	s->set.promql_features = OPS_PROMQL_DEFAULT_FEATURES;
+	for (size_t i = 0; i < cfg->features.n; i++) {
+		unsigned feature = 0;
+		for (size_t k = 0; k < OPS_LENGTH(known); k++) {
+			feature |= ops_str_eq(known[k].name, cfg->features.items[i])
+					   ? known[k].feature
+					   : 0;
+		}
+		if (feature == 0) {
+			return ops_error_set(err, -EINVAL,
+				"enable_features: there is no feature '%s'",
+				cfg->features.items[i]);
+		}
+		s->set.promql_features |= feature;
+	}
+	return 0;
+}
+
+int det_rule_sources_load(const struct det_config *cfg, struct det_rule_sources *ret,
+	struct ops_conf_warnings *warnings, struct ops_error *err)
+{
+	memset(ret, 0, sizeof(*ret));
+	ops_arena_init(&ret->arena);
+	struct files files = {NULL, 0, 0};
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	int rc = take_features(cfg, ret, err);
+	if (rc == 0 && cfg->scrape_config_file != NULL && cfg->scrape_config_file[0] != '\0') {
+		rc = read_prometheus(cfg, ret, &b, &files, warnings, err);
+	}
+	for (size_t i = 0; rc == 0 && i < cfg->rule_files.n; i++) {
+		add_pattern(&ret->arena, &files, cfg->rule_files.items[i], warnings);
+	}
+	if (rc == 0) {
+		rc = take_variables(cfg->rule_variables, ret, err);
+	}
+	ret->external_labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	ret->set.external_labels = ret->external_labels;
+	ret->set.external_url = cfg->daemon.external_url;
+	ret->set.nfiles = files.n;
+	ret->set.files = files.n > 0 ? ops_arena_dup(&ret->arena, files.items,
+					       files.n * sizeof(*files.items))
+				     : NULL;
+	free(files.items);
+	if (rc != 0) {
+		det_rule_sources_done(ret);
+	}
+	return rc;
+}
+
+void det_rule_sources_done(struct det_rule_sources *s)
+{
+	ops_labels_unref(s->external_labels);
+	ops_arena_done(&s->arena);
+	memset(s, 0, sizeof(*s));
+}

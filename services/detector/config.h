@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the detector takes from its own file and from the user's prometheus.yml. */
+#include "common/base/arena.h"
+#include "common/rules/rules.h"
+#include "common/run/run.h"
+#include "services/detector/rules/rules.h"
+
+struct det_config {
+	struct ops_daemon_config daemon;
+	const char *scrape_config_file;
+	struct ops_conf_strings rule_files;
+	const struct ops_conf_node *rule_variables;
+	const char *samples_listen;
+	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
+	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples;
+	uint64_t memory_max_bytes;
+	struct ops_conf_strings features;
+};
+extern const struct ops_conf_key det_config_keys[];
+
+struct det_rule_sources { /* the rules part of a configuration, resolved; all in the arena but the
+			     labels */
+	struct ops_arena arena;
+	struct det_rules_set set;
+	struct ops_labels *external_labels;
+};
+
+/* Reads prometheus.yml (global.evaluation_interval, global.external_labels, rule_files), expands
+ * globs, decodes variables. */
+int det_rule_sources_load(const struct det_config *cfg, struct det_rule_sources *ret,
+	struct ops_conf_warnings *warnings, struct ops_error *err) OPS_MUST_CHECK;
+void det_rule_sources_done(struct det_rule_sources *s);

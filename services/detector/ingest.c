@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store is in memory, so the subscription keeps no checkpoint: after a restart it starts at the
+ * oldest record of each collector's ring and the store fills with what was scraped meanwhile and
+ * before.
+ *
+ * A target sends a new layout when its set of series changes. The old one is retired with the first
+ * batch of the new one, at that batch's time; series that are in both go on without a marker.
+ *
+ * A batch whose layout is not known can only be the head of a ring that wrapped: it is counted and
+ * dropped, the collector sends the layout again behind it.
+ */
+#include "services/detector/ingest.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/map.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/msg/msg.h"
+
+enum {
+	HEARTBEAT_MS = 1000,
+	MEMBER_SILENT_MS = 3500,
+	MEMBERS_MAX = 1024,
+	MAINTAIN_MS = 60000
+};
+
+static struct ops_metric samples_total =
+	OPS_COUNTER("ops_detector_samples_ingested_total", "Samples from collectors.");
+static struct ops_metric batches_total =
+	OPS_COUNTER("ops_detector_batches_total", "Batches, by what became of them.", "outcome");
+static struct ops_metric layouts_total =
+	OPS_COUNTER("ops_detector_layouts_total", "Layouts, by what became of them.", "outcome");
+static struct ops_metric members_gauge =
+	OPS_GAUGE("ops_detector_collectors", "Collectors heard of lately.");
+static struct ops_metric lost_total = OPS_COUNTER(
+	"ops_detector_sample_records_lost_total", "Records that no collector has any more.");
+
+struct member {
+	struct ops_member m;
+	int64_t heard_ms; /* monotonic */
+};
+
+struct target {			    /* what a target's layout is, and was until the next batch */
+	uint64_t current, previous; /* 0 = none */
+};
+
+struct det_ingest {
+	struct det_ingest_config cfg;
+	struct ops_sub *sub;
+	struct ops_timer *heartbeat, *maintain;
+	struct ops_map *members;   /* instance -> struct member */
+	struct ops_map *targets;   /* stream job instance -> struct target */
+	struct ops_map *by_layout; /* layout id -> struct target (not owned) */
+	struct ops_strbuf scratch;
+};
+
+/* ---- layouts and batches ---- */
+
+static struct target *target_of(
+	struct det_ingest *in, const char *stream, const struct ops_layout *l)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf key = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&key, "%s\n%s\n%s", stream, l->job, l->instance);
+	struct target *t = ops_map_get(in->targets, key.data, key.len);
+	if (t == NULL) {
+		t = ops_xcalloc(1, sizeof(*t));
+		ops_map_put(in->targets, key.data, key.len, t);
+	}
+	return t;
+}
+
+static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_layout *l = NULL;
+	struct ops_error err;
+	if (ops_layout_decode(m->payload, m->len, &l, &err) != 0) {
+		ops_metric_add(&layouts_total, 1, "refused");
+		log_warn("refused a layout", F_STR("stream", m->stream),
+			F_STR("error", err.message));
+		return;
+	}
+	int rc = det_store_layout(in->cfg.store, l);
+	ops_metric_add(&layouts_total, 1, rc == 0 ? "new" : "known");
+	struct target *t = target_of(in, m->stream, l);
+	if (t->current != l->id) {
+		/* Two changes before any batch: the middle one never had samples. */
+		if (t->previous != 0) {
+			det_store_retire_layout(in->cfg.store, t->previous, 0);
+			ops_map_remove(in->by_layout, &t->previous, sizeof(t->previous));
+		}
+		t->previous = t->current;
+		t->current = l->id;
+	}
+	ops_map_put(in->by_layout, &l->id, sizeof(l->id), t);
+	ops_layout_free(l);
+}
+
+static void retire_previous(struct det_ingest *in, const struct ops_batch *b)
+{
+	struct target *t = ops_map_get(in->by_layout, &b->layout_id, sizeof(b->layout_id));
+	if (t == NULL || t->previous == 0 || t->current != b->layout_id) {
+		return;
+	}
+	det_store_retire_layout(in->cfg.store, t->previous, b->time_ms);
+	ops_map_remove(in->by_layout, &t->previous, sizeof(t->previous));
+	t->previous = 0;
+}
+
+static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_batch b;
+	struct ops_error err;
+	if (ops_batch_decode(m->payload, m->len, &in->scratch, &b, &err) != 0) {
+		ops_metric_add(&batches_total, 1, "refused");
+		log_warn(
+			"refused a batch", F_STR("stream", m->stream), F_STR("error", err.message));
+		return;
+	}
+	int rc = det_store_append_batch(in->cfg.store, &b);
+	if (rc != 0) {
+		ops_metric_add(&batches_total, 1, rc == 1 ? "layout_unknown" : "refused");
+		return;
+	}
+	ops_metric_add(&batches_total, 1, "stored");
+	ops_metric_add(&samples_total, (double)b.n);
+	retire_previous(in, &b);
+}
+
+/* ---- members ---- */
+
+static void member_free(void *member)
+{
+	struct member *e = member;
+	if (e != NULL) {
+		ops_member_done(&e->m);
+		free(e);
+	}
+}
+
+static void publish_members(struct det_ingest *in)
+{
+	struct ops_members list = {NULL, 0, 0};
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(in->members, &at, &e)) {
+		OPS_GROW(list.items, list.n, list.cap);
+		list.items[list.n++] = ((struct member *)e.value)->m; /* borrowed */
+	}
+	struct ops_event event = {.source = "ops-detector",
+		.type = "ops.members",
+		.data = ops_members_to_json(&list)};
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf payload = OPS_STRBUF_INIT;
+	ops_event_encode(&event, &payload);
+	int rc = ops_pub_send_volatile(
+		in->cfg.alerts, "members/collector", payload.data, payload.len);
+	if (rc != 0) {
+		log_warn("could not publish the member list", F_ERR(rc));
+	}
+	free(list.items);
+}
+
+static void on_announcement(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_event e;
+	json_t *doc = NULL;
+	struct ops_error err;
+	struct ops_member member = {NULL, NULL, 0};
+	int rc = ops_event_decode(m->payload, m->len, &e, &doc, &err);
+	if (rc == 0) {
+		rc = ops_member_from_json(e.data, &member, &err);
+	}
+	json_decref(doc);
+	if (rc != 0) {
+		log_warn("refused a collector's announcement", F_STR("error", err.message));
+		return;
+	}
+	struct member *old = ops_map_gets(in->members, member.instance);
+	if (old == NULL && ops_map_count(in->members) >= MEMBERS_MAX) {
+		ops_member_done(&member);
+		return;
+	}
+	bool news = old == NULL || old->m.started_ms != member.started_ms;
+	struct member *next = ops_xcalloc(1, sizeof(*next));
+	next->m = member;
+	next->heard_ms = ops_mono_ms();
+	member_free(ops_map_puts(in->members, member.instance, next));
+	if (news) {
+		log_info("a collector joined", F_STR("instance", next->m.instance));
+		publish_members(in);
+	}
+}
+
+static void drop_silent_members(struct det_ingest *in)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(in->members, &at, &e)) {
+		struct member *m = e.value;
+		if (ops_mono_ms() - m->heard_ms > MEMBER_SILENT_MS) {
+			log_warn("a collector went silent", F_STR("instance", m->m.instance));
+			ops_map_remove(in->members, e.key, e.len);
+			member_free(m);
+		}
+	}
+}
+
+static void on_heartbeat(void *arg)
+{
+	struct det_ingest *in = arg;
+	drop_silent_members(in);
+	publish_members(in);
+	ops_metric_set(&members_gauge, (double)ops_map_count(in->members));
+	ops_timer_start(in->heartbeat, HEARTBEAT_MS);
+}
+
+static void on_maintain(void *arg)
+{
+	struct det_ingest *in = arg;
+	det_store_maintain(in->cfg.store, ops_now_ms());
+	ops_timer_start(in->maintain, MAINTAIN_MS);
+}
+
+/* ---- the stream ---- */
+
+static int on_message(void *arg, const struct ops_bus_message *m)
+{
+	struct det_ingest *in = arg;
+	if (ops_str_starts(m->topic, "batch/")) {
+		on_batch(in, m);
+	} else if (ops_str_starts(m->topic, "layout/")) {
+		on_layout(in, m);
+	} else if (strcmp(m->topic, "members/collector") == 0) {
+		on_announcement(in, m);
+	}
+	return 0; /* what could not be used would not get better by coming again */
+}
+
+static void on_event(void *arg, enum ops_sub_event event, const char *stream, uint64_t count)
+{
+	(void)arg;
+	if (event == OPS_SUB_LOST) {
+		ops_metric_add(&lost_total, (double)count);
+		log_error("samples are lost: a collector's ring wrapped before they were read",
+			F_STR("stream", stream), F_UINT("records", count));
+	} else if (event == OPS_SUB_RESET) {
+		log_info("a collector started over", F_STR("stream", stream));
+	}
+}
+
+int det_ingest_open(
+	const struct det_ingest_config *cfg, struct det_ingest **ret, struct ops_error *err)
+{
+	struct det_ingest *in = ops_xcalloc(1, sizeof(*in));
+	in->cfg = *cfg;
+	in->members = ops_map_new();
+	in->targets = ops_map_new();
+	in->by_layout = ops_map_new();
+	ops_strbuf_init(&in->scratch);
+	const struct ops_sub_config sub = {.name = "ops-detector",
+		.url = cfg->listen,
+		.listen = true,
+		.key = cfg->key,
+		.tls = cfg->tls,
+		.on_message = on_message,
+		.on_event = on_event,
+		.arg = in};
+	int rc = ops_sub_open(cfg->loop, &sub, &in->sub, err);
+	if (rc != 0) {
+		det_ingest_close(in);
+		return rc;
+	}
+	in->heartbeat = ops_timer_new(cfg->loop, on_heartbeat, in);
+	in->maintain = ops_timer_new(cfg->loop, on_maintain, in);
+	ops_timer_start(in->heartbeat, 0);
+	ops_timer_start(in->maintain, MAINTAIN_MS);
+	*ret = in;
+	return 0;
+}
+
+void det_ingest_close(struct det_ingest *in)
+{
+	if (in == NULL) {
+		return;
+	}
+	ops_timer_free(in->heartbeat);
+	ops_timer_free(in->maintain);
+	ops_sub_close(in->sub);
+	ops_map_free(in->members, member_free);
+	ops_map_free(in->by_layout, NULL);
+	ops_map_free(in->targets, free);
+	ops_strbuf_done(&in->scratch);
+	free(in);
+}
+
+size_t det_ingest_members(const struct det_ingest *in)
+{
+	return ops_map_count(in->members);
+}
+
+uint64_t det_ingest_lag(const struct det_ingest *in)
+{
+	return ops_sub_lag(in->sub);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Samples from the collectors into the store, and who the collectors are. Listens on the samples
+ * socket; layouts and batches go to the store as they come; announcements keep the member list,
+ * which is published on the alert stream's socket so that the collectors can share the targets
+ * among themselves.
+ */
+#include "common/bus/bus.h"
+#include "common/msg/samples.h"
+#include "services/detector/store/store.h"
+
+struct det_ingest; /* opaque */
+
+struct det_ingest_config { /* borrowed */
+	struct ops_loop *loop;
+	struct det_store *store;
+	struct ops_pub *alerts; /* members are told here */
+	const char *listen;
+	const struct ops_bus_key *key;
+	const struct ops_bus_tls *tls;
+};
+
+int det_ingest_open(const struct det_ingest_config *cfg, struct det_ingest **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
+void det_ingest_close(struct det_ingest *in);
+size_t det_ingest_members(const struct det_ingest *in);
+uint64_t det_ingest_lag(const struct det_ingest *in); /* records behind the collectors */

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state machine of an alert, as Prometheus has it:
+ *
+ *	(none)  -> pending   in the result for the first time; with `for: 0` firing at once
+ *	pending -> firing    in every result for the length of `for`
+ *	pending -> (gone)    not in the result; published as resolved, so that history closes
+ *	firing  -> resolved  not in the result for keep_firing_for; kept 15 minutes for the API
+ *	resolved -> pending  in the result again: a new episode with its own start
+ *
+ * The store is in memory: after a restart it fills from the collectors' rings. An alert restored
+ *from the state file is therefore not resolved by an empty result before the rule's data is back
+ *(informed()).
+ */
+#include "services/detector/rules/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+
+enum {
+	RESOLVED_KEPT_MS = 15 * 60 * 1000,
+	INFORMED_CAP_MS = 10 * 60 * 1000
+};
+
+static struct ops_metric transitions = OPS_COUNTER(
+	"ops_detector_alert_transitions_total", "Alert transitions published.", "status");
+static struct ops_metric publish_errors = OPS_COUNTER("ops_detector_alert_publish_errors_total",
+	"Transitions that could not be made durable; tried again.");
+
+const char *det_alert_state_text(enum det_alert_state s)
+{
+	static const char *const names[] = {"inactive", "pending", "firing"};
+	return names[s];
+}
+
+void det_instance_free(void *instance)
+{
+	struct det_instance *a = instance;
+	if (a != NULL) {
+		ops_labels_unref(a->labels);
+		ops_labels_unref(a->annotations);
+		free(a);
+	}
+}
+
+/* ---- labels and annotations of one result ---- */
+
+static void expand_into(const struct det_expand_context *c, const struct ops_rule *rule,
+	const struct ops_rule_pairs *pairs, struct ops_labels_builder *b)
+{
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	for (size_t i = 0; i < pairs->n; i++) {
+		ops_strbuf_reset(&text);
+		/* A mistake shows as the text: an alert with a broken summary is better than none.
+		 */
+		(void)det_expand(c, rule, &pairs->items[i], &text);
+		ops_labels_builder_set(b, pairs->items[i].name, ops_strbuf_text(&text));
+	}
+	ops_strbuf_done(&text);
+}
+
+static struct ops_labels *alert_labels(
+	const struct det_expand_context *c, const struct ops_rule *rule)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	for (uint32_t i = 0; i < c->series->nlabels; i++) {
+		ops_labels_builder_set(&b, c->series->labels[i].name, c->series->labels[i].value);
+	}
+	ops_labels_builder_del(&b, OPS_LABEL_NAME);
+	expand_into(c, rule, &rule->labels, &b);
+	ops_labels_builder_set(&b, "alertname", rule->name);
+	const struct ops_labels *external = c->gen->external_labels;
+	for (uint32_t i = 0; i < external->n; i++) {
+		if (ops_labels_builder_get(&b, external->items[i].name) == NULL) {
+			ops_labels_builder_set(
+				&b, external->items[i].name, external->items[i].value);
+		}
+	}
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	return labels;
+}
+
+static struct ops_labels *alert_annotations(
+	const struct det_expand_context *c, const struct ops_rule *rule)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	expand_into(c, rule, &rule->annotations, &b);
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	return labels;
+}
+
+/* ---- one alert ---- */
+
+static void see(struct det_instance *a, int64_t now_ms)
+{
+	if (a->state == DET_INACTIVE) {
+		a->state = DET_PENDING;
+		a->active_ms = now_ms;
+		a->fired_ms = 0;
+		a->resolved_ms = 0;
+	}
+	a->keep_since_ms = 0;
+	a->restored = false;
+	a->last_seen_ms = now_ms;
+}
+
+static void fire_when_due(struct det_rule *r, struct det_instance *a, int64_t now_ms)
+{
+	if (a->state != DET_PENDING) {
+		return;
+	}
+	int64_t due = a->active_ms + r->rule->for_ms;
+	if (now_ms >= due) {
+		a->state = DET_FIRING;
+		a->fired_ms = now_ms;
+		r->group->owner->changed = true;
+	} else if (r->deadline_ms == 0 || due < r->deadline_ms) {
+		r->deadline_ms = due;
+	}
+}
+
+static int apply_one(struct det_rule *r, const struct det_result_series *series, int64_t now_ms,
+	struct ops_error *err)
+{
+	struct det_rules *owner = r->group->owner;
+	const struct det_expand_context c = {owner, owner->gen, series, now_ms};
+	struct ops_labels *labels = alert_labels(&c, r->rule);
+	uint64_t fingerprint = ops_labels_fingerprint(labels);
+	struct det_instance *a = ops_map_get(r->instances, &fingerprint, sizeof(fingerprint));
+	if (a != NULL && a->last_seen_ms == now_ms) {
+		ops_labels_unref(labels);
+		return ops_error_set(err, -EINVAL,
+			"vector contains metrics with the same labelset after applying alert "
+			"labels");
+	}
+	if (a == NULL) {
+		a = ops_xcalloc(1, sizeof(*a));
+		a->labels = labels;
+		a->fingerprint = fingerprint;
+		ops_map_put(r->instances, &fingerprint, sizeof(fingerprint), a);
+	} else {
+		ops_labels_unref(labels);
+	}
+	enum det_alert_state before = a->state;
+	see(a, now_ms);
+	owner->changed = owner->changed || before != a->state;
+	a->value = series->npoints > 0 ? series->points[0].v : 0;
+	ops_labels_unref(a->annotations);
+	a->annotations = alert_annotations(&c, r->rule);
+	fire_when_due(r, a, now_ms);
+	return 0;
+}
+
+/* ---- what is not in the result ---- */
+
+/*
+ * Has the store what the rule looks back on? True once samples from before this process were
+ * replayed, or the process has watched for as long as the rule looks back.
+ */
+static bool informed(const struct det_rule *r, int64_t now_ms)
+{
+	const struct det_rules *owner = r->group->owner;
+	for (size_t i = 0; i < r->nselectors; i++) {
+		const struct det_selector *s = &r->selectors[i];
+		int64_t reach = OPS_MIN(s->reach_ms, (int64_t)INFORMED_CAP_MS);
+		if (now_ms - owner->started_ms >= reach) {
+			continue;
+		}
+		const int64_t range[2] = {owner->started_ms - reach, owner->started_ms};
+		struct det_series_list list = {NULL, 0};
+		struct det_samples samples = {NULL, NULL, 0, 0};
+		struct ops_arena arena;
+		ops_arena_init(&arena);
+		det_store_select(owner->cfg.store, &s->matchers, range, &arena, &list);
+		for (size_t k = 0; k < list.n && samples.n == 0; k++) {
+			det_series_read(list.items[k], range[0], range[1], &samples);
+		}
+		bool found = samples.n > 0;
+		det_samples_done(&samples);
+		ops_arena_done(&arena);
+		if (!found) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool keeps_firing(struct det_rule *r, struct det_instance *a, int64_t now_ms)
+{
+	if (a->state != DET_FIRING || r->rule->keep_firing_for_ms == 0) {
+		return false;
+	}
+	if (a->keep_since_ms == 0) {
+		a->keep_since_ms = now_ms;
+		r->group->owner->changed = true;
+	}
+	int64_t end = a->keep_since_ms + r->rule->keep_firing_for_ms;
+	if (now_ms >= end) {
+		return false;
+	}
+	if (r->deadline_ms == 0 || end < r->deadline_ms) {
+		r->deadline_ms = end;
+	}
+	return true;
+}
+
+static void resolve(struct det_rule *r, struct det_instance *a, int64_t now_ms)
+{
+	a->state = DET_INACTIVE;
+	a->resolved_ms = now_ms;
+	r->group->owner->changed = true;
+}
+
+static void drop_old(struct det_rule *r, struct det_instance *a)
+{
+	ops_map_remove(r->instances, &a->fingerprint, sizeof(a->fingerprint));
+	det_instance_free(a);
+	r->group->owner->changed = true;
+}
+
+static void apply_absent(struct det_rule *r, int64_t now_ms)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		struct det_instance *a = e.value;
+		if (a->last_seen_ms == now_ms) {
+			continue;
+		}
+		if (a->state == DET_INACTIVE) {
+			if (a->published == DET_INACTIVE &&
+				now_ms - a->resolved_ms > RESOLVED_KEPT_MS) {
+				drop_old(r, a);
+			}
+			continue;
+		}
+		bool held = a->restored && !informed(r, now_ms);
+		if (held || keeps_firing(r, a, now_ms)) {
+			fire_when_due(r, a, now_ms);
+			continue;
+		}
+		resolve(r, a, now_ms);
+	}
+}
+
+int det_alerting_apply(
+	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
+{
+	r->deadline_ms = 0;
+	for (size_t i = 0; i < result->n; i++) {
+		int rc = apply_one(r, &result->series[i], now_ms, err);
+		if (rc != 0) {
+			return rc;
+		}
+	}
+	apply_absent(r, now_ms);
+	return 0;
+}
+
+void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		struct det_instance *a = e.value;
+		if (a->state != DET_INACTIVE) {
+			resolve(r, a, now_ms);
+		}
+	}
+}
+
+/* ---- telling the world ---- */
+
+/* The same transition has the same id, whenever and however often it is published. */
+static void event_id(const struct det_instance *a, char ret[37])
+{
+	const int64_t identity[4] = {(int64_t)a->fingerprint, (int64_t)a->state, a->active_ms,
+		a->state == DET_PENDING	 ? 0
+		: a->state == DET_FIRING ? a->fired_ms
+					 : a->resolved_ms};
+	uint64_t high = ops_hash64(identity, sizeof(identity), 1);
+	uint64_t low = ops_hash64(identity, sizeof(identity), 2);
+	/* UUID version 8 (RFC 9562): the bits are ours */
+	high = (high & ~0xf000ULL) | 0x8000ULL;
+	low = (low & ~(3ULL << 62)) | (2ULL << 62);
+	snprintf(ret, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
+		(unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
+		(unsigned long long)(low & 0xffffffffffffULL));
+}
+
+static char *generator_url(const struct det_generation *gen, const struct ops_rule *rule)
+{
+	struct ops_strbuf url = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&url, "%s/api/v1/query?query=", gen->external_url);
+	for (const char *c = rule->expr_text; *c != '\0'; c++) {
+		bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+			     (*c >= '0' && *c <= '9') || *c == '_' || *c == '-' || *c == '.';
+		if (plain) {
+			ops_strbuf_addc(&url, *c);
+		} else {
+			ops_strbuf_printf(&url, "%%%02X", (unsigned)(unsigned char)*c);
+		}
+	}
+	return ops_strbuf_take(&url);
+}
+
+static int publish_one(struct det_rule *r, struct det_instance *a)
+{
+	static const enum ops_alert_status statuses[] = {
+		OPS_ALERT_RESOLVED, OPS_ALERT_PENDING, OPS_ALERT_FIRING};
+	struct det_rules *owner = r->group->owner;
+	struct ops_alert alert;
+	char id[37];
+	ops_alert_init(&alert);
+	alert.status = statuses[a->state];
+	alert.labels = ops_labels_ref(a->labels);
+	alert.annotations = a->annotations != NULL ? ops_labels_ref(a->annotations) : NULL;
+	alert.fingerprint = a->fingerprint;
+	alert.active_at_ms = a->active_ms;
+	alert.starts_at_ms = a->fired_ms;
+	alert.ends_at_ms = a->state == DET_INACTIVE ? a->resolved_ms : 0;
+	alert.value = a->value;
+	alert.expr = ops_xstrdup(r->rule->expr_text);
+	alert.generator_url = generator_url(owner->gen, r->rule);
+	alert.playbook = ops_xstrdup(r->rule->playbook);
+	alert.rule =
+		ops_xasprintf("%s;%s;%s", r->group->def->file, r->group->def->name, r->rule->name);
+	event_id(a, id);
+	int rc = owner->cfg.publish(owner->cfg.arg, &alert, id);
+	if (rc == 0) {
+		ops_metric_add(&transitions, 1, ops_alert_status_text(alert.status));
+		log_info("alert changed", F_STR("status", ops_alert_status_text(alert.status)),
+			F_STR("alertname", r->rule->name), F_DOUBLE("value", a->value));
+	}
+	ops_alert_done(&alert);
+	return rc;
+}
+
+/* A firing alert that nobody was told is pending needs no pending first: states are told as they
+ * are now. */
+void det_alerting_publish(struct det_rule *r)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		struct det_instance *a = e.value;
+		bool news = a->state != a->published ||
+			    (!a->ever_published && a->state != DET_INACTIVE);
+		if (!news) {
+			continue;
+		}
+		int rc = publish_one(r, a);
+		if (rc != 0) {
+			ops_metric_add(&publish_errors, 1);
+			log_error("could not publish an alert", F_STR("alertname", r->rule->name),
+				F_ERR(rc));
+			return;
+		}
+		a->published = a->state;
+		a->ever_published = true;
+		r->group->owner->changed = true;
+	}
+}
+
+/* ---- ALERTS and ALERTS_FOR_STATE ---- */
+
+static void write_one(struct det_store *store, const struct det_instance *a, const char *metric,
+	const char *state, int64_t now_ms, double value)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_from(&b, a->labels);
+	ops_labels_builder_set(&b, OPS_LABEL_NAME, metric);
+	if (state != NULL) {
+		ops_labels_builder_set(&b, "alertstate", state);
+	}
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	/* A marker for a series that never was would make it. */
+	bool needed = !ops_is_stale(value) || det_store_find(store, labels) != NULL;
+	if (needed && det_store_append(store, labels, now_ms, value) != 0) {
+		log_debug("the store refused a sample", F_STR("metric", metric));
+	}
+	ops_labels_unref(labels);
+}
+
+void det_alerting_write_series(struct det_rule *r, int64_t now_ms)
+{
+	struct det_store *store = r->group->owner->cfg.store;
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		const struct det_instance *a = e.value;
+		double stale = ops_stale_nan();
+		if (a->state == DET_INACTIVE && a->resolved_ms != now_ms) {
+			continue;
+		}
+		write_one(
+			store, a, "ALERTS", "pending", now_ms, a->state == DET_PENDING ? 1 : stale);
+		write_one(store, a, "ALERTS", "firing", now_ms, a->state == DET_FIRING ? 1 : stale);
+		write_one(store, a, "ALERTS_FOR_STATE", NULL, now_ms,
+			a->state != DET_INACTIVE ? (double)(a->active_ms / 1000) : stale);
+	}
+}

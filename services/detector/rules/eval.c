@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When rules are evaluated. Arrival: a batch marks the rules that read it, a zero timer runs them
+ * at the start of the next turn, so that a burst of batches costs one evaluation. A rule whose
+ * evaluation took c is not run on arrival again before 20 c have passed (it then stays dirty and
+ * the interval takes it), which bounds arrival work at a few per cent of a core per rule whatever
+ * comes in. Time: each group has a timer at its interval, shortened to the next end of a `for`.
+ *
+ * Within a group rules run in order; a recording rule's samples mark the rules below it dirty
+ * through the store's listener, so a chain of rules settles in one pass.
+ */
+#include "services/detector/rules/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+
+enum {
+	COST_SHARE = 20
+};
+
+static struct ops_metric evaluations =
+	OPS_COUNTER("ops_detector_rule_evaluations_total", "Rule evaluations.", "trigger");
+static struct ops_metric failures = OPS_COUNTER(
+	"ops_detector_rule_evaluation_failures_total", "Rule evaluations that failed.", "reason");
+static const double cost_buckets[] = {1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1};
+static struct ops_metric cost_seconds =
+	OPS_HISTOGRAM("ops_detector_rule_evaluation_duration_seconds", "Time of a rule evaluation.",
+		cost_buckets);
+
+static int apply(
+	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
+{
+	int64_t limit = r->group->def->limit;
+	if (limit > 0 && result->n > (size_t)limit) {
+		if (r->rule->kind == OPS_RULE_ALERTING) {
+			det_alerting_resolve_all(r, now_ms);
+		}
+		return ops_error_set(err, -E2BIG, "exceeded limit of %lld with %zu %s",
+			(long long)limit, result->n,
+			r->rule->kind == OPS_RULE_ALERTING ? "alerts" : "series");
+	}
+	return r->rule->kind == OPS_RULE_ALERTING ? det_alerting_apply(r, result, now_ms, err)
+						  : det_recording_apply(r, result, now_ms, err);
+}
+
+static void fail(struct det_rule *r, int rc, const struct ops_error *err)
+{
+	const char *reason = rc == -ETIMEDOUT ? "timeout" : rc == -E2BIG ? "limit" : "error";
+	r->failures++;
+	snprintf(r->error, sizeof(r->error), "%s", err->message);
+	ops_metric_add(&failures, 1, reason);
+	log_warn("could not evaluate a rule", F_STR("rule", r->key), F_STR("error", err->message));
+}
+
+static void evaluate_rule(struct det_rule *r, int64_t now_ms)
+{
+	struct det_rules *owner = r->group->owner;
+	struct det_result result;
+	struct ops_error err;
+	int64_t offset = OPS_MAX(r->group->def->query_offset_ms, 0);
+	const struct det_query query = {
+		.expr = r->rule->expr, .text = r->rule->expr_text, .start_ms = now_ms - offset};
+	int64_t start = ops_mono_ns();
+	ops_arena_reset(&owner->scratch);
+	r->dirty = false;
+	int rc = det_engine_eval(
+		owner->cfg.store, owner->cfg.engine, &query, &owner->scratch, &result, &err);
+	if (rc == 0) {
+		rc = apply(r, &result, now_ms, &err);
+	}
+	r->last_eval_ms = now_ms;
+	r->last_cost_ns = ops_mono_ns() - start;
+	r->not_before_ns = start + r->last_cost_ns * (COST_SHARE + 1);
+	r->evaluations++;
+	ops_metric_observe(&cost_seconds, (double)r->last_cost_ns / 1e9);
+	r->error[0] = '\0';
+	if (rc != 0) {
+		fail(r, rc, &err);
+	}
+}
+
+static bool due(const struct det_rule *r, bool all, int64_t now_ms)
+{
+	if (r->last_eval_ms >= now_ms) {
+		return false; /* one evaluation a millisecond: its samples need a time of their own
+			       */
+	}
+	if (all || (r->deadline_ms != 0 && now_ms >= r->deadline_ms)) {
+		return true;
+	}
+	return r->dirty && ops_mono_ns() >= r->not_before_ns;
+}
+
+/* The state file is written before anybody is told; without it nobody is told yet. */
+static void tell(struct det_rule_group *g)
+{
+	int rc = det_state_save(g->owner);
+	if (rc != 0) {
+		log_error("could not save the state of rules; alerts wait", F_ERR(rc));
+		return;
+	}
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->rules[i].rule->kind == OPS_RULE_ALERTING) {
+			det_alerting_publish(&g->rules[i]);
+		}
+	}
+}
+
+void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
+{
+	int64_t start = ops_mono_ns();
+	bool any = false;
+	g->owner->evaluating = true;
+	for (size_t i = 0; i < g->n; i++) {
+		struct det_rule *r = &g->rules[i];
+		if (!due(r, all, now_ms)) {
+			continue;
+		}
+		any = true;
+		evaluate_rule(r, now_ms);
+		ops_metric_add(&evaluations, 1, all ? "interval" : "arrival");
+		if (r->rule->kind == OPS_RULE_ALERTING) {
+			det_alerting_write_series(r, now_ms);
+		}
+	}
+	g->owner->evaluating = false;
+	if (all) {
+		g->last_eval_ms = now_ms;
+		g->last_cost_ns = ops_mono_ns() - start;
+	}
+	if (any) {
+		tell(g);
+	}
+}
+
+/* ---- timers ---- */
+
+static void arm(struct det_rule_group *g)
+{
+	int64_t now = ops_now_ms();
+	int64_t wait = g->interval_ms - (now - g->last_eval_ms);
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->rules[i].deadline_ms != 0) {
+			wait = OPS_MIN(wait, g->rules[i].deadline_ms - now);
+		}
+	}
+	ops_timer_start(g->timer, OPS_MAX(wait, 1));
+}
+
+static void on_group_timer(void *arg)
+{
+	struct det_rule_group *g = arg;
+	int64_t now = ops_now_ms();
+	det_group_evaluate(g, now - g->last_eval_ms >= g->interval_ms, now);
+	arm(g);
+}
+
+void det_group_start(struct det_rule_group *g)
+{
+	g->timer = ops_timer_new(g->owner->cfg.loop, on_group_timer, g);
+	/* Groups start spread over their interval, each always at the same place, so that they do
+	 * not run at once. */
+	int64_t phase = (int64_t)(ops_hash64(g->def->name, strlen(g->def->name), 0) %
+				  (uint64_t)g->interval_ms);
+	g->last_eval_ms = ops_now_ms() - g->interval_ms + OPS_MIN(phase, 1000);
+	arm(g);
+}
+
+static void on_arrival(void *arg)
+{
+	struct det_rules *r = arg;
+	int64_t now = ops_now_ms();
+	for (size_t i = 0; r->gen != NULL && i < r->gen->n; i++) {
+		struct det_rule_group *g = &r->gen->groups[i];
+		bool dirty = false;
+		for (size_t k = 0; k < g->n && !dirty; k++) {
+			dirty = g->rules[k].dirty;
+		}
+		if (dirty) {
+			det_group_evaluate(g, false, now);
+			arm(g);
+		}
+	}
+}
+
+/* ---- the store's news ---- */
+
+static void on_layout(void *arg, uint64_t id, struct det_series *const *series, size_t n)
+{
+	struct det_rules *r = arg;
+	if (r->gen != NULL) {
+		det_index_layout(r->gen, id, series, n);
+	}
+}
+
+static void on_layout_gone(void *arg, uint64_t id)
+{
+	struct det_rules *r = arg;
+	if (r->gen != NULL) {
+		det_index_forget_layout(r->gen, id);
+	}
+}
+
+static void wake(struct det_rules *r)
+{
+	if (!ops_timer_pending(r->arrival)) {
+		ops_timer_start(r->arrival, 0);
+	}
+}
+
+static void on_batch(void *arg, uint64_t id, int64_t time_ms)
+{
+	struct det_rules *r = arg;
+	(void)time_ms;
+	if (r->gen != NULL) {
+		det_index_mark_layout(r->gen, id);
+		wake(r);
+	}
+}
+
+static void on_sample(void *arg, const struct det_series *series, int64_t time_ms)
+{
+	struct det_rules *r = arg;
+	(void)time_ms;
+	if (r->gen != NULL && det_index_mark_series(r->gen, series) && !r->evaluating) {
+		wake(r);
+	}
+}
+
+/* ---- the whole ---- */
+
+int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret, struct ops_error *err)
+{
+	struct det_rules *r = ops_xcalloc(1, sizeof(*r));
+	r->cfg = *cfg;
+	r->saved = ops_map_new();
+	r->started_ms = ops_now_ms();
+	ops_arena_init(&r->scratch);
+	r->arrival = ops_timer_new(cfg->loop, on_arrival, r);
+	int rc = det_state_load(r, err);
+	if (rc != 0) {
+		det_rules_free(r);
+		return rc;
+	}
+	const struct det_store_listener listener = {
+		on_layout, on_batch, on_sample, on_layout_gone, r};
+	det_store_listen(cfg->store, &listener);
+	*ret = r;
+	return 0;
+}
+
+static void drop_json(void *j)
+{
+	json_decref(j);
+}
+
+void det_rules_free(struct det_rules *r)
+{
+	if (r == NULL) {
+		return;
+	}
+	const struct det_store_listener nobody = {.arg = NULL};
+	det_store_listen(r->cfg.store, &nobody);
+	if (r->gen != NULL && det_state_save(r) != 0) {
+		log_error("could not save the state of rules");
+	}
+	ops_timer_free(r->arrival);
+	det_generation_free(r->gen);
+	ops_map_free(r->saved, drop_json);
+	ops_arena_done(&r->scratch);
+	free(r);
+}
+
+size_t det_rules_firing(const struct det_rules *r)
+{
+	size_t n = 0;
+	for (size_t i = 0; r->gen != NULL && i < r->gen->n; i++) {
+		for (size_t k = 0; k < r->gen->groups[i].n; k++) {
+			size_t at = 0;
+			struct ops_map_entry e;
+			while (ops_map_next(r->gen->groups[i].rules[k].instances, &at, &e)) {
+				n += ((const struct det_instance *)e.value)->state == DET_FIRING;
+			}
+		}
+	}
+	return n;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The insides that the files of this folder share. */
+#include "common/base/map.h"
+#include "common/tmpl/tmpl.h"
+#include "services/detector/rules/rules.h"
+
+enum det_alert_state {
+	DET_INACTIVE,
+	DET_PENDING,
+	DET_FIRING
+}; /* inactive = resolved, kept for a while */
+const char *det_alert_state_text(enum det_alert_state s);
+
+struct det_instance { /* one alert: a rule and a label set */
+	struct ops_labels *labels, *annotations;
+	uint64_t fingerprint;
+	enum det_alert_state state;
+	enum det_alert_state published; /* what the bus was told last */
+	bool ever_published;
+	bool restored; /* from the state file, and not seen in a result since */
+	int64_t active_ms, fired_ms, resolved_ms, keep_since_ms;
+	int64_t last_seen_ms;
+	double value;
+};
+
+struct det_selector {
+	struct ops_matchers matchers;
+	const char *name; /* of the metric when it is fixed; borrowed from matchers */
+	int64_t reach_ms;
+};
+
+struct det_rule {
+	const struct ops_rule *rule; /* in the generation's arena */
+	struct det_rule_group *group;
+	char *key; /* file;group;name;nth of that name: names the rule across reloads and restarts
+		    */
+	struct det_selector *selectors;
+	size_t nselectors, selectors_cap;
+	struct ops_map *instances; /* alerting: fingerprint -> struct det_instance */
+	struct ops_map
+		*recorded; /* recording: label hash -> struct ops_labels of the last result */
+	bool dirty;
+	int64_t deadline_ms;   /* earliest end of a `for` or keep_firing_for; 0 = none */
+	int64_t not_before_ns; /* cost bound of arrival evaluation, monotonic */
+	int64_t last_eval_ms, last_cost_ns;
+	uint64_t evaluations, failures;
+	char error[512]; /* of the last evaluation; "" = fine */
+};
+
+struct det_rule_group {
+	struct det_rules *owner;
+	const struct ops_rule_group *def;
+	struct det_rule *rules;
+	size_t n;
+	int64_t interval_ms, last_eval_ms, last_cost_ns;
+	struct ops_timer *timer;
+};
+
+struct det_generation { /* one loaded configuration */
+	struct ops_arena arena;
+	struct ops_rule_groups defs;
+	struct det_rule_group *groups;
+	size_t n;
+	struct ops_map *by_metric;	/* metric name -> struct det_rule_list */
+	struct det_rule_list *nameless; /* rules with a selector without a fixed name */
+	struct ops_map *by_layout;	/* layout id (8 bytes) -> struct det_rule_list */
+	char *external_url;
+	struct ops_labels *external_labels;
+	struct ops_tmpl_set *templates;
+	int64_t interval_ms;
+};
+
+struct det_rule_list {
+	struct det_rule **items;
+	size_t n, cap;
+};
+
+struct det_rules {
+	struct det_rules_config cfg;
+	struct det_generation *gen;
+	struct ops_map
+		*saved; /* rule key -> json_t array of instances whose rule was not loaded yet */
+	struct ops_timer *arrival; /* evaluates the dirty ones in the next turn */
+	struct ops_arena scratch;  /* of one evaluation */
+	int64_t started_ms;
+	bool changed; /* state file is behind memory */
+	bool evaluating;
+};
+
+/* load.c */
+void det_generation_free(struct det_generation *g);
+void det_rule_list_add(struct det_rule_list *l, struct det_rule *rule); /* once */
+struct det_rule *det_rule_find(const struct det_generation *g, const char *key);
+
+/* index.c */
+void det_index_build(struct det_generation *g);
+void det_index_layout(
+	struct det_generation *g, uint64_t id, struct det_series *const *series, size_t n);
+void det_index_forget_layout(struct det_generation *g, uint64_t id);
+void det_index_mark_layout(struct det_generation *g, uint64_t id);
+bool det_index_mark_series(
+	struct det_generation *g, const struct det_series *series); /* any marked? */
+
+/* eval.c */
+void det_group_start(struct det_rule_group *g);
+void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms);
+
+/* alerting.c: result -> instances; sets rule->deadline_ms, owner->changed */
+int det_alerting_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,
+	struct ops_error *err) OPS_MUST_CHECK;
+void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms);
+void det_alerting_publish(struct det_rule *r);
+void det_alerting_write_series(struct det_rule *r, int64_t now_ms); /* ALERTS, ALERTS_FOR_STATE */
+void det_instance_free(void *instance);
+
+/* recording.c */
+int det_recording_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,
+	struct ops_error *err) OPS_MUST_CHECK;
+
+/* expand.c */
+struct ops_tmpl_set *det_expand_set(void);
+struct det_expand_context {
+	struct det_rules *owner; /* NULL while checking */
+	const struct det_generation *gen;
+	const struct det_result_series *series;
+	int64_t now_ms;
+};
+/* Template text of a label or annotation; a mistake becomes the text "<error expanding template:
+ * ...>" and -EINVAL. */
+int det_expand(const struct det_expand_context *c, const struct ops_rule *rule,
+	const struct ops_rule_pair *pair, struct ops_strbuf *out);
+int det_expand_check(struct ops_tmpl_set *set, const struct ops_rule *rule,
+	struct ops_error *err) OPS_MUST_CHECK;
+
+/* state.c */
+int det_state_load(struct det_rules *r, struct ops_error *err) OPS_MUST_CHECK;
+void det_state_adopt(
+	struct det_rules *r, struct det_rule *rule);	/* instances saved under its key */
+int det_state_save(struct det_rules *r) OPS_MUST_CHECK; /* when changed */

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A generation is one loaded configuration, whole in one arena: rules refer to it and it goes when
+ * the next one has taken over. Alerts are moved over by the rule's key (file, group, name, and
+ * which of that name), so an edit of an expression or a threshold does not restart `for`.
+ */
+#include "services/detector/rules/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+
+enum {
+	DEFAULT_INTERVAL_MS = 60000
+};
+
+static struct ops_metric rules_loaded =
+	OPS_GAUGE("ops_detector_rules", "Rules loaded, by kind.", "kind");
+
+void det_rule_list_add(struct det_rule_list *l, struct det_rule *rule)
+{
+	for (size_t i = l->n; i > 0; i--) {
+		if (l->items[i - 1] == rule) {
+			return;
+		}
+	}
+	OPS_GROW(l->items, l->n, l->cap);
+	l->items[l->n++] = rule;
+}
+
+static void rule_list_free(void *list)
+{
+	struct det_rule_list *l = list;
+	if (l != NULL) {
+		free(l->items);
+		free(l);
+	}
+}
+
+static void labels_unref(void *labels)
+{
+	ops_labels_unref(labels);
+}
+
+static void rule_done(struct det_rule *r)
+{
+	for (size_t i = 0; i < r->nselectors; i++) {
+		ops_matchers_done(&r->selectors[i].matchers);
+	}
+	free(r->selectors);
+	free(r->key);
+	ops_map_free(r->instances, det_instance_free);
+	ops_map_free(r->recorded, labels_unref);
+}
+
+void det_generation_free(struct det_generation *g)
+{
+	if (g == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < g->n; i++) {
+		for (size_t k = 0; k < g->groups[i].n; k++) {
+			rule_done(&g->groups[i].rules[k]);
+		}
+		ops_timer_free(g->groups[i].timer);
+		free(g->groups[i].rules);
+	}
+	free(g->groups);
+	free(g->defs.items);
+	ops_map_free(g->by_metric, rule_list_free);
+	ops_map_free(g->by_layout, rule_list_free);
+	rule_list_free(g->nameless);
+	ops_labels_unref(g->external_labels);
+	ops_tmpl_set_free(g->templates);
+	free(g->external_url);
+	ops_arena_done(&g->arena);
+	free(g);
+}
+
+struct det_rule *det_rule_find(const struct det_generation *g, const char *key)
+{
+	for (size_t i = 0; g != NULL && i < g->n; i++) {
+		for (size_t k = 0; k < g->groups[i].n; k++) {
+			if (strcmp(g->groups[i].rules[k].key, key) == 0) {
+				return &g->groups[i].rules[k];
+			}
+		}
+	}
+	return NULL;
+}
+
+/* ---- building ---- */
+
+/* Loaded rules are checked for what the language has and the engine has not, and for templates that
+ * cannot work. */
+static int check_rule(void *arg, const struct ops_rule *rule, struct ops_error *err)
+{
+	const struct det_generation *g = arg;
+	int rc = det_engine_refuse(rule->expr, rule->expr_text, err);
+	if (rc != 0) {
+		ops_rule_expr_position(rule, err);
+		return rc;
+	}
+	return det_expand_check(g->templates, rule, err);
+}
+
+struct selectors {
+	struct det_rule *rule;
+	struct ops_error *err;
+	int rc;
+};
+
+static void on_selector(void *arg, const struct ops_promql_expr *selector, int64_t reach_ms)
+{
+	struct selectors *s = arg;
+	struct det_rule *r = s->rule;
+	if (s->rc != 0) {
+		return;
+	}
+	OPS_GROW(r->selectors, r->nselectors, r->selectors_cap);
+	struct det_selector *to = &r->selectors[r->nselectors];
+	memset(to, 0, sizeof(*to));
+	to->reach_ms = reach_ms;
+	s->rc = det_engine_matchers(selector, &to->matchers, s->err);
+	if (s->rc != 0) {
+		return;
+	}
+	r->nselectors++;
+	for (size_t i = 0; i < to->matchers.n; i++) {
+		const struct ops_matcher *m = &to->matchers.items[i];
+		if (m->op == OPS_MATCH_EQ && strcmp(m->name, OPS_LABEL_NAME) == 0 &&
+			m->value[0] != '\0') {
+			to->name = m->value;
+		}
+	}
+}
+
+static size_t nth_of_name(const struct ops_rule_group *def, size_t index)
+{
+	size_t nth = 0;
+	for (size_t i = 0; i < index; i++) {
+		nth += strcmp(def->rules[i].name, def->rules[index].name) == 0;
+	}
+	return nth;
+}
+
+static int init_rule(struct det_rule *r, struct det_rule_group *group, size_t index,
+	const struct det_engine_options *engine, struct ops_error *err)
+{
+	const struct ops_rule *def = &group->def->rules[index];
+	r->rule = def;
+	r->group = group;
+	r->key = ops_xasprintf("%s;%s;%s;%zu", group->def->file, group->def->name, def->name,
+		nth_of_name(group->def, index));
+	r->instances = ops_map_new();
+	r->recorded = ops_map_new();
+	struct selectors s = {r, err, 0};
+	det_engine_selectors(def->expr, engine, on_selector, &s);
+	if (s.rc != 0) {
+		ops_rule_expr_position(def, err);
+	}
+	return s.rc;
+}
+
+static int build_groups(struct det_generation *g, struct det_rules *owner,
+	const struct det_engine_options *engine, struct ops_error *err)
+{
+	g->n = g->defs.n;
+	g->groups = ops_xcalloc(OPS_MAX(g->n, 1), sizeof(*g->groups));
+	for (size_t i = 0; i < g->n; i++) {
+		struct det_rule_group *group = &g->groups[i];
+		group->owner = owner;
+		group->def = &g->defs.items[i];
+		group->interval_ms =
+			group->def->interval_ms != 0 ? group->def->interval_ms : g->interval_ms;
+		group->rules = ops_xcalloc(OPS_MAX(group->def->n, 1), sizeof(*group->rules));
+		for (size_t k = 0; k < group->def->n; k++) {
+			group->n = k + 1;
+			int rc = init_rule(&group->rules[k], group, k, engine, err);
+			if (rc != 0) {
+				return rc;
+			}
+		}
+	}
+	return 0;
+}
+
+static struct det_generation *new_generation(const struct det_rules_set *set)
+{
+	struct det_generation *g = ops_xcalloc(1, sizeof(*g));
+	ops_arena_init(&g->arena);
+	g->by_metric = ops_map_new();
+	g->by_layout = ops_map_new();
+	g->nameless = ops_xcalloc(1, sizeof(*g->nameless));
+	g->external_url = ops_xstrdup(set->external_url != NULL ? set->external_url : "");
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	for (size_t i = 0; set->external_labels != NULL && i < set->external_labels->n; i++) {
+		const struct ops_label *l = &set->external_labels->items[i];
+		ops_labels_builder_set(&b, l->name, l->value);
+	}
+	g->external_labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	g->templates = det_expand_set();
+	g->interval_ms = set->interval_ms > 0 ? set->interval_ms : DEFAULT_INTERVAL_MS;
+	return g;
+}
+
+static int load_generation(const struct det_rules_set *set, struct det_rules *owner,
+	const struct det_engine_options *engine, struct ops_conf_warnings *warnings,
+	struct det_generation **ret, struct ops_error *err)
+{
+	struct det_generation *g = new_generation(set);
+	const struct ops_rules_options opt = {.variables = set->variables,
+		.nvariables = set->nvariables,
+		.promql_features = set->promql_features,
+		.check = check_rule,
+		.arg = g};
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < set->nfiles; i++) {
+		rc = ops_rules_load_file(&g->arena, set->files[i], &opt, &g->defs, warnings, err);
+	}
+	if (rc == 0) {
+		rc = build_groups(g, owner, engine, err);
+	}
+	if (rc != 0) {
+		det_generation_free(g);
+		return rc;
+	}
+	det_index_build(g);
+	*ret = g;
+	return 0;
+}
+
+int det_rules_check(
+	const struct det_rules_set *set, struct ops_conf_warnings *warnings, struct ops_error *err)
+{
+	const struct det_engine_options engine = {.lookback_ms = 0};
+	struct det_generation *g = NULL;
+	int rc = load_generation(set, NULL, &engine, warnings, &g, err);
+	det_generation_free(rc == 0 ? g : NULL);
+	return rc;
+}
+
+/* ---- swapping ---- */
+
+static void move_alerts(struct det_rule *from, struct det_rule *to)
+{
+	struct ops_map *instances = to->instances;
+	to->instances = from->instances;
+	from->instances = instances;
+	struct ops_map *recorded = to->recorded;
+	to->recorded = from->recorded;
+	from->recorded = recorded;
+	to->deadline_ms = from->deadline_ms;
+}
+
+static void take_over(struct det_rules *r, struct det_generation *old, struct det_generation *next)
+{
+	for (size_t i = 0; i < next->n; i++) {
+		for (size_t k = 0; k < next->groups[i].n; k++) {
+			struct det_rule *rule = &next->groups[i].rules[k];
+			struct det_rule *before = det_rule_find(old, rule->key);
+			if (before != NULL && before->rule->kind == rule->rule->kind) {
+				move_alerts(before, rule);
+			}
+			det_state_adopt(r, rule);
+			rule->dirty = true;
+		}
+	}
+}
+
+static void resolve_left_over(struct det_generation *old)
+{
+	for (size_t i = 0; old != NULL && i < old->n; i++) {
+		for (size_t k = 0; k < old->groups[i].n; k++) {
+			det_alerting_resolve_all(&old->groups[i].rules[k], ops_now_ms());
+			det_alerting_publish(&old->groups[i].rules[k]);
+		}
+	}
+}
+
+/* Layouts that the store knows already were announced to the old index. */
+static void move_layouts(struct det_generation *old, struct det_generation *next)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (old != NULL && ops_map_next(old->by_layout, &at, &e)) {
+		struct det_rule_list *all = ops_xcalloc(1, sizeof(*all));
+		for (size_t i = 0; i < next->n; i++) {
+			for (size_t k = 0; k < next->groups[i].n; k++) {
+				det_rule_list_add(all, &next->groups[i].rules[k]);
+			}
+		}
+		rule_list_free(ops_map_put(next->by_layout, e.key, e.len, all));
+	}
+}
+
+static void count_rules(const struct det_generation *g)
+{
+	size_t counts[2] = {0, 0};
+	for (size_t i = 0; i < g->n; i++) {
+		for (size_t k = 0; k < g->groups[i].n; k++) {
+			counts[g->groups[i].rules[k].rule->kind]++;
+		}
+	}
+	ops_metric_set(&rules_loaded, (double)counts[OPS_RULE_ALERTING], "alerting");
+	ops_metric_set(&rules_loaded, (double)counts[OPS_RULE_RECORDING], "recording");
+}
+
+int det_rules_load(struct det_rules *r, const struct det_rules_set *set,
+	struct ops_conf_warnings *warnings, struct ops_error *err)
+{
+	struct det_generation *next = NULL;
+	int rc = load_generation(set, r, r->cfg.engine, warnings, &next, err);
+	if (rc != 0) {
+		return rc;
+	}
+	struct det_generation *old = r->gen;
+	take_over(r, old, next);
+	move_layouts(old, next);
+	r->gen = next;
+	resolve_left_over(old);
+	det_generation_free(old);
+	count_rules(next);
+	for (size_t i = 0; i < next->n; i++) {
+		det_group_start(&next->groups[i]);
+	}
+	return 0;
+}

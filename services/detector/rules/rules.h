@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Recording and alerting rules over the store. A rule is evaluated when samples that it reads
+ * arrive (coalesced to the end of the loop turn, bounded by its cost), and at least once per
+ * interval for what time alone changes; a pending alert is looked at again exactly when its `for`
+ * is over.
+ *
+ * A transition (pending, firing, resolved) is written to the state file before it is published, and
+ * published with an id that depends on the transition alone, so that a crash in between repeats it
+ * and nobody counts it twice. Loop thread only.
+ */
+#include "common/loop/loop.h"
+#include "common/msg/msg.h"
+#include "common/net/http_server.h"
+#include "common/rules/rules.h"
+#include "services/detector/engine/engine.h"
+#include "services/detector/store/store.h"
+
+struct det_rules; /* opaque */
+
+struct det_rules_config { /* borrowed; engine is read at each evaluation */
+	struct ops_loop *loop;
+	struct det_store *store;
+	const struct det_engine_options *engine;
+	const char *state_file;
+	/* Makes the transition durable and public. Negative errno: it is tried again at the next
+	 * evaluation. */
+	int (*publish)(void *arg, const struct ops_alert *alert, const char *event_id);
+	void *arg;
+};
+
+struct det_rules_set { /* what a configuration file says; copied where kept */
+	const char *const *files;
+	size_t nfiles;
+	const struct ops_rule_variable *variables;
+	size_t nvariables;
+	int64_t interval_ms; /* global evaluation_interval */
+	const char *external_url;
+	const struct ops_labels *external_labels; /* for templates; alerts get those they lack */
+	unsigned promql_features;
+};
+
+int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
+void det_rules_free(struct det_rules *r);
+/*
+ * Loads every file and swaps, or changes nothing. Alerts of a rule that stands in both go on; those
+ * of a rule that is gone are resolved.
+ */
+int det_rules_load(struct det_rules *r, const struct det_rules_set *set,
+	struct ops_conf_warnings *warnings, struct ops_error *err) OPS_MUST_CHECK;
+/* The same checks without a detector: for --check. */
+int det_rules_check(const struct det_rules_set *set, struct ops_conf_warnings *warnings,
+	struct ops_error *err) OPS_MUST_CHECK;
+
+/* GET /api/v1/rules and /api/v1/alerts in Prometheus' shape. */
+void det_rules_api(struct det_rules *r, struct ops_http_server *http);
+size_t det_rules_firing(const struct det_rules *r);

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Alert state on disk: one JSON file, replaced atomically whenever a state changed and before the
+ * change is published. Alerts are kept under their rule's key. What belongs to no loaded rule waits
+ * in memory for one reload (a rule file that was broken for a moment must not resolve its alerts)
+ * and goes with the next save.
+ */
+#include "services/detector/rules/internal.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+#include "common/json/json.h"
+#include "common/log/log.h"
+
+enum {
+	STATE_LIMIT = 256 << 20
+};
+
+static json_t *labels_json(const struct ops_labels *labels)
+{
+	json_t *out = json_object();
+	for (uint32_t i = 0; labels != NULL && i < labels->n; i++) {
+		ops_json_set_string(out, labels->items[i].name, labels->items[i].value);
+	}
+	return out;
+}
+
+static struct ops_labels *labels_from(const json_t *obj)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	const char *name;
+	json_t *value;
+	json_object_foreach((json_t *)(uintptr_t)obj, name, value)
+	{
+		ops_labels_builder_set(&b, name, json_string_value(value));
+	}
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	return labels;
+}
+
+static json_t *instance_json(const struct det_instance *a)
+{
+	json_t *j = json_object();
+	ops_json_set(j, "labels", labels_json(a->labels));
+	ops_json_set(j, "annotations", labels_json(a->annotations));
+	ops_json_set_i64(j, "state", a->state);
+	ops_json_set_i64(j, "published", a->published);
+	ops_json_set_bool(j, "ever_published", a->ever_published);
+	ops_json_set_i64(j, "active", a->active_ms);
+	ops_json_set_i64(j, "fired", a->fired_ms);
+	ops_json_set_i64(j, "resolved", a->resolved_ms);
+	ops_json_set_i64(j, "keep_since", a->keep_since_ms);
+	if (isfinite(a->value)) {
+		ops_json_set(j, "value", json_real(a->value));
+	}
+	return j;
+}
+
+static int take_state(
+	const json_t *j, const char *key, enum det_alert_state *ret, struct ops_error *err)
+{
+	int64_t v = -1;
+	if (ops_json_get_i64(j, key, &v, err) != 0 || v < DET_INACTIVE || v > DET_FIRING) {
+		return -EINVAL;
+	}
+	*ret = (enum det_alert_state)v;
+	return 0;
+}
+
+static struct det_instance *instance_from(const json_t *j)
+{
+	struct ops_error err;
+	struct det_instance *a = ops_xcalloc(1, sizeof(*a));
+	json_t *labels = NULL, *annotations = NULL;
+	bool bad = ops_json_get_object(j, "labels", &labels, &err) != 0 ||
+		   ops_json_get_object(j, "annotations", &annotations, &err) < 0 ||
+		   take_state(j, "state", &a->state, &err) != 0 ||
+		   take_state(j, "published", &a->published, &err) != 0 ||
+		   ops_json_get_bool(j, "ever_published", &a->ever_published, &err) < 0 ||
+		   ops_json_get_i64(j, "active", &a->active_ms, &err) < 0 ||
+		   ops_json_get_i64(j, "fired", &a->fired_ms, &err) < 0 ||
+		   ops_json_get_i64(j, "resolved", &a->resolved_ms, &err) < 0 ||
+		   ops_json_get_i64(j, "keep_since", &a->keep_since_ms, &err) < 0 ||
+		   ops_json_get_double(j, "value", &a->value, &err) < 0;
+	if (bad) {
+		free(a);
+		return NULL;
+	}
+	a->labels = labels_from(labels);
+	a->annotations = labels_from(annotations);
+	a->fingerprint = ops_labels_fingerprint(a->labels);
+	a->restored = true;
+	return a;
+}
+
+int det_state_load(struct det_rules *r, struct ops_error *err)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	int rc = ops_file_read(r->cfg.state_file, STATE_LIMIT, &text);
+	if (rc == -ENOENT) {
+		return 0;
+	}
+	OPS_JSON_AUTO *doc = NULL;
+	if (rc == 0) {
+		rc = ops_json_parse(text.data, text.len, STATE_LIMIT, &doc, err);
+	}
+	json_t *rules = NULL;
+	if (rc == 0) {
+		rc = ops_json_get_object(doc, "rules", &rules, err);
+	}
+	if (rc != 0) {
+		return ops_error_set(err, rc < 0 ? rc : -EINVAL,
+			"could not read the state of rules in %s; move it away to start without",
+			r->cfg.state_file);
+	}
+	const char *key;
+	json_t *list;
+	json_object_foreach(rules, key, list)
+	{
+		json_decref(ops_map_puts(r->saved, key, json_incref(list)));
+	}
+	return 0;
+}
+
+void det_state_adopt(struct det_rules *r, struct det_rule *rule)
+{
+	json_t *list = ops_map_removes(r->saved, rule->key);
+	size_t i;
+	json_t *item;
+	json_array_foreach(list, i, item)
+	{
+		struct det_instance *a = instance_from(item);
+		if (a == NULL) {
+			log_warn("left out a malformed alert of the state file",
+				F_STR("rule", rule->key));
+			continue;
+		}
+		det_instance_free(
+			ops_map_put(rule->instances, &a->fingerprint, sizeof(a->fingerprint), a));
+	}
+	json_decref(list);
+}
+
+int det_state_save(struct det_rules *r)
+{
+	if (!r->changed) {
+		return 0;
+	}
+	OPS_JSON_AUTO *doc = json_object();
+	json_t *rules = json_object();
+	ops_json_set_time(doc, "saved", ops_now_ms());
+	ops_json_set(doc, "rules", rules);
+	for (size_t i = 0; i < r->gen->n; i++) {
+		for (size_t k = 0; k < r->gen->groups[i].n; k++) {
+			const struct det_rule *rule = &r->gen->groups[i].rules[k];
+			size_t at = 0;
+			struct ops_map_entry e;
+			json_t *list = NULL;
+			while (ops_map_next(rule->instances, &at, &e)) {
+				list = list != NULL ? list : json_array();
+				json_array_append_new(list, instance_json(e.value));
+			}
+			if (list != NULL) {
+				ops_json_set(rules, rule->key, list);
+			}
+		}
+	}
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_json_dump(doc, &text);
+	int rc = ops_file_write_atomic(r->cfg.state_file, text.data, text.len, 0600);
+	if (rc == 0) {
+		r->changed = false;
+	}
+	return rc;
+}

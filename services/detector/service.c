@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Order of start: the alert stream first (transitions need somewhere to go), then store and rules
+ * with their restored alerts, then the samples door. Stop runs backwards.
+ */
+#include "services/detector/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/msg/msg.h"
+#include "services/detector/api/api.h"
+#include "services/detector/config.h"
+#include "services/detector/ingest.h"
+
+static struct ops_metric firing_gauge =
+	OPS_GAUGE("ops_detector_alerts_firing", "Alerts firing now.");
+static struct ops_metric store_series = OPS_GAUGE("ops_detector_series", "Series in the store.");
+static struct ops_metric store_bytes =
+	OPS_GAUGE("ops_detector_store_bytes", "Memory of the store.");
+static struct ops_metric store_refused = OPS_GAUGE("ops_detector_samples_refused",
+	"Samples that the store did not take since the start.", "reason");
+
+struct detector {
+	struct ops_daemon *daemon;
+	const struct det_config *config;
+	struct ops_pub *alerts;
+	struct det_store *store;
+	struct det_engine_options engine;
+	struct det_rules *rules;
+	struct det_ingest *ingest;
+	struct det_api *api;
+	char *state_file;
+};
+
+/* ---- alerts out ---- */
+
+static int publish_alert(void *arg, const struct ops_alert *alert, const char *event_id)
+{
+	struct detector *d = arg;
+	char fingerprint[17];
+	ops_fingerprint_text(alert->fingerprint, fingerprint);
+	struct ops_event e = {.source = "ops-detector",
+		.type = "ops.alert",
+		.subject = fingerprint,
+		.id = event_id,
+		.data = ops_alert_to_json(alert)};
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf payload = OPS_STRBUF_INIT;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf topic = OPS_STRBUF_INIT;
+	ops_event_encode(&e, &payload);
+	ops_alert_topic(alert, &topic);
+	return ops_pub_send(d->alerts, topic.data, payload.data, payload.len, NULL);
+}
+
+static int open_alerts(struct detector *d, struct ops_error *err)
+{
+	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(ops_daemon_state_dir(d->daemon), "alerts");
+	const struct ops_pub_config cfg = {.stream = "alerts",
+		.url = d->config->alerts_listen,
+		.replay_url = d->config->alerts_replay_listen,
+		.replay_advertise = d->config->alerts_replay_advertise,
+		.dir = dir,
+		.key = ops_daemon_bus_key(d->daemon),
+		.tls = ops_daemon_bus_tls(d->daemon)};
+	int rc = ops_pub_open(ops_daemon_loop(d->daemon), &cfg, &d->alerts, err);
+	if (rc != 0) {
+		ops_daemon_exit_code(d->daemon, 4);
+	}
+	return rc;
+}
+
+/* ---- store, rules, samples in ---- */
+
+static void apply_limits(struct detector *d)
+{
+	const struct det_config *c = d->config;
+	const struct det_store_options options = {c->retention_ms, c->memory_max_bytes};
+	if (d->store == NULL) {
+		d->store = det_store_new(&options);
+	} else {
+		det_store_configure(d->store, &options);
+	}
+	d->engine.lookback_ms = c->lookback_ms;
+	d->engine.timeout_ms = c->query_timeout_ms;
+	d->engine.max_samples = (uint64_t)OPS_MAX(c->query_max_samples, 1);
+}
+
+static int load_rules(struct detector *d, const struct det_config *config, struct ops_error *err)
+{
+	struct det_rule_sources sources;
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	struct ops_conf_warnings warnings = {.arena = &arena};
+	int rc = det_rule_sources_load(config, &sources, &warnings, err);
+	if (rc == 0) {
+		rc = det_rules_load(d->rules, &sources.set, &warnings, err);
+		d->engine.default_step_ms =
+			rc == 0 ? sources.set.interval_ms : d->engine.default_step_ms;
+		det_rule_sources_done(&sources);
+	}
+	for (size_t i = 0; i < warnings.n; i++) {
+		log_warn("configuration", F_STR("warning", warnings.items[i]));
+	}
+	ops_arena_done(&arena);
+	return rc;
+}
+
+static int open_rules(struct detector *d, struct ops_error *err)
+{
+	apply_limits(d);
+	d->state_file = ops_path_join(ops_daemon_state_dir(d->daemon), "rules.json");
+	const struct det_rules_config cfg = {.loop = ops_daemon_loop(d->daemon),
+		.store = d->store,
+		.engine = &d->engine,
+		.state_file = d->state_file,
+		.publish = publish_alert,
+		.arg = d};
+	int rc = det_rules_new(&cfg, &d->rules, err);
+	if (rc == 0) {
+		rc = load_rules(d, d->config, err);
+	}
+	if (rc == -EINVAL) {
+		ops_daemon_exit_code(d->daemon, 3);
+	}
+	return rc;
+}
+
+static int open_ingest(struct detector *d, struct ops_error *err)
+{
+	const struct det_ingest_config cfg = {.loop = ops_daemon_loop(d->daemon),
+		.store = d->store,
+		.alerts = d->alerts,
+		.listen = d->config->samples_listen,
+		.key = ops_daemon_bus_key(d->daemon),
+		.tls = ops_daemon_bus_tls(d->daemon)};
+	int rc = det_ingest_open(&cfg, &d->ingest, err);
+	if (rc != 0) {
+		ops_daemon_exit_code(d->daemon, 4);
+	}
+	return rc;
+}
+
+/* ---- health and metrics ---- */
+
+static enum ops_health collectors_health(void *arg, char *buf, size_t size, double *ret_response_ms)
+{
+	const struct detector *d = arg;
+	size_t n = det_ingest_members(d->ingest);
+	uint64_t lag = det_ingest_lag(d->ingest);
+	*ret_response_ms = 0;
+	snprintf(buf, size, "%zu collectors, %llu records behind", n, (unsigned long long)lag);
+	return n > 0 ? OPS_HEALTHY : OPS_DEGRADED;
+}
+
+static void collect(void *arg)
+{
+	static const char *const reasons[DET_REFUSED_COUNT] = {
+		"out_of_order", "duplicate", "memory", "too_old"};
+	const struct detector *d = arg;
+	struct det_store_stats stats;
+	det_store_stats(d->store, &stats);
+	ops_metric_set(&firing_gauge, (double)det_rules_firing(d->rules));
+	ops_metric_set(&store_series, (double)stats.series);
+	ops_metric_set(&store_bytes, (double)stats.memory_bytes);
+	for (size_t i = 0; i < DET_REFUSED_COUNT; i++) {
+		ops_metric_set(&store_refused, (double)stats.refused[i], reasons[i]);
+	}
+}
+
+/* ---- life ---- */
+
+static void stop(void *state)
+{
+	struct detector *d = state;
+	det_ingest_close(d->ingest);
+	det_rules_free(d->rules);
+	det_api_free(d->api);
+	det_store_free(d->store);
+	ops_pub_close(d->alerts);
+	free(d->state_file);
+	free(d);
+}
+
+static int start(
+	struct ops_daemon *daemon, const void *config, void **ret_state, struct ops_error *err)
+{
+	struct detector *d = ops_xcalloc(1, sizeof(*d));
+	d->daemon = daemon;
+	d->config = config;
+	int (*const steps[])(struct detector *, struct ops_error *) = {
+		open_alerts, open_rules, open_ingest};
+	for (size_t i = 0; i < OPS_LENGTH(steps); i++) {
+		int rc = steps[i](d, err);
+		if (rc != 0) {
+			stop(d);
+			return rc;
+		}
+	}
+	const struct det_api_config api = {
+		.store = d->store, .options = &d->engine, .retention_ms = d->config->retention_ms};
+	d->api = det_api_register(ops_daemon_http(daemon), &api);
+	det_rules_api(d->rules, ops_daemon_http(daemon));
+	ops_daemon_health(daemon, "collectors", collectors_health, d);
+	ops_metrics_on_collect(collect, d);
+	ops_daemon_set_ready(daemon, true, NULL);
+	*ret_state = d;
+	return 0;
+}
+
+static int reload(struct ops_daemon *daemon, void *state, const void *config, struct ops_error *err)
+{
+	(void)daemon;
+	struct detector *d = state;
+	int rc = load_rules(d, config, err);
+	if (rc == 0) {
+		d->config = config;
+		apply_limits(d);
+	}
+	return rc;
+}
+
+static int check(const void *config, struct ops_conf_warnings *warnings, struct ops_error *err)
+{
+	struct det_rule_sources sources;
+	int rc = det_rule_sources_load(config, &sources, warnings, err);
+	if (rc == 0) {
+		rc = det_rules_check(&sources.set, warnings, err);
+		det_rule_sources_done(&sources);
+	}
+	return rc;
+}
+
+const struct ops_service det_service_table = {
+	.name = "ops-detector",
+	.summary = "stores samples, answers PromQL, evaluates rules, publishes alerts",
+	.default_listen = "127.0.0.1:9090",
+	.keys = det_config_keys,
+	.config_size = sizeof(struct det_config),
+	.check = check,
+	.start = start,
+	.reload = reload,
+	.stop = stop,
+};
