@@ -21,7 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.arena = &a, .dot = ops_tmpl_map(&a), .max_output_bytes = 4096, .max_steps = 2000};
 	ops_tmpl_map_set(&a, env.dot.u.map, "x", ops_tmpl_string("y"));
 	if (ops_tmpl_parse(set, "fuzz", (const char *)data, size, &t, &err) == 0) {
-		(void)ops_tmpl_exec(t, &env, &out, &err);
+		if (ops_tmpl_exec(t, &env, &out, &err) != 0) {
+			ops_assert(err.message[0] != '\0');
+		}
 		ops_tmpl_free(t);
 	}
 	ops_arena_done(&a);
