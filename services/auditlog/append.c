@@ -157,12 +157,8 @@ static void commit(struct aud_sequencer *q)
 			item->same_as != 0 ? b->items[item->same_as - 1].seq : item->seq);
 	}
 	aud_batch_reset(b);
-	int code = aud_intake_ack(q->aud->intake, last);
-	if (code < 0)
-		log_error(
-			"could not note what is in the database; it is recognised by its ids later",
-			F_ERR(code));
-	ops_timer_start(q->timer, code < 0 ? 1000 : 0);
+	aud_intake_stored(q->aud->intake, last);
+	ops_timer_start(q->timer, 0);
 }
 
 static void on_inserted(void *arg, const struct ops_pg_result *r)

@@ -67,9 +67,10 @@ struct aud_entry { /* borrowed during the read */
 /* From the oldest that is not in the database, at most max; fn returns non-zero to stop. */
 int aud_intake_read(struct aud_intake *in, size_t max,
 	int (*fn)(const struct aud_entry *e, void *arg), void *arg) OPS_MUST_CHECK;
-/* Numbers up to this one are in the database; call in order, then ack once for the batch. */
+/* This number is in the database: its door is answered. Call in order, then once for the batch
+ * aud_intake_stored, so that it is not read again. */
 void aud_intake_committed(struct aud_intake *in, uint64_t number, uint64_t seq);
-int aud_intake_ack(struct aud_intake *in, uint64_t number) OPS_MUST_CHECK;
+void aud_intake_stored(struct aud_intake *in, uint64_t number);
 /* Nobody shall wait for the database now: those whose record is synced are answered "spool". */
 void aud_intake_release(struct aud_intake *in);
 uint64_t aud_intake_waiting(const struct aud_intake *in); /* records not in the database */

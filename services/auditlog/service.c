@@ -111,7 +111,8 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	int code = open_all(a, config, err);
 	if (code < 0) {
 		if (ops_daemon_pg(d) != NULL)
-			ops_pg_on_state(ops_daemon_pg(d), NULL, NULL); /* at a real stop it is gone already */
+			ops_pg_on_state(ops_daemon_pg(d), NULL,
+				NULL); /* at a real stop it is gone already */
 		stop(a);
 		return code;
 	}
