@@ -2,9 +2,9 @@
 /*
  * A column is coded by what it is, chosen per block:
  *
- *	integers and decimals (every value is k / 10^e for one small e, k below 2^53): the k as
- *	first value, then deltas, or deltas of deltas where that is narrower, less their minimum
- *	(frame of reference), bit-packed at one width. A constant run has width 0.
+ *	integers and decimals (every value is k / 10^e for one small e, k below 2^53): the k, their
+ *	deltas, or the deltas of their deltas, whichever is shortest, less their minimum (frame of
+ *	reference), bit-packed at one width. A constant run has width 0.
  *	anything else: XOR with the value before, leading and length of the meaningful bits
  *	(Pelkonen et al., "Gorilla", VLDB 2015), or raw where that is longer.
  *
@@ -12,6 +12,7 @@
  * -0, NaN payloads (staleness markers among them) and infinities fall through to XOR.
  *
  *	byte 0: coding; byte 1 (integers only): e
+ *	frame:		varint min, width, n * width bits
  *	delta:		varint first, varint min, width, (n-1) * width bits
  *	delta of delta:	varint first, varint first delta, varint min, width, (n-2) * width bits
  *	xor:		64 bits, then per value 0 | 10 bits | 11 leading:5 length-1:6 bits
@@ -187,25 +188,22 @@ static size_t pack(const int64_t *v, size_t n, size_t heads, uint8_t *out, size_
 
 static size_t encode_integers(int64_t *ints, size_t n, unsigned e, uint8_t *out)
 {
-	size_t room = n * 8; /* never longer than raw */
-	differences(ints, n);
-	size_t delta = pack(ints, n, 1, out + 2, room);
-	uint8_t second[DET_BLOCK_ROWS * 8];
-	size_t dod = 0;
-	if (n > 2) {
-		differences(ints + 1, n - 1);
-		dod = pack(ints, n, 2, second, delta != 0 ? delta : room);
+	uint8_t candidate[DET_BLOCK_ROWS * 8];
+	size_t best = 0, room = n * 8; /* never longer than raw */
+	/* Heads are the values that stay as they are: none, the first, the first two. */
+	for (unsigned heads = 0; heads < 3 && heads < n; heads++) {
+		if (heads > 0) {
+			differences(ints + heads - 1, n - heads + 1);
+		}
+		size_t len = pack(ints, n, heads, candidate, room);
+		if (len != 0 && (best == 0 || len < best)) {
+			best = room = len;
+			out[0] = (uint8_t)(CODING_FRAME + heads);
+			memcpy(out + 2, candidate, len);
+		}
 	}
-	if (delta == 0 && dod == 0) {
-		return 0;
-	}
-	bool use_dod = dod != 0 && (delta == 0 || dod < delta);
-	out[0] = use_dod ? CODING_DOD : CODING_DELTA;
 	out[1] = (uint8_t)e;
-	if (use_dod) {
-		memcpy(out + 2, second, dod);
-	}
-	return 2 + (use_dod ? dod : delta);
+	return best != 0 ? best + 2 : 0;
 }
 
 static bool put_xor(struct bits *b, uint64_t x, unsigned *lead, unsigned *len)
@@ -265,7 +263,7 @@ size_t det_block_encode(const double *values, size_t n, uint8_t *out)
 
 static int decode_integers(const uint8_t *data, size_t len, size_t n, double *ret)
 {
-	size_t heads = OPS_MIN(data[0] == CODING_DOD ? 2u : 1u, n);
+	size_t heads = OPS_MIN((size_t)data[0] - CODING_FRAME, n);
 	if (len < 3 || data[1] >= OPS_LENGTH(powers_of_ten)) {
 		return -EBADMSG;
 	}
@@ -284,8 +282,7 @@ static int decode_integers(const uint8_t *data, size_t len, size_t n, double *re
 	struct bits b = {.in = data + at, .end_bit = (len - at) * 8};
 	/* Unsigned sums: hostile bytes may wrap, that is their own fault. */
 	uint64_t value = (uint64_t)head[0], delta = (uint64_t)head[1];
-	ret[0] = (double)(int64_t)value / scale;
-	for (size_t i = 1; i < n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		uint64_t packed = 0;
 		if (i >= heads) {
 			if (!get_bits(&b, width, &packed)) {
@@ -294,7 +291,11 @@ static int decode_integers(const uint8_t *data, size_t len, size_t n, double *re
 			packed += (uint64_t)min;
 			delta = heads == 2 ? delta + packed : packed;
 		}
-		value += delta;
+		if (heads == 0) {
+			value = packed;
+		} else if (i > 0) {
+			value += delta;
+		}
 		ret[i] = (double)(int64_t)value / scale;
 	}
 	return 0;
@@ -355,6 +356,7 @@ int det_block_decode(const uint8_t *data, size_t len, size_t n, double *ret_valu
 		return -EBADMSG;
 	}
 	switch (data[0]) {
+	case CODING_FRAME:
 	case CODING_DELTA:
 	case CODING_DOD:
 		return decode_integers(data, len, n, ret_values);
