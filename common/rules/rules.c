@@ -128,7 +128,7 @@ static int text_of(
 	const char *text = NULL;
 	int rc = ops_conf_string(n, what, &text, l->err);
 	if (rc == 0) {
-		*ret = expand(l, text);
+		*ret = expand(l, text != NULL ? text : "");
 	}
 	return rc;
 }
@@ -381,12 +381,12 @@ static void add_dashboard(const struct load *l, const struct rule_keys *keys, st
 	if (keys->metric == NULL) {
 		return;
 	}
-	if (keys->dashboard != NULL) {
+	if (keys->dashboard != NULL && keys->dashboard->type == OPS_CONF_SCALAR) {
 		add_missing(l, &rule->annotations, "dashboard", keys->dashboard->text, rule);
 	}
 	add_missing(l, &rule->annotations, "summary",
-		ops_arena_printf(
-			l->arena, "%s is above %s", keys->metric->text, keys->threshold->text),
+		ops_arena_printf(l->arena, "%s is above %s", expand(l, keys->metric->text),
+			keys->threshold->text),
 		rule);
 	add_priority(l, rule);
 }
@@ -466,7 +466,7 @@ static int take_group(
 	g->query_offset_ms = -1;
 	g->line = map->line;
 	g->column = map->column;
-	if (g->name[0] == '\0') {
+	if (g->name == NULL || g->name[0] == '\0') {
 		return ops_conf_error(map, l->err, "the group's name is empty");
 	}
 	rc = duration_of(l, keys.interval, "interval", &g->interval_ms);

@@ -86,6 +86,7 @@ static void on_health(struct ops_http_req *req, void *arg)
 	}
 	ops_json_set_string(j, "status", health_names[worst]);
 	ops_json_set_string(j, "service", d->service->name);
+	ops_json_set_string(j, "version", OPS_VERSION);
 	ops_json_set(j, "checks", checks);
 	ops_http_reply_json(req, worst == OPS_UNHEALTHY ? 503 : 200, j);
 }
