@@ -26,7 +26,8 @@
 #include <string.h>
 
 enum coding {
-	CODING_DELTA = 1,
+	CODING_FRAME = 1,
+	CODING_DELTA,
 	CODING_DOD,
 	CODING_XOR,
 	CODING_RAW
