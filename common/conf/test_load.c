@@ -273,6 +273,36 @@ static void test_environment(void **state)
 	}
 }
 
+static void test_environment_kept(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *value;
+	} cases[] = {
+		{"a: ${OPS_T_SET}", "set value"},
+		{"a: ${OPS_T_NONE:-other}", "other"},
+		{"a: ${OPS_T_NONE}", "${OPS_T_NONE}"},
+		{"a: ${1}:${OPS_T_SET}", "${1}:set value"},
+		{"a: x${path}/${OPS_T_NONE:-y}", "x${path}/y"},
+		{"a: ${OPS_T_SET", "${OPS_T_SET"},
+		{"a: ${OPS_T_SET:x}", "${OPS_T_SET:x}"},
+	};
+	assert_int_equal(setenv("OPS_T_SET", "set value", 1), 0);
+	assert_int_equal(unsetenv("OPS_T_NONE"), 0);
+	const struct ops_conf_options options = {.expand_env = true, .keep_unset = true};
+	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {
+		struct ops_arena a;
+		ops_arena_init(&a);
+		struct ops_conf_node *root;
+		struct ops_error err;
+		assert_int_equal(ops_conf_load_text(&a, "t.yml", cases[i].text,
+					 strlen(cases[i].text), &options, &root, &err),
+			0);
+		assert_string_equal(ops_conf_get(root, "a")->text, cases[i].value);
+		ops_arena_done(&a);
+	}
+}
+
 static void test_files(void **state)
 {
 	(void)state;
@@ -305,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_many_laughs),
 		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_environment_kept),
 		cmocka_unit_test(test_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
