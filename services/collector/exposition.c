@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One parser for two dialects, because they differ only in white space, in which comments mean
+ * something, and in the end mark. It takes what Prometheus' scraper takes (not more strict checks
+ * of whole families: a value that OpenMetrics forbids is the reader's to judge, and checks of
+ * values would have to be repeated on every scrape). Differences to that scraper: a line break
+ * inside quotes is refused, a bare name must be followed by a blank or a brace, and a NUL byte in a
+ * label value, which our label sets cannot hold, becomes U+FFFD.
+ *
+ * Texts without escapes are borrowed from the document; others are unescaped into one buffer per
+ * line, and the pointers to them are set when the line's last label has been read, since the buffer
+ * moves while it grows.
+ *
+ * Sources: the Prometheus documentation "Exposition formats"; OpenMetrics 1.0 text format.
+ */
+#include "services/collector/exposition.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/base/text.h"
+
+#define FAIL(p, where, ...)                                                                        \
+	ops_error_set_at(                                                                          \
+		(err), -EINVAL, "", (p)->line, (int)((where) - (p)->line_begin) + 1, __VA_ARGS__)
+
+static bool is_openmetrics(const struct col_exposition *p)
+{
+	return p->format == COL_FORMAT_OPENMETRICS;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+static bool label_char(char c, bool first)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+	       (!first && c >= '0' && c <= '9');
+}
+
+static bool metric_char(char c, bool first)
+{
+	return label_char(c, first) || c == ':';
+}
+
+void col_exposition_init(struct col_exposition *p)
+{
+	*p = (struct col_exposition){.begin = NULL};
+}
+
+void col_exposition_done(struct col_exposition *p)
+{
+	free(p->fixups);
+	ops_strbuf_done(&p->scratch);
+	ops_strbuf_done(&p->help);
+	col_exposition_init(p);
+}
+
+void col_exposition_start(
+	struct col_exposition *p, enum col_format format, const char *data, size_t len)
+{
+	p->format = format;
+	p->begin = p->at = p->line_begin = data;
+	p->end = data + len;
+	p->line = 0;
+	p->ended = false;
+}
+
+static void skip_blanks(struct col_exposition *p)
+{
+	if (is_openmetrics(p)) {
+		return;
+	}
+	while (p->at < p->end && is_blank(*p->at)) {
+		p->at++;
+	}
+}
+
+static bool at_char(const struct col_exposition *p, char c)
+{
+	return p->at < p->end && *p->at == c;
+}
+
+/* ---- quoted text ---- */
+
+/* Unescapes [from, to) behind what is in out. NUL becomes U+FFFD. */
+static void unescape(struct ops_strbuf *out, const char *from, const char *to, bool quotes)
+{
+	for (; from < to; from++) {
+		if (*from == '\0') {
+			ops_strbuf_adds(out, "\xef\xbf\xbd");
+			continue;
+		}
+		if (*from == '\\' && from + 1 < to) {
+			char next = from[1];
+			if (next == 'n' || next == '\\' || (quotes && next == '"')) {
+				ops_strbuf_addc(out, next == 'n' ? '\n' : next);
+				from++;
+				continue;
+			}
+		}
+		ops_strbuf_addc(out, *from);
+	}
+}
+
+/* What a scan of one quoted text found. */
+struct quoted {
+	const char *from, *to;
+	bool plain; /* nothing to unescape */
+};
+
+/* at stands on the opening quote and is moved behind the closing one. */
+static int scan_quoted(
+	struct col_exposition *p, struct quoted *ret, const char *wanted, struct ops_error *err)
+{
+	const char *c = p->at + 1, *end = p->end;
+	unsigned char high = 0;
+	bool plain = true;
+	for (; c < end && *c != '"' && *c != '\n'; c++) {
+		high |= (unsigned char)*c;
+		if (*c == '\\' || *c == '\0') {
+			plain = false;
+			c += *c == '\\' && c + 1 < end && c[1] != '\n';
+		}
+	}
+	if (c >= end || *c != '"') {
+		return FAIL(p, p->at, "%s has no closing quote", wanted);
+	}
+	ret->from = p->at + 1;
+	ret->to = c;
+	ret->plain = plain;
+	bool ascii = plain && high < 0x80;
+	if (!ascii && !ops_utf8_valid(ret->from, (size_t)(ret->to - ret->from))) {
+		return FAIL(p, p->at, "%s is not valid UTF-8", wanted);
+	}
+	p->at = c + 1;
+	return 0;
+}
+
+/* Sets *slot and *len; a text that needs unescaping is set later, by settle(). */
+static void keep_quoted(
+	struct col_exposition *p, const struct quoted *q, const char **slot, size_t *len)
+{
+	*slot = q->from;
+	*len = (size_t)(q->to - q->from);
+	if (q->plain) {
+		return;
+	}
+	size_t offset = p->scratch.len;
+	unescape(&p->scratch, q->from, q->to, true);
+	OPS_GROW(p->fixups, p->nfixups, p->cap_fixups);
+	p->fixups[p->nfixups++] = (struct col_fixup){slot, offset};
+	*len = p->scratch.len - offset;
+}
+
+static void settle(struct col_exposition *p)
+{
+	for (size_t i = 0; i < p->nfixups; i++) {
+		*p->fixups[i].slot = p->scratch.data + p->fixups[i].offset;
+	}
+	p->nfixups = 0;
+}
+
+static int read_name(struct col_exposition *p, bool (*allowed)(char, bool), struct col_text *ret)
+{
+	const char *from = p->at;
+	while (p->at < p->end && allowed(*p->at, p->at == from)) {
+		p->at++;
+	}
+	*ret = (struct col_text){from, (size_t)(p->at - from)};
+	return ret->len > 0 ? 0 : -ENOENT;
+}
+
+/* ---- labels ---- */
+
+static int take_metric_name(struct col_exposition *p, const struct quoted *q, struct ops_error *err)
+{
+	if (p->name.data != NULL) {
+		return FAIL(p, q->from, "the metric name is given twice");
+	}
+	if (q->from == q->to) {
+		return FAIL(p, q->from, "the metric name is empty");
+	}
+	keep_quoted(p, q, &p->name.data, &p->name.len);
+	return 0;
+}
+
+static int read_label_value(
+	struct col_exposition *p, struct ops_label *label, struct ops_error *err)
+{
+	if (!at_char(p, '=')) {
+		return FAIL(p, p->at, "expected '=' after the label name");
+	}
+	p->at++;
+	skip_blanks(p);
+	if (!at_char(p, '"')) {
+		return FAIL(p, p->at, "expected a label value in double quotes");
+	}
+	struct quoted q;
+	int r = scan_quoted(p, &q, "the label value", err);
+	if (r != 0) {
+		return r;
+	}
+	size_t len;
+	keep_quoted(p, &q, &label->value, &len);
+	if (len > UINT32_MAX / 2) {
+		return FAIL(p, q.from, "the label value is too long");
+	}
+	label->value_len = (uint32_t)len;
+	return 0;
+}
+
+/* One name="value", or a quoted metric name. */
+static int read_label(struct col_exposition *p, struct ops_error *err)
+{
+	if (p->nlabels == COL_LABELS_MAX) {
+		return FAIL(p, p->at, "more than %d labels", COL_LABELS_MAX);
+	}
+	struct ops_label *label = &p->labels[p->nlabels];
+	struct col_text name;
+	if (at_char(p, '"')) {
+		struct quoted q;
+		int r = scan_quoted(p, &q, "the name", err);
+		if (r != 0) {
+			return r;
+		}
+		skip_blanks(p);
+		if (at_char(p, ',') || at_char(p, '}')) {
+			return take_metric_name(p, &q, err);
+		}
+		if (q.from == q.to) {
+			return FAIL(p, q.from, "the label name is empty");
+		}
+		keep_quoted(p, &q, &label->name, &name.len);
+	} else if (read_name(p, label_char, &name) == 0) {
+		label->name = name.data;
+	} else {
+		return FAIL(p, p->at, "expected a label name");
+	}
+	label->name_len = (uint32_t)OPS_MIN(name.len, (size_t)UINT32_MAX / 2);
+	skip_blanks(p);
+	int r = read_label_value(p, label, err);
+	p->nlabels += r == 0;
+	return r;
+}
+
+/* at stands behind the opening brace. */
+static int read_labels(struct col_exposition *p, struct ops_error *err)
+{
+	skip_blanks(p);
+	while (!at_char(p, '}')) {
+		int r = read_label(p, err);
+		if (r != 0) {
+			return r;
+		}
+		skip_blanks(p);
+		if (at_char(p, ',')) {
+			p->at++;
+			if (is_openmetrics(p) && at_char(p, ' ')) {
+				p->at++;
+			}
+			skip_blanks(p);
+		} else if (is_openmetrics(p) && !at_char(p, '}')) {
+			return FAIL(p, p->at, "expected ',' or '}' after the label value");
+		}
+	}
+	p->at++;
+	return 0;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct ops_label *x = a, *y = b;
+	int c = memcmp(x->name, y->name, OPS_MIN(x->name_len, y->name_len));
+	return c != 0 ? c : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+}
+
+static void sort_labels(struct ops_label *labels, size_t n)
+{
+	if (n > 16) {
+		qsort(labels, n, sizeof(*labels), compare_names);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		struct ops_label moving = labels[i];
+		size_t j = i;
+		for (; j > 0 && compare_names(&labels[j - 1], &moving) > 0; j--) {
+			labels[j] = labels[j - 1];
+		}
+		labels[j] = moving;
+	}
+}
+
+static bool names_metric(const struct ops_label *l)
+{
+	return l->name_len == sizeof(OPS_LABEL_NAME) - 1 &&
+	       memcmp(l->name, OPS_LABEL_NAME, l->name_len) == 0;
+}
+
+static int check_labels(struct col_exposition *p, struct ops_error *err)
+{
+	if (p->name.data == NULL) {
+		return FAIL(p, p->line_begin, "the line has no metric name");
+	}
+	sort_labels(p->labels, p->nlabels);
+	for (size_t i = 0; i < p->nlabels; i++) {
+		const struct ops_label *l = &p->labels[i];
+		bool twice = i > 0 && compare_names(l, l - 1) == 0;
+		if (twice || names_metric(l)) {
+			return FAIL(p, p->line_begin, "label \"%.*s\" is given twice",
+				(int)OPS_MIN(l->name_len, 100U), l->name);
+		}
+	}
+	return 0;
+}
+
+/* ---- samples ---- */
+
+static int read_series(struct col_exposition *p, struct ops_error *err)
+{
+	p->name = (struct col_text){NULL, 0};
+	p->nlabels = p->nfixups = 0;
+	ops_strbuf_reset(&p->scratch);
+	bool bare = *p->at != '{';
+	if (bare && read_name(p, metric_char, &p->name) != 0) {
+		return FAIL(p, p->at, "expected a metric name or a comment");
+	}
+	bool separated = at_char(p, ' ') || (!is_openmetrics(p) && at_char(p, '\t'));
+	skip_blanks(p);
+	if (at_char(p, '{')) {
+		p->at++;
+		int r = read_labels(p, err);
+		settle(p);
+		if (r != 0) {
+			return r;
+		}
+		separated = at_char(p, ' ') || !is_openmetrics(p);
+	}
+	if (!separated) {
+		return FAIL(p, p->at, "expected a value after the metric");
+	}
+	skip_blanks(p);
+	p->at += is_openmetrics(p) ? 1 : 0;
+	p->series_end = p->at;
+	return check_labels(p, err);
+}
+
+static int read_sample(struct col_exposition *p, struct ops_error *err)
+{
+	int r = read_series(p, err);
+	if (r != 0) {
+		return r;
+	}
+	const char *what = NULL;
+	r = col_tail_parse(p->format, p->at, p->end, &p->tail, &p->at, &what);
+	return r != 0 ? FAIL(p, p->at, "%s", what) : COL_ENTRY_SAMPLE;
+}
+
+/* ---- comments and metadata ---- */
+
+static const struct type_name {
+	const char *text;
+	enum ops_series_type type;
+	bool in_text, in_openmetrics;
+} type_names[] = {
+	{"counter", OPS_T_COUNTER, true, true},
+	{"gauge", OPS_T_GAUGE, true, true},
+	{"histogram", OPS_T_HISTOGRAM, true, true},
+	{"summary", OPS_T_SUMMARY, true, true},
+	{"untyped", OPS_T_UNKNOWN, true, false},
+	{"unknown", OPS_T_UNKNOWN, false, true},
+	{"gaugehistogram", OPS_T_GAUGEHISTOGRAM, false, true},
+	{"info", OPS_T_INFO, false, true},
+	{"stateset", OPS_T_STATESET, false, true},
+};
+
+static int take_type(struct col_exposition *p, struct col_text text, struct ops_error *err)
+{
+	for (size_t i = 0; i < OPS_LENGTH(type_names); i++) {
+		const struct type_name *t = &type_names[i];
+		bool here = is_openmetrics(p) ? t->in_openmetrics : t->in_text;
+		if (here && strlen(t->text) == text.len &&
+			memcmp(t->text, text.data, text.len) == 0) {
+			p->type = t->type;
+			return COL_ENTRY_TYPE;
+		}
+	}
+	int r = FAIL(p, text.data, "unknown metric type \"%.*s\"", (int)OPS_MIN(text.len, 40U),
+		text.data);
+	ops_error_hint(err, is_openmetrics(p)
+				    ? "counter, gauge, histogram, gaugehistogram, summary, "
+				      "info, stateset or unknown"
+				    : "counter, gauge, histogram, summary or untyped");
+	return r;
+}
+
+static int take_help(struct col_exposition *p, struct col_text text, struct ops_error *err)
+{
+	if (!ops_utf8_valid(text.data, text.len)) {
+		return FAIL(p, text.data, "the help text is not valid UTF-8");
+	}
+	ops_strbuf_reset(&p->help);
+	unescape(&p->help, text.data, text.data + text.len, is_openmetrics(p));
+	p->text = (struct col_text){ops_strbuf_text(&p->help), p->help.len};
+	return COL_ENTRY_HELP;
+}
+
+static int take_unit(struct col_exposition *p, struct col_text text, struct ops_error *err)
+{
+	const struct col_text *name = &p->name;
+	bool suffix = text.len == 0 ||
+		      (name->len > text.len && name->data[name->len - text.len - 1] == '_' &&
+			      memcmp(name->data + name->len - text.len, text.data, text.len) == 0);
+	if (!suffix) {
+		return FAIL(p, text.data, "unit \"%.*s\" is not the end of the metric's name",
+			(int)OPS_MIN(text.len, 100U), text.data);
+	}
+	p->text = text;
+	return COL_ENTRY_UNIT;
+}
+
+static int read_family_name(struct col_exposition *p, struct ops_error *err)
+{
+	p->name = (struct col_text){NULL, 0};
+	p->nfixups = 0;
+	ops_strbuf_reset(&p->scratch);
+	if (at_char(p, '"')) {
+		struct quoted q;
+		int r = scan_quoted(p, &q, "the metric name", err);
+		if (r == 0) {
+			r = take_metric_name(p, &q, err);
+		}
+		settle(p);
+		return r;
+	}
+	return read_name(p, metric_char, &p->name) == 0 ? 0
+							: FAIL(p, p->at, "expected a metric name");
+}
+
+static struct col_text trim(struct col_text text)
+{
+	while (text.len > 0 && is_blank(text.data[0])) {
+		text.data++;
+		text.len--;
+	}
+	while (text.len > 0 && is_blank(text.data[text.len - 1])) {
+		text.len--;
+	}
+	return text;
+}
+
+static int read_metadata(
+	struct col_exposition *p, enum col_entry kind, const char *line_end, struct ops_error *err)
+{
+	int r = read_family_name(p, err);
+	if (r != 0) {
+		return r;
+	}
+	struct col_text text = {p->at, 0};
+	if (p->at < line_end) {
+		bool separated = *p->at == ' ' || (!is_openmetrics(p) && *p->at == '\t');
+		if (!separated) {
+			return FAIL(p, p->at, "expected a blank after the metric name");
+		}
+		text.data++;
+		text.len = (size_t)(line_end - text.data);
+	} else if (is_openmetrics(p)) {
+		return FAIL(p, p->at, "expected text after the metric name");
+	}
+	if (kind == COL_ENTRY_HELP) {
+		return take_help(p, text, err);
+	}
+	if (kind == COL_ENTRY_UNIT) {
+		return take_unit(p, text, err);
+	}
+	return take_type(p, is_openmetrics(p) ? text : trim(text), err);
+}
+
+static bool keyword(struct col_exposition *p, const char *line_end, const char *word)
+{
+	size_t len = strlen(word);
+	if ((size_t)(line_end - p->at) <= len || memcmp(p->at, word, len) != 0) {
+		return false;
+	}
+	char next = p->at[len];
+	if (next != ' ' && (is_openmetrics(p) || next != '\t')) {
+		return false;
+	}
+	p->at += len + 1;
+	skip_blanks(p);
+	return is_openmetrics(p) || p->at < line_end; /* "# HELP " alone is a comment */
+}
+
+static int read_eof(struct col_exposition *p, const char *line_end, struct ops_error *err)
+{
+	const char *rest = line_end < p->end ? line_end + 1 : line_end;
+	if (line_end - p->at != 3 || rest != p->end) {
+		return FAIL(p, p->at, "there is data after # EOF");
+	}
+	p->ended = true;
+	p->at = p->end;
+	return COL_ENTRY_END;
+}
+
+static int read_comment(struct col_exposition *p, const char *line_end, struct ops_error *err)
+{
+	static const struct {
+		const char *word;
+		enum col_entry kind;
+		bool openmetrics_only;
+	} words[] = {{"HELP", COL_ENTRY_HELP, false}, {"TYPE", COL_ENTRY_TYPE, false},
+		{"UNIT", COL_ENTRY_UNIT, true}};
+	p->at++;
+	if (is_openmetrics(p)) {
+		if (!at_char(p, ' ')) {
+			return FAIL(p, p->line_begin, "expected \"# \" or a metric name");
+		}
+		p->at++;
+		if (line_end - p->at >= 3 && memcmp(p->at, "EOF", 3) == 0) {
+			return read_eof(p, line_end, err);
+		}
+	}
+	bool blank = is_openmetrics(p) || at_char(p, ' ') || at_char(p, '\t');
+	skip_blanks(p);
+	for (size_t i = 0; blank && i < OPS_LENGTH(words); i++) {
+		if (words[i].openmetrics_only && !is_openmetrics(p)) {
+			continue;
+		}
+		if (keyword(p, line_end, words[i].word)) {
+			return read_metadata(p, words[i].kind, line_end, err);
+		}
+	}
+	return is_openmetrics(p) ? FAIL(p, p->line_begin, "expected HELP, TYPE, UNIT or EOF")
+				 : COL_ENTRY_COMMENT;
+}
+
+static const char *find_line_end(const struct col_exposition *p)
+{
+	const char *nl = memchr(p->at, '\n', (size_t)(p->end - p->at));
+	return nl != NULL ? nl : p->end;
+}
+
+int col_exposition_next(struct col_exposition *p, struct ops_error *err)
+{
+	while (p->at < p->end) {
+		p->line++;
+		p->line_begin = p->at;
+		skip_blanks(p);
+		if (at_char(p, '#')) {
+			const char *line_end = find_line_end(p);
+			int r = read_comment(p, line_end, err);
+			if (r > 0) {
+				p->at = line_end < p->end ? line_end + 1 : line_end;
+			}
+			return r;
+		}
+		if (p->at < p->end && *p->at != '\n') {
+			return read_sample(p, err);
+		}
+		if (is_openmetrics(p)) {
+			return FAIL(p, p->at, "a blank line");
+		}
+		p->at += p->at < p->end;
+	}
+	if (is_openmetrics(p) && !p->ended) {
+		p->line++;
+		p->line_begin = p->at;
+		return FAIL(p, p->at, "the document does not end with # EOF");
+	}
+	return COL_ENTRY_END;
+}
+
+/* ---- negotiation ---- */
+
+int col_format_from_content_type(
+	const char *content_type, int fallback, enum col_format *ret, struct ops_error *err)
+{
+	size_t len = strcspn(content_type, "; \t");
+	if (len == strlen("text/plain") && strncasecmp(content_type, "text/plain", len) == 0) {
+		*ret = COL_FORMAT_TEXT;
+		return 0;
+	}
+	if (len == strlen("application/openmetrics-text") &&
+		strncasecmp(content_type, "application/openmetrics-text", len) == 0) {
+		*ret = COL_FORMAT_OPENMETRICS;
+		return 0;
+	}
+	if (fallback >= 0) {
+		*ret = (enum col_format)fallback;
+		return 0;
+	}
+	int r = len == 0 ? ops_error_set(err, -EINVAL, "the target sent no Content-Type")
+			 : ops_error_set(err, -EINVAL, "the target sent Content-Type \"%.100s\"",
+				   content_type);
+	ops_error_hint(err, "text/plain; version=0.0.4, application/openmetrics-text, or set "
+			    "fallback_scrape_protocol");
+	return r;
+}
