@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between two scrapes of a target almost nothing changes but the numbers, so everything that
+ * depends on the rest is done once: escapes, label merging, relabelling, limits, metadata. What is
+ * kept of the document is its text without the values. The next body fits when each of its lines
+ * starts with the same bytes; what follows is read by the same reader that the full parser uses,
+ * so both ways give the same values. Anything unexpected goes the full way, which also has the
+ * better error messages.
+ *
+ * A series that is named twice in one document keeps its first sample; the others are counted.
+ * Bounds of the wire (256 labels, 64 KiB a text) are refused here as limits of the target, and help
+ * texts are cut: no target can make the encoder's assertions fail.
+ */
+#include "services/collector/layout.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "services/collector/label_merge.h"
+#include "services/collector/relabel.h"
+#include "services/collector/config.h"
+#include "services/collector/families.h"
+#include "services/collector/series_set.h"
+
+enum {
+	WIRE_LABELS = 256,
+	WIRE_TEXT = 64 * 1024
+};
+#define WIRE_SERIES ((size_t)OPS_LAYOUT_MAX_SERIES - COL_REPORTS)
+
+/* ---- values ---- */
+
+void col_values_done(struct col_values *v)
+{
+	free(v->values);
+	free(v->times_ms);
+	*v = (struct col_values){.n = 0};
+}
+
+void col_values_reserve(struct col_values *v, size_t n)
+{
+	if (n <= v->cap) {
+		return;
+	}
+	v->cap = OPS_MAX(n, v->cap * 2);
+	v->values = ops_xrealloc(v->values, v->cap, sizeof(*v->values));
+	v->times_ms = ops_xrealloc(v->times_ms, v->cap, sizeof(*v->times_ms));
+}
+
+static inline void put_value(
+	struct col_values *v, uint32_t column, const struct col_tail *tail, bool honor_timestamps)
+{
+	bool own = tail->has_time && honor_timestamps;
+	v->values[column] = tail->value;
+	v->times_ms[column] = own ? tail->time_ms : 0;
+	v->has_times |= own;
+}
+
+/* ---- building ---- */
+
+struct builder {
+	const struct col_series_rules *rules;
+	struct col_layout *l;
+	struct col_values *values;
+	struct col_exposition p;
+	struct col_merge merge;
+	struct col_families families;
+	struct col_series_set known;
+	size_t cap_lines, cap_series, cap_family;
+	const char *line_from; /* end of the line before */
+	struct ops_error *err;
+};
+
+#define REFUSE(b, code, ...) ops_error_set_at((b)->err, (code), "", (b)->p.line, 1, __VA_ARGS__)
+
+static int check_limits(struct builder *b, const struct ops_labels *ls)
+{
+	const struct col_limits *lim = b->rules->limits;
+	if (ls->n > WIRE_LABELS || (lim->labels > 0 && (int64_t)ls->n > lim->labels)) {
+		return REFUSE(b, -E2BIG, "label_limit exceeded: the series has %u labels", ls->n);
+	}
+	size_t name_max = WIRE_TEXT, value_max = WIRE_TEXT;
+	if (lim->label_name_length > 0) {
+		name_max = OPS_MIN(name_max, (size_t)lim->label_name_length);
+	}
+	if (lim->label_value_length > 0) {
+		value_max = OPS_MIN(value_max, (size_t)lim->label_value_length);
+	}
+	for (uint32_t i = 0; i < ls->n; i++) {
+		const struct ops_label *x = &ls->items[i];
+		if (x->name_len > name_max) {
+			return REFUSE(b, -E2BIG, "label_name_length_limit exceeded by \"%.40s\"",
+				x->name);
+		}
+		if (x->value_len > value_max) {
+			return REFUSE(b, -E2BIG,
+				"label_value_length_limit exceeded by the value of \"%.100s\"",
+				x->name);
+		}
+	}
+	return 0;
+}
+
+static int check_names(struct builder *b, const struct ops_labels *ls)
+{
+	const char *name = ops_labels_get(ls, OPS_LABEL_NAME);
+	if (name == NULL) {
+		return REFUSE(b, -EINVAL, "relabelling removed the metric name");
+	}
+	if (!b->rules->legacy_names) {
+		return 0;
+	}
+	if (!ops_metric_name_classic(name, strlen(name))) {
+		return REFUSE(
+			b, -EINVAL, "\"%.100s\" is not a metric name of the legacy scheme", name);
+	}
+	for (uint32_t i = 0; i < ls->n; i++) {
+		if (!ops_label_name_classic(ls->items[i].name, ls->items[i].name_len)) {
+			return REFUSE(b, -EINVAL,
+				"\"%.100s\" is not a label name of the legacy scheme",
+				ls->items[i].name);
+		}
+	}
+	return 0;
+}
+
+/* The series of the current line, or NULL in *ret when relabelling drops it. */
+static int make_series(struct builder *b, struct ops_labels **ret)
+{
+	struct ops_labels *ls = col_merge_build(&b->merge, &b->p, b->rules);
+	const struct col_relabel *relabel = b->rules->relabel;
+	if (relabel != NULL && relabel->n > 0) {
+		struct ops_labels_builder lb;
+		ops_labels_builder_from(&lb, ls);
+		ops_labels_unref(ls);
+		bool keep = col_relabel_apply(relabel, &lb);
+		ls = keep ? ops_labels_builder_build(&lb) : NULL;
+		ops_labels_builder_done(&lb);
+	}
+	*ret = NULL;
+	int r = ls != NULL ? check_limits(b, ls) : 0;
+	if (r == 0 && ls != NULL) {
+		r = check_names(b, ls);
+	}
+	if (r != 0) {
+		ops_labels_unref(ls);
+		return r;
+	}
+	*ret = ls;
+	return 0;
+}
+
+/* Takes ls. The column, or UINT32_MAX when the series is there already. */
+static uint32_t add_series(struct builder *b, struct ops_labels *ls, uint32_t family)
+{
+	struct ops_layout *w = &b->l->wire;
+	OPS_GROW(w->series, w->n, b->cap_series);
+	w->series[w->n] = ls;
+	if (!col_series_set_add(&b->known, w->series, (uint32_t)w->n)) {
+		ops_labels_unref(ls);
+		b->l->nduplicates++;
+		return UINT32_MAX;
+	}
+	OPS_GROW(w->family, w->n, b->cap_family);
+	w->family[w->n] = family;
+	return (uint32_t)w->n++;
+}
+
+static void add_line(struct builder *b, uint32_t column)
+{
+	struct col_layout *l = b->l;
+	size_t len = (size_t)(b->p.series_end - b->line_from);
+	ops_strbuf_add(&l->prefixes, b->line_from, len);
+	OPS_GROW(l->lines, l->nlines, b->cap_lines);
+	l->lines[l->nlines++] = (struct col_line){(uint32_t)len, column};
+	b->line_from = b->p.at;
+}
+
+static int on_sample(struct builder *b)
+{
+	uint32_t family = col_families_of(&b->families, b->p.name), column = UINT32_MAX;
+	col_families_normalize(&b->families, family, &b->p);
+	struct ops_labels *ls = NULL;
+	int r = make_series(b, &ls);
+	if (r != 0) {
+		return r;
+	}
+	if (ls != NULL) {
+		int64_t limit = b->rules->limits->samples;
+		bool over = limit > 0 && (int64_t)b->l->wire.n >= limit;
+		if (over || b->l->wire.n >= WIRE_SERIES) {
+			ops_labels_unref(ls);
+			return REFUSE(b, -E2BIG, "sample_limit exceeded: more than %zu samples",
+				b->l->wire.n);
+		}
+		column = add_series(b, ls, family);
+	}
+	if (column != UINT32_MAX) {
+		col_values_reserve(b->values, b->l->wire.n);
+		put_value(b->values, column, &b->p.tail, b->rules->honor_timestamps);
+	}
+	add_line(b, column);
+	return 0;
+}
+
+static int read_document(struct builder *b, struct col_text body)
+{
+	for (;;) {
+		int r = col_exposition_next(&b->p, b->err);
+		if (r <= 0) {
+			if (r == 0) {
+				ops_strbuf_add(&b->l->prefixes, b->line_from,
+					(size_t)(body.data + body.len - b->line_from));
+			}
+			return r;
+		}
+		if (r != COL_ENTRY_SAMPLE) {
+			col_families_learn(&b->families, (enum col_entry)r, &b->p);
+			continue;
+		}
+		r = on_sample(b);
+		if (r != 0) {
+			return r;
+		}
+	}
+}
+
+static void add_reports(struct builder *b)
+{
+	b->l->nseries = b->l->wire.n;
+	for (size_t i = 0; i < COL_REPORTS; i++) {
+		struct ops_layout *w = &b->l->wire;
+		OPS_GROW(w->series, w->n, b->cap_series);
+		OPS_GROW(w->family, w->n, b->cap_family);
+		w->series[w->n] = ops_labels_ref(b->rules->reports[i]);
+		w->family[w->n++] = UINT32_MAX;
+	}
+}
+
+static struct col_layout *layout_new(const struct col_series_rules *rules, enum col_format format)
+{
+	struct col_layout *l = ops_xcalloc(1, sizeof(*l));
+	const char *job = ops_labels_get(rules->labels, "job");
+	const char *instance = ops_labels_get(rules->labels, "instance");
+	ops_arena_init(&l->arena);
+	l->format = format;
+	l->wire.job = ops_arena_strdup(&l->arena, job != NULL ? job : "");
+	l->wire.instance = ops_arena_strdup(&l->arena, instance != NULL ? instance : "");
+	return l;
+}
+
+static void builder_init(struct builder *b, struct col_layout *l)
+{
+	b->l = l;
+	col_exposition_init(&b->p);
+	col_merge_init(&b->merge, b->rules);
+	col_families_init(&b->families, &l->arena);
+	col_series_set_init(&b->known);
+}
+
+static void builder_done(struct builder *b)
+{
+	col_exposition_done(&b->p);
+	col_merge_done(&b->merge);
+	col_series_set_done(&b->known);
+	col_families_done(&b->families);
+}
+
+int col_layout_parse(const struct col_series_rules *rules, enum col_format format,
+	struct col_text body, struct col_values *values, struct col_layout **ret,
+	struct ops_error *err)
+{
+	struct builder b = {.rules = rules, .values = values, .line_from = body.data, .err = err};
+	builder_init(&b, layout_new(rules, format));
+	values->has_times = false;
+	col_exposition_start(&b.p, format, body.data, body.len);
+	int r = read_document(&b, body);
+	if (r == 0) {
+		add_reports(&b);
+		col_families_take(&b.families, &b.l->wire);
+		col_values_reserve(values, b.l->wire.n);
+		memset(values->times_ms + b.l->nseries, 0, COL_REPORTS * sizeof(int64_t));
+		values->n = b.l->wire.n;
+	}
+	builder_done(&b);
+	if (r != 0) {
+		col_layout_free(b.l);
+		return r;
+	}
+	*ret = b.l;
+	return 0;
+}
+
+struct col_layout *col_layout_reports(const struct col_series_rules *rules)
+{
+	struct builder b = {.rules = rules, .l = layout_new(rules, COL_FORMAT_TEXT)};
+	add_reports(&b);
+	return b.l;
+}
+
+void col_layout_free(struct col_layout *l)
+{
+	if (l == NULL) {
+		return;
+	}
+	for (size_t i = 0; i < l->wire.n; i++) {
+		ops_labels_unref(l->wire.series[i]);
+	}
+	free(l->wire.series);
+	free(l->wire.family);
+	free(l->lines);
+	ops_strbuf_done(&l->prefixes);
+	ops_arena_done(&l->arena);
+	free(l);
+}
+
+/* ---- the short way ---- */
+
+bool col_layout_read(const struct col_layout *l, const struct col_series_rules *rules,
+	enum col_format format, struct col_text body, struct col_values *values)
+{
+	if (format != l->format) {
+		return false;
+	}
+	const char *at = body.data, *end = body.data + body.len;
+	const char *prefix = ops_strbuf_text(&l->prefixes);
+	col_values_reserve(values, l->wire.n);
+	values->has_times = false;
+	for (size_t i = 0; i < l->nlines; i++) {
+		const struct col_line *line = &l->lines[i];
+		struct col_tail tail;
+		const char *what;
+		if ((size_t)(end - at) < line->prefix_len ||
+			memcmp(at, prefix, line->prefix_len) != 0 ||
+			col_tail_parse(format, at + line->prefix_len, end, &tail, &at, &what) !=
+				0) {
+			return false;
+		}
+		prefix += line->prefix_len;
+		if (line->column != UINT32_MAX) {
+			put_value(values, line->column, &tail, rules->honor_timestamps);
+		}
+	}
+	size_t rest = (size_t)(ops_strbuf_text(&l->prefixes) + l->prefixes.len - prefix);
+	if ((size_t)(end - at) != rest || memcmp(at, prefix, rest) != 0) {
+		return false;
+	}
+	memset(values->times_ms + l->nseries, 0, COL_REPORTS * sizeof(int64_t));
+	values->n = l->wire.n;
+	return true;
+}
+
+/* ---- comparing ---- */
+
+static void known_series(const struct col_layout *l, struct col_series_set *set)
+{
+	col_series_set_init(set);
+	for (size_t i = 0; l != NULL && i < l->wire.n; i++) {
+		(void)col_series_set_add(set, l->wire.series, (uint32_t)i);
+	}
+}
+
+size_t col_layout_added(const struct col_layout *l, const struct col_layout *before)
+{
+	if (l == before) {
+		return 0;
+	}
+	struct col_series_set set;
+	size_t n = 0;
+	known_series(before, &set);
+	for (size_t i = 0; i < l->nseries; i++) {
+		n += col_series_set_find(&set, l->wire.series[i]) < 0;
+	}
+	col_series_set_done(&set);
+	return n;
+}
+
+void col_layout_retire(const struct col_layout *l, struct col_values *last,
+	const struct col_layout *next, const struct col_values *next_values, bool track_timestamps)
+{
+	struct col_series_set set;
+	bool has_times = false;
+	known_series(next, &set);
+	for (size_t i = 0; i < l->wire.n; i++) {
+		int64_t at = col_series_set_find(&set, l->wire.series[i]);
+		if (at >= 0) {
+			last->values[i] = next_values->values[at];
+			last->times_ms[i] = next_values->times_ms[at];
+		} else if (last->times_ms[i] == 0 || track_timestamps) {
+			last->values[i] = ops_stale_nan();
+			last->times_ms[i] = 0;
+		}
+		has_times |= last->times_ms[i] != 0;
+	}
+	last->has_times = has_times;
+	col_series_set_done(&set);
+}
+
+void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REPORTS])
+{
+	static const char *const names[COL_REPORTS] = {
+		[COL_REPORT_UP] = "up",
+		[COL_REPORT_DURATION] = "scrape_duration_seconds",
+		[COL_REPORT_SCRAPED] = "scrape_samples_scraped",
+		[COL_REPORT_POST_RELABEL] = "scrape_samples_post_metric_relabeling",
+		[COL_REPORT_ADDED] = "scrape_series_added",
+	};
+	struct ops_labels_builder b;
+	ops_labels_builder_from(&b, target);
+	for (size_t i = 0; i < COL_REPORTS; i++) {
+		ops_labels_builder_set(&b, OPS_LABEL_NAME, names[i]);
+		ret[i] = ops_labels_builder_build(&b);
+	}
+	ops_labels_builder_done(&b);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What a target exposes, worked out once: which series its lines are, and the bytes before each
+ * value, so that the next body with the same series is read by comparing those bytes and reading
+ * the numbers. The order of columns is the order of lines; behind them stand the target's report
+ * series (up, ...).
+ */
+#include "common/base/arena.h"
+#include "common/model/labels.h"
+#include "common/msg/samples.h"
+#include "services/collector/exposition.h"
+
+enum col_report { /* columns behind those of the exposition */
+	COL_REPORT_UP,
+	COL_REPORT_DURATION,
+	COL_REPORT_SCRAPED,
+	COL_REPORT_POST_RELABEL,
+	COL_REPORT_ADDED,
+	COL_REPORTS
+};
+
+struct col_relabel;
+struct col_limits;
+
+struct col_series_rules {	   /* of a target; everything is borrowed */
+	struct ops_labels *labels; /* the target's */
+	struct ops_labels *reports[COL_REPORTS];
+	bool honor_labels, honor_timestamps, legacy_names;
+	const struct col_relabel *relabel; /* may be NULL */
+	const struct col_limits *limits;
+};
+
+struct col_values { /* one row */
+	double *values;
+	int64_t *times_ms; /* 0 = scrape time */
+	size_t n, cap;
+	bool has_times; /* some times_ms is set */
+};
+
+struct col_line {
+	uint32_t prefix_len; /* bytes up to the value, comments before the line included */
+	uint32_t column;     /* UINT32_MAX: dropped by relabelling, or a duplicate */
+};
+
+struct col_layout {
+	struct ops_layout wire; /* id is set when it is first encoded */
+	enum col_format format;
+	size_t nlines;	    /* samples in the exposition */
+	size_t nseries;	    /* of them kept; the reports follow */
+	size_t nduplicates; /* lines that name a series again */
+	struct col_line *lines;
+	struct ops_strbuf prefixes; /* of all lines, then what follows the last one */
+	struct ops_arena arena;	    /* families and names */
+	uint64_t sent_at;	    /* publisher's byte count when it was last sent; 0 = never */
+};
+
+/*
+ * The whole way: validate, label, relabel, apply limits. -EINVAL malformed, -E2BIG a limit is
+ * exceeded; err has line and column where there is one. *values gets one row.
+ */
+int col_layout_parse(const struct col_series_rules *rules, enum col_format format,
+	struct col_text body, struct col_values *values, struct col_layout **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
+/* The short way. False: the body has other series (or is malformed) and must be parsed. */
+bool col_layout_read(const struct col_layout *l, const struct col_series_rules *rules,
+	enum col_format format, struct col_text body, struct col_values *values);
+/* The reports alone. */
+struct col_layout *col_layout_reports(const struct col_series_rules *rules);
+void col_layout_free(struct col_layout *l); /* NULL is fine */
+
+/* Series of l that before (may be NULL) does not have, reports left out. */
+size_t col_layout_added(const struct col_layout *l, const struct col_layout *before);
+/*
+ * Turns last, a row of l, into its final row: series that next (NULL: none) has take its values,
+ * the others become stale; with their own timestamps only when track_timestamps is set, else
+ * they repeat their last sample, which nobody stores twice.
+ */
+void col_layout_retire(const struct col_layout *l, struct col_values *last,
+	const struct col_layout *next, const struct col_values *next_values, bool track_timestamps);
+
+void col_values_done(struct col_values *v);
+void col_values_reserve(struct col_values *v, size_t n);
+
+/* Labels of the report series for a target with these labels. */
+void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REPORTS]);
