@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * prometheus.yml as the collector reads it: global and scrape_configs. A loaded configuration is
+ * immutable; everything lies in its arena, and it lives until col_config_free().
+ */
+#include "common/base/arena.h"
+#include "common/conf/conf.h"
+#include "common/model/labels.h"
+#include "common/net/http_client.h"
+#include "services/collector/exposition.h"
+#include "services/collector/relabel.h"
+
+struct col_param { /* URL parameter; several values repeat it */
+	const char *name;
+	const char *const *values;
+	size_t n;
+};
+
+struct col_static_group {
+	const char *const *targets;
+	size_t ntargets;
+	struct ops_labels *labels;
+};
+
+struct col_file_sd {
+	const char *const *files; /* patterns, absolute */
+	size_t nfiles;
+	int64_t refresh_ms;
+};
+
+struct col_auth {
+	const char *username, *username_file, *password, *password_file; /* basic */
+	const char *type, *credentials, *credentials_file;		 /* Authorization header */
+};
+
+struct col_limits { /* 0 = none */
+	uint64_t body_bytes;
+	int64_t samples, labels, label_name_length, label_value_length, targets;
+};
+
+struct col_job { /* one entry of scrape_configs */
+	const char *name, *scheme, *metrics_path, *proxy_url;
+	int64_t interval_ms, timeout_ms;
+	const struct col_param *params;
+	size_t nparams;
+	const char *const *headers; /* "Name: value" */
+	size_t nheaders;
+	bool honor_labels, honor_timestamps, track_timestamps_staleness;
+	bool compression, follow_redirects, legacy_names;
+	struct col_limits limits;
+	struct col_auth auth;
+	struct ops_tls_client tls;
+	const char *accept; /* value of the Accept header */
+	int fallback;	    /* enum col_format, or -1 */
+	struct col_relabel relabel, metric_relabel;
+	const struct col_static_group *groups;
+	size_t ngroups;
+	const struct col_file_sd *file_sds;
+	size_t nfile_sds;
+	uint64_t hash; /* of everything that is written for this job and in global */
+};
+
+struct col_config {
+	struct ops_arena arena;
+	const struct ops_conf_node *root; /* for /api/v1/status/config */
+	struct col_job *jobs;
+	size_t njobs;
+};
+
+/* path NULL or empty: no jobs. Errors are file:line:column. */
+int col_config_load(const char *path, struct ops_conf_warnings *warnings, struct col_config **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
+int col_config_load_text(const char *name, const char *text, struct ops_conf_warnings *warnings,
+	struct col_config **ret, struct ops_error *err) OPS_MUST_CHECK;
+void col_config_free(struct col_config *c); /* NULL is fine */
+/* The file as it is understood, secrets as <secret>. */
+void col_config_print(const struct col_config *c, struct ops_strbuf *out);
+
+/* A target group as static_configs and file_sd files hold it; release the labels. */
+int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,
+	struct col_static_group *ret, struct ops_error *err) OPS_MUST_CHECK;

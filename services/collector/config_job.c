@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scrape job. Its table is decoded into a struct of the file's own shape first, so that "not
+ * written" and "written as zero" can be told apart where global has a say.
+ */
+#include "services/collector/config_job.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/strbuf.h"
+#include "common/base/text.h"
+
+struct written_job {
+	const char *name, *metrics_path, *scheme, *proxy_url, *fallback, *names;
+	const struct ops_conf_node *interval, *timeout, *body, *limits[5];
+	const struct ops_conf_node *params, *headers, *protocols;
+	const struct ops_conf_node *statics, *file_sds, *relabel, *metric_relabel;
+	bool honor_labels, honor_timestamps, track_staleness, compression, follow_redirects;
+	struct col_auth auth;
+	const char *bearer_token, *bearer_token_file;
+	struct ops_tls_client tls;
+	const struct ops_conf_node *tls_notes[5];
+	const struct ops_conf_node *auth_notes[2];
+	const struct ops_conf_node *notes[COL_NOTES_MAX];
+};
+
+#define KEY(name_, kind_, member, fallback_)                                                       \
+	{                                                                                          \
+		.name = (name_), .kind = (kind_), .offset = offsetof(struct written_job, member),  \
+		.fallback = (fallback_)                                                            \
+	}
+#define NODE(name_, member) KEY(name_, OPS_CONF_K_NODE, member, NULL)
+/* Nested tables: offsets count from the start of the outer struct, where the table is placed. */
+#define SUB(name_, table_)                                                                         \
+	{                                                                                          \
+		.name = (name_), .kind = OPS_CONF_K_MAPPING, .offset = 0, .sub = (table_)          \
+	}
+
+static const struct ops_conf_key basic_keys[] = {
+	KEY("username", OPS_CONF_K_STRING, auth.username, NULL),
+	KEY("username_file", OPS_CONF_K_PATH, auth.username_file, NULL),
+	KEY("username_ref", OPS_CONF_K_NODE, auth_notes[0], NULL),
+	KEY("password", OPS_CONF_K_SECRET, auth.password, NULL),
+	KEY("password_file", OPS_CONF_K_PATH, auth.password_file, NULL),
+	KEY("password_ref", OPS_CONF_K_NODE, auth_notes[1], NULL),
+	OPS_CONF_END,
+};
+
+static const struct ops_conf_key authorization_keys[] = {
+	KEY("type", OPS_CONF_K_STRING, auth.type, "Bearer"),
+	KEY("credentials", OPS_CONF_K_SECRET, auth.credentials, NULL),
+	KEY("credentials_file", OPS_CONF_K_PATH, auth.credentials_file, NULL),
+	OPS_CONF_END,
+};
+
+static const struct ops_conf_key tls_keys[] = {
+	KEY("ca_file", OPS_CONF_K_PATH, tls.ca_file, NULL),
+	KEY("cert_file", OPS_CONF_K_PATH, tls.cert_file, NULL),
+	KEY("key_file", OPS_CONF_K_PATH, tls.key_file, NULL),
+	KEY("server_name", OPS_CONF_K_STRING, tls.server_name, NULL),
+	KEY("insecure_skip_verify", OPS_CONF_K_BOOL, tls.insecure_skip_verify, NULL),
+	NODE("ca", tls_notes[0]),
+	NODE("cert", tls_notes[1]),
+	NODE("key", tls_notes[2]),
+	NODE("min_version", tls_notes[3]),
+	NODE("max_version", tls_notes[4]),
+	OPS_CONF_END,
+};
+
+static const struct ops_conf_key job_keys[] = {
+	{.name = "job_name",
+		.kind = OPS_CONF_K_STRING,
+		.offset = offsetof(struct written_job, name),
+		.flags = OPS_CONF_REQUIRED},
+	NODE("scrape_interval", interval),
+	NODE("scrape_timeout", timeout),
+	KEY("metrics_path", OPS_CONF_K_STRING, metrics_path, "/metrics"),
+	KEY("scheme", OPS_CONF_K_STRING, scheme, "http"),
+	NODE("params", params),
+	KEY("honor_labels", OPS_CONF_K_BOOL, honor_labels, "false"),
+	KEY("honor_timestamps", OPS_CONF_K_BOOL, honor_timestamps, "true"),
+	KEY("track_timestamps_staleness", OPS_CONF_K_BOOL, track_staleness, "false"),
+	NODE("static_configs", statics),
+	NODE("file_sd_configs", file_sds),
+	NODE("relabel_configs", relabel),
+	NODE("metric_relabel_configs", metric_relabel),
+	SUB("basic_auth", basic_keys),
+	SUB("authorization", authorization_keys),
+	KEY("bearer_token", OPS_CONF_K_SECRET, bearer_token, NULL),
+	KEY("bearer_token_file", OPS_CONF_K_PATH, bearer_token_file, NULL),
+	SUB("tls_config", tls_keys),
+	KEY("follow_redirects", OPS_CONF_K_BOOL, follow_redirects, "true"),
+	KEY("proxy_url", OPS_CONF_K_STRING, proxy_url, NULL),
+	NODE("http_headers", headers),
+	NODE("body_size_limit", body),
+	NODE("sample_limit", limits[0]),
+	NODE("label_limit", limits[1]),
+	NODE("label_name_length_limit", limits[2]),
+	NODE("label_value_length_limit", limits[3]),
+	NODE("target_limit", limits[4]),
+	KEY("enable_compression", OPS_CONF_K_BOOL, compression, "true"),
+	NODE("scrape_protocols", protocols),
+	KEY("fallback_scrape_protocol", OPS_CONF_K_STRING, fallback, NULL),
+	KEY("metric_name_validation_scheme", OPS_CONF_K_STRING, names, NULL),
+	NODE("keep_dropped_targets", notes[0]),
+	NODE("scrape_native_histograms", notes[1]),
+	NODE("always_scrape_classic_histograms", notes[2]),
+	NODE("scrape_classic_histograms", notes[3]),
+	NODE("convert_classic_histograms_to_nhcb", notes[4]),
+	NODE("native_histogram_bucket_limit", notes[5]),
+	NODE("native_histogram_min_bucket_factor", notes[6]),
+	NODE("scrape_failure_log_file", notes[7]),
+	NODE("metric_name_escaping_scheme", notes[8]),
+	NODE("extra_scrape_metrics", notes[9]),
+	NODE("enable_http2", notes[10]),
+	NODE("no_proxy", notes[11]),
+	NODE("proxy_from_environment", notes[12]),
+	NODE("proxy_connect_header", notes[13]),
+	NODE("oauth2", notes[14]),
+	NODE("http_sd_configs", notes[15]),
+	NODE("dns_sd_configs", notes[16]),
+	NODE("docker_sd_configs", notes[17]),
+	NODE("dockerswarm_sd_configs", notes[18]),
+	NODE("consul_sd_configs", notes[19]),
+	NODE("kubernetes_sd_configs", notes[20]),
+	NODE("ec2_sd_configs", notes[21]),
+	NODE("azure_sd_configs", notes[22]),
+	NODE("gce_sd_configs", notes[23]),
+	NODE("openstack_sd_configs", notes[24]),
+	NODE("nomad_sd_configs", notes[25]),
+	NODE("hetzner_sd_configs", notes[26]),
+	NODE("digitalocean_sd_configs", notes[27]),
+	NODE("eureka_sd_configs", notes[28]),
+	NODE("marathon_sd_configs", notes[29]),
+	NODE("serverset_sd_configs", notes[30]),
+	NODE("nerve_sd_configs", notes[31]),
+	NODE("triton_sd_configs", notes[32]),
+	NODE("scaleway_sd_configs", notes[33]),
+	NODE("kuma_sd_configs", notes[34]),
+	NODE("linode_sd_configs", notes[35]),
+	NODE("uyuni_sd_configs", notes[36]),
+	NODE("puppetdb_sd_configs", notes[37]),
+	NODE("ovhcloud_sd_configs", notes[38]),
+	NODE("vultr_sd_configs", notes[39]),
+	NODE("ionos_sd_configs", notes[40]),
+	NODE("lightsail_sd_configs", notes[41]),
+	NODE("aws_sd_configs", notes[42]),
+	NODE("oci_sd_configs", notes[43]),
+	NODE("stackit_sd_configs", notes[44]),
+	NODE("outscale_sd_configs", notes[45]),
+	OPS_CONF_END,
+};
+
+static void note_unused(
+	const struct ops_conf_node *node, const struct written_job *w, struct ops_conf_warnings *to)
+{
+	for (const struct ops_conf_key *k = job_keys; k->name != NULL; k++) {
+		if (k->kind != OPS_CONF_K_NODE || k->offset < offsetof(struct written_job, notes)) {
+			continue;
+		}
+		size_t i = (k->offset - offsetof(struct written_job, notes)) / sizeof(w->notes[0]);
+		if (w->notes[i] != NULL) {
+			ops_conf_warn(to, ops_conf_get(node, k->name),
+				"%s is accepted but has no %s", k->name,
+				ops_str_ends(k->name, "_sd_configs") ? "targets yet" : "effect");
+		}
+	}
+}
+
+/* ---- lists of the file ---- */
+
+/* A list of scalars as an array in the arena. */
+static int strings(struct ops_arena *a, const struct ops_conf_node *node, const char *what,
+	struct ops_conf_strings *ret, struct ops_error *err)
+{
+	*ret = (struct ops_conf_strings){NULL, 0};
+	if (ops_conf_is_null(node)) {
+		return 0;
+	}
+	if (node->type != OPS_CONF_SEQUENCE) {
+		return ops_conf_error(node, err, "%s must be a list", what);
+	}
+	ret->items = ops_arena_array(a, const char *, node->n);
+	for (size_t i = 0; i < node->n; i++) {
+		int r = ops_conf_string(node->items[i], what, &ret->items[i], err);
+		if (r != 0) {
+			return r;
+		}
+		ret->n++;
+	}
+	return 0;
+}
+
+static int group_labels(
+	const struct ops_conf_node *node, struct ops_labels **ret, struct ops_error *err)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	int r = 0;
+	if (!ops_conf_is_null(node) && node->type != OPS_CONF_MAPPING) {
+		r = ops_conf_error(node, err, "labels must be a mapping");
+	}
+	for (size_t i = 0; r == 0 && node != NULL && i < node->n; i++) {
+		const struct ops_conf_node *name = node->keys[i], *value = node->items[i];
+		const char *text = NULL;
+		r = ops_conf_string(value, name->text, &text, err);
+		if (r == 0 && (!ops_label_name_valid(name->text, name->len) ||
+				      !ops_utf8_valid(text, strlen(text)))) {
+			r = ops_conf_error(name, err, "\"%s\" is not a label name", name->text);
+		}
+		if (r == 0) {
+			ops_labels_builder_set(&b, name->text, text);
+		}
+	}
+	if (r == 0) {
+		*ret = ops_labels_builder_build(&b);
+	}
+	ops_labels_builder_done(&b);
+	return r;
+}
+
+int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,
+	struct col_static_group *ret, struct ops_error *err)
+{
+	struct written_group {
+		const struct ops_conf_node *targets, *labels;
+	} w = {NULL, NULL};
+	static const struct ops_conf_key group_keys[] = {
+		{.name = "targets",
+			.kind = OPS_CONF_K_NODE,
+			.offset = offsetof(struct written_group, targets)},
+		{.name = "labels",
+			.kind = OPS_CONF_K_NODE,
+			.offset = offsetof(struct written_group, labels)},
+		OPS_CONF_END,
+	};
+	struct ops_conf_strings targets = {NULL, 0};
+	int r = ops_conf_decode(a, node, group_keys, &w, NULL, err);
+	if (r == 0) {
+		r = strings(a, w.targets, "targets", &targets, err);
+	}
+	if (r == 0) {
+		r = group_labels(w.labels, &ret->labels, err);
+	}
+	if (r == 0) {
+		ret->targets = targets.items;
+		ret->ntargets = targets.n;
+	}
+	return r;
+}
+
+static int load_statics(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
+	struct ops_error *err)
+{
+	if (ops_conf_is_null(node)) {
+		return 0;
+	}
+	if (node->type != OPS_CONF_SEQUENCE) {
+		return ops_conf_error(node, err, "static_configs must be a list");
+	}
+	struct col_static_group *groups = ops_arena_array(a, struct col_static_group, node->n);
+	job->groups = groups;
+	for (size_t i = 0; i < node->n; i++) {
+		int r = col_group_load(a, node->items[i], &groups[i], err);
+		if (r != 0) {
+			return r;
+		}
+		job->ngroups++;
+	}
+	return 0;
+}
+
+static int load_file_sd(struct ops_arena *a, const struct ops_conf_node *node,
+	struct col_file_sd *ret, struct ops_error *err)
+{
+	struct written_file_sd {
+		struct ops_conf_strings files;
+		int64_t refresh_ms;
+	} w = {{NULL, 0}, 0};
+	static const struct ops_conf_key file_sd_keys[] = {
+		{.name = "files",
+			.kind = OPS_CONF_K_PATHS,
+			.offset = offsetof(struct written_file_sd, files),
+			.flags = OPS_CONF_REQUIRED},
+		{.name = "refresh_interval",
+			.kind = OPS_CONF_K_DURATION,
+			.offset = offsetof(struct written_file_sd, refresh_ms),
+			.fallback = "5m"},
+		OPS_CONF_END,
+	};
+	int r = ops_conf_decode(a, node, file_sd_keys, &w, NULL, err);
+	for (size_t i = 0; r == 0 && i < w.files.n; i++) {
+		const char *f = w.files.items[i];
+		if (!ops_str_ends(f, ".yml") && !ops_str_ends(f, ".yaml") &&
+			!ops_str_ends(f, ".json")) {
+			r = ops_conf_error(ops_conf_get(node, "files"), err,
+				"\"%s\" does not end in .yml, .yaml or .json", f);
+		}
+	}
+	if (r == 0) {
+		*ret = (struct col_file_sd){w.files.items, w.files.n, w.refresh_ms};
+	}
+	return r;
+}
+
+static int load_file_sds(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
+	struct ops_error *err)
+{
+	if (ops_conf_is_null(node)) {
+		return 0;
+	}
+	if (node->type != OPS_CONF_SEQUENCE) {
+		return ops_conf_error(node, err, "file_sd_configs must be a list");
+	}
+	struct col_file_sd *sds = ops_arena_array(a, struct col_file_sd, node->n);
+	job->file_sds = sds;
+	for (size_t i = 0; i < node->n; i++) {
+		int r = load_file_sd(a, node->items[i], &sds[i], err);
+		if (r != 0) {
+			return r;
+		}
+		job->nfile_sds++;
+	}
+	return 0;
+}
+
+static int load_params(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
+	struct ops_error *err)
+{
+	if (ops_conf_is_null(node)) {
+		return 0;
+	}
+	if (node->type != OPS_CONF_MAPPING) {
+		return ops_conf_error(node, err, "params must be a mapping of lists");
+	}
+	struct col_param *params = ops_arena_array(a, struct col_param, node->n);
+	for (size_t i = 0; i < node->n; i++) {
+		struct ops_conf_strings values;
+		int r = strings(a, node->items[i], node->keys[i]->text, &values, err);
+		if (r != 0) {
+			return r;
+		}
+		params[i] = (struct col_param){node->keys[i]->text, values.items, values.n};
+	}
+	job->params = params;
+	job->nparams = node->n;
+	return 0;
+}
+
+/* http_headers: {NAME: {values: [...], secrets: [...]}}. */
+static int load_header(struct ops_arena *a, const char *name, const struct ops_conf_node *node,
+	struct ops_conf_strings *to, struct ops_error *err)
+{
+	static const char *const kinds[] = {"values", "secrets"};
+	if (node->type != OPS_CONF_MAPPING || ops_conf_get(node, "files") != NULL) {
+		return ops_conf_error(node, err, "header %s must have values or secrets", name);
+	}
+	for (size_t k = 0; k < OPS_LENGTH(kinds); k++) {
+		struct ops_conf_strings values;
+		int r = strings(a, ops_conf_get(node, kinds[k]), kinds[k], &values, err);
+		if (r != 0) {
+			return r;
+		}
+		const char **items = ops_arena_array(a, const char *, to->n + values.n + 1);
+		for (size_t i = 0; i < to->n + values.n; i++) {
+			items[i] = i < to->n ? to->items[i]
+					     : ops_arena_printf(
+						       a, "%s: %s", name, values.items[i - to->n]);
+		}
+		*to = (struct ops_conf_strings){items, to->n + values.n};
+	}
+	return 0;
+}
+
+static int load_headers(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
+	struct ops_error *err)
+{
+	struct ops_conf_strings all = {NULL, 0};
+	if (!ops_conf_is_null(node) && node->type != OPS_CONF_MAPPING) {
+		return ops_conf_error(node, err, "http_headers must be a mapping");
+	}
+	for (size_t i = 0; node != NULL && i < node->n; i++) {
+		int r = load_header(a, node->keys[i]->text, node->items[i], &all, err);
+		if (r != 0) {
+			return r;
+		}
+	}
+	job->headers = all.items;
+	job->nheaders = all.n;
+	return 0;
+}
+
+/* ---- protocols ---- */
+
+static const struct {
+	const char *name, *accept;
+	int format; /* -1: known to Prometheus, not spoken here */
+} protocols[] = {
+	{"OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+		COL_FORMAT_OPENMETRICS},
+	{"OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1",
+		COL_FORMAT_OPENMETRICS},
+	{"PrometheusText1.0.0", "text/plain;version=1.0.0;escaping=allow-utf-8", COL_FORMAT_TEXT},
+	{"PrometheusText0.0.4", "text/plain;version=0.0.4", COL_FORMAT_TEXT},
+	{"PrometheusProto", NULL, -1},
+};
+
+static int find_protocol(
+	const struct ops_conf_node *at, const char *name, size_t *ret, struct ops_error *err)
+{
+	for (size_t i = 0; i < OPS_LENGTH(protocols); i++) {
+		if (strcmp(protocols[i].name, name) == 0) {
+			*ret = i;
+			return 0;
+		}
+	}
+	int r = ops_conf_error(at, err, "unknown scrape protocol \"%s\"", name);
+	ops_error_hint(err, "OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0 or "
+			    "PrometheusText0.0.4");
+	return r;
+}
+
+static int load_accept(struct ops_arena *a, const struct ops_conf_node *node,
+	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err)
+{
+	size_t order[8] = {0, 1, 2, 3}, n = 4;
+	struct ops_conf_strings names;
+	int r = strings(a, node, "scrape_protocols", &names, err);
+	if (r == 0 && names.n > OPS_LENGTH(order)) {
+		r = ops_conf_error(node, err, "scrape_protocols is too long");
+	}
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		r = find_protocol(node->items[i], names.items[i], &order[i], err);
+		n = names.n;
+	}
+	if (r != 0) {
+		return r;
+	}
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	for (size_t i = 0; i < n; i++) {
+		if (protocols[order[i]].format < 0) {
+			ops_conf_warn(w, node->items[i], "%s is not spoken: left out",
+				protocols[order[i]].name);
+			continue;
+		}
+		ops_strbuf_printf(&text, "%s;q=0.%zu,", protocols[order[i]].accept, 9 - i);
+	}
+	ops_strbuf_adds(&text, "*/*;q=0.1");
+	job->accept = ops_arena_strdup(a, ops_strbuf_text(&text));
+	ops_strbuf_done(&text);
+	return 0;
+}
+
+/* ---- scalars that depend on global ---- */
+
+static int load_times(const struct ops_conf_node *node, const struct written_job *w,
+	const struct col_global *g, struct col_job *job, struct ops_error *err)
+{
+	int64_t timeout = 0;
+	job->interval_ms = g->interval_ms;
+	int r = 0;
+	if (!ops_conf_is_null(w->interval)) {
+		r = ops_conf_duration(w->interval, "scrape_interval", &job->interval_ms, err);
+	}
+	if (r == 0 && !ops_conf_is_null(w->timeout)) {
+		r = ops_conf_duration(w->timeout, "scrape_timeout", &timeout, err);
+	}
+	if (r != 0) {
+		return r;
+	}
+	if (job->interval_ms <= 0) {
+		return ops_conf_error(w->interval, err, "scrape_interval must be above 0");
+	}
+	if (timeout > job->interval_ms) {
+		return ops_conf_error(w->timeout != NULL ? w->timeout : node, err,
+			"scrape_timeout is longer than scrape_interval");
+	}
+	job->timeout_ms = timeout != 0 ? timeout : OPS_MIN(g->timeout_ms, job->interval_ms);
+	return 0;
+}
+
+static int load_limits(const struct written_job *w, const struct col_global *g, struct col_job *job,
+	struct ops_error *err)
+{
+	static const char *const names[] = {"sample_limit", "label_limit",
+		"label_name_length_limit", "label_value_length_limit", "target_limit"};
+	struct col_limits *l = &job->limits;
+	int64_t *const to[] = {&l->samples, &l->labels, &l->label_name_length,
+		&l->label_value_length, &l->targets};
+	*l = g->limits;
+	for (size_t i = 0; i < OPS_LENGTH(names); i++) {
+		if (ops_conf_is_null(w->limits[i])) {
+			continue;
+		}
+		int r = ops_conf_i64(w->limits[i], names[i], to[i], err);
+		if (r == 0 && *to[i] < 0) {
+			r = ops_conf_error(w->limits[i], err, "%s is below 0", names[i]);
+		}
+		if (r != 0) {
+			return r;
+		}
+	}
+	return ops_conf_is_null(w->body)
+		       ? 0
+		       : ops_conf_size(w->body, "body_size_limit", &l->body_bytes, err);
+}
+
+static int load_auth(const struct ops_conf_node *node, const struct written_job *w,
+	struct col_job *job, struct ops_error *err)
+{
+	job->auth = w->auth;
+	if (w->bearer_token != NULL || w->bearer_token_file != NULL) {
+		if (w->auth.credentials != NULL || w->auth.credentials_file != NULL) {
+			return ops_conf_error(ops_conf_get(node, "authorization"), err,
+				"authorization and bearer_token exclude each other");
+		}
+		job->auth.credentials = w->bearer_token;
+		job->auth.credentials_file = w->bearer_token_file;
+	}
+	const struct col_auth *a = &job->auth;
+	bool header = a->credentials != NULL || a->credentials_file != NULL;
+	if (a->credentials != NULL && a->credentials_file != NULL) {
+		return ops_conf_error(node, err, "credentials are given as text and as a file");
+	}
+	if (a->password != NULL && a->password_file != NULL) {
+		return ops_conf_error(ops_conf_get(node, "basic_auth"), err,
+			"password and password_file exclude each other");
+	}
+	if (header && ops_conf_get(node, "basic_auth") != NULL) {
+		return ops_conf_error(ops_conf_get(node, "basic_auth"), err,
+			"basic_auth and another authorization exclude each other");
+	}
+	return 0;
+}
+
+static int load_names(const struct ops_conf_node *node, const struct written_job *w,
+	const struct col_global *g, struct col_job *job, struct ops_error *err)
+{
+	const char *names = w->names != NULL ? w->names : g->names;
+	job->legacy_names = ops_str_eq(names, "legacy");
+	if (!job->legacy_names && !ops_str_eq(names, "utf8")) {
+		return ops_conf_error(node, err,
+			"metric_name_validation_scheme \"%s\" is not utf8 or legacy", names);
+	}
+	if (!ops_str_eq(w->scheme, "http") && !ops_str_eq(w->scheme, "https")) {
+		return ops_conf_error(ops_conf_get(node, "scheme"), err,
+			"scheme \"%s\" is not http or https", w->scheme);
+	}
+	if (w->name[0] == '\0') {
+		return ops_conf_error(ops_conf_get(node, "job_name"), err, "job_name is empty");
+	}
+	job->fallback = -1;
+	if (w->fallback != NULL) {
+		size_t i = 0;
+		const struct ops_conf_node *at = ops_conf_get(node, "fallback_scrape_protocol");
+		int r = find_protocol(at, w->fallback, &i, err);
+		job->fallback = r == 0 ? protocols[i].format : -1;
+		return r;
+	}
+	return 0;
+}
+
+static int load_rules(struct ops_arena *a, const struct written_job *w, struct col_job *job,
+	struct ops_error *err)
+{
+	int r = col_relabel_load(a, w->relabel, job->legacy_names, &job->relabel, err);
+	return r != 0 ? r
+		      : col_relabel_load(
+				a, w->metric_relabel, job->legacy_names, &job->metric_relabel, err);
+}
+
+int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
+	const struct col_global *global, struct ops_conf_warnings *w, struct col_job *ret,
+	struct ops_error *err)
+{
+	struct written_job written = {.name = NULL};
+	int r = ops_conf_decode(a, node, job_keys, &written, w, err);
+	if (r != 0) {
+		return r;
+	}
+	note_unused(node, &written, w);
+	const struct ops_conf_node *list =
+		written.protocols != NULL ? written.protocols : global->protocols;
+	*ret = (struct col_job){.name = written.name,
+		.scheme = written.scheme,
+		.metrics_path = written.metrics_path,
+		.proxy_url = written.proxy_url,
+		.honor_labels = written.honor_labels,
+		.honor_timestamps = written.honor_timestamps,
+		.track_timestamps_staleness = written.track_staleness,
+		.compression = written.compression,
+		.follow_redirects = written.follow_redirects,
+		.tls = written.tls};
+	if ((r = load_names(node, &written, global, ret, err)) != 0 ||
+		(r = load_times(node, &written, global, ret, err)) != 0 ||
+		(r = load_limits(&written, global, ret, err)) != 0 ||
+		(r = load_auth(node, &written, ret, err)) != 0 ||
+		(r = load_params(a, written.params, ret, err)) != 0 ||
+		(r = load_headers(a, written.headers, ret, err)) != 0 ||
+		(r = load_accept(a, list, w, ret, err)) != 0 ||
+		(r = load_file_sds(a, written.file_sds, ret, err)) != 0 ||
+		(r = load_statics(a, written.statics, ret, err)) != 0 ||
+		(r = load_rules(a, &written, ret, err)) != 0) {
+		col_job_done(ret);
+	}
+	return r;
+}
+
+void col_job_done(struct col_job *job)
+{
+	for (size_t i = 0; i < job->ngroups; i++) {
+		ops_labels_unref(job->groups[i].labels);
+	}
+	job->ngroups = 0;
+	col_relabel_done(&job->relabel);
+	col_relabel_done(&job->metric_relabel);
+}
