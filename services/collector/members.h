@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Which collectors share the work, and which target is whose. The detector publishes the list of
+ * those it hears; without a list a collector scrapes everything, so that one alone needs nobody.
+ * Loop thread only.
+ */
+#include "common/base/def.h"
+#include "common/base/error.h"
+#include "common/bus/bus.h"
+#include "common/loop/loop.h"
+
+/* ---- the decision, apart from sockets and clocks ---- */
+
+enum col_share {
+	COL_SHARE_WAIT,	 /* too early to tell: scrape nothing */
+	COL_SHARE_ALL,	 /* nobody speaks of members: scrape everything */
+	COL_SHARE_HASHED /* by rendezvous among the members */
+};
+
+struct col_roster {
+	const char *self;
+	char **names; /* of the last list; self is added when it has been left out for too long */
+	size_t n;
+	bool listed;	     /* self is in the list */
+	int64_t started_ms;  /* monotonic, as all times here */
+	int64_t heard_ms;    /* last list; 0 = none yet */
+	int64_t left_out_ms; /* since when lists come without self; 0 = not */
+};
+
+void col_roster_init(struct col_roster *r, const char *self, int64_t now_ms);
+void col_roster_done(struct col_roster *r);
+/* names are copied. True when the set differs from the one before. */
+bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, int64_t now_ms);
+enum col_share col_roster_share(const struct col_roster *r, int64_t grace_ms, int64_t now_ms);
+/* Whether the target with this hash is ours, at COL_SHARE_HASHED. */
+bool col_roster_owns(const struct col_roster *r, uint64_t target_hash);
+
+/* ---- on the bus ---- */
+
+struct col_members; /* opaque */
+
+struct col_members_config {
+	const char *
+		url; /* of the detector's alert stream; empty or NULL: no list, scrape everything */
+	const char *self;
+	int64_t heartbeat_ms;
+	const struct ops_bus_key *key;
+	const struct ops_bus_tls *tls;
+	/* What is ours may have changed. */
+	void (*on_change)(void *arg);
+	/* Every heartbeat: time to announce oneself. */
+	void (*on_heartbeat)(void *arg);
+	void *arg;
+};
+
+int col_members_open(struct ops_loop *loop, const struct col_members_config *cfg,
+	struct col_members **ret, struct ops_error *err) OPS_MUST_CHECK;
+void col_members_close(struct col_members *m);
+bool col_members_owns(const struct col_members *m, uint64_t target_hash);
+enum col_share col_members_share(const struct col_members *m);
+size_t col_members_count(const struct col_members *m); /* in the last list */

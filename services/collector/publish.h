@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Rows of samples onto the bus. A layout precedes its first batch and stays in the replay ring. */
+#include "common/base/error.h"
+#include "common/bus/bus.h"
+#include "services/collector/layout.h"
+
+struct col_publisher; /* opaque */
+
+struct col_publisher_config {
+	const char *instance;
+	const char *samples_url, *replay_listen, *replay_advertise;
+	uint64_t ring_bytes;
+	int64_t heartbeat_ms;
+	const struct ops_bus_key *key;
+	const struct ops_bus_tls *tls;
+};
+
+int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config *cfg,
+	struct col_publisher **ret, struct ops_error *err) OPS_MUST_CHECK;
+void col_publisher_close(struct col_publisher *p); /* NULL is fine */
+/* One row. announce: send the layout first in any case (it is new to the target's readers). */
+void col_publish(struct col_publisher *p, struct col_layout *layout, int64_t time_ms,
+	const struct col_values *values, bool announce);
+/* This collector's presence. */
+void col_publish_member(struct col_publisher *p);

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * When: each target has an offset in its interval, from the hash of its key, so that scrapes are
+ * spread over the interval and keep their place across restarts and collectors. The samples get the
+ * time at which the scrape was due when it started within two milliseconds of it: even spacing
+ * costs nothing to store. A new target is scraped within a second, and then in its place.
+ *
+ * What goes out: a row of the target's layout. Whenever the layout differs from that of the last
+ * row - other series, or the scrape failed - the old layout gets a final row first, in which what
+ * is gone is stale, and the new one is announced. A target that is removed gets a final row with
+ * everything stale; one that only moved to another collector gets none, since it lives on.
+ */
+#include "services/collector/scrape.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/map.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "services/collector/fetch.h"
+
+enum {
+	FIRST_WITHIN_MS = 1000,
+	TOLERANCE_MS = 2
+};
+
+static const double duration_buckets[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10};
+static struct ops_metric scrapes_total = OPS_COUNTER("ops_scrapes_total", "Scrapes finished.");
+static struct ops_metric errors_total =
+	OPS_COUNTER("ops_scrape_errors_total", "Scrapes that failed.", "reason");
+static struct ops_metric duration = OPS_HISTOGRAM(
+	"ops_scrape_duration_seconds", "From the request to the parsed row.", duration_buckets);
+static struct ops_metric parsed_total = OPS_COUNTER("ops_scrape_bodies_total",
+	"Bodies read, by whether the layout of the scrape before fitted.", "way");
+static struct ops_metric duplicates_total =
+	OPS_COUNTER("prometheus_target_scrapes_sample_duplicate_timestamp_total",
+		"Samples that name a series again within one scrape.");
+static struct ops_metric skipped_total = OPS_COUNTER("ops_scrapes_skipped_total",
+	"Scrapes that were due while the one before was still under way.");
+static struct ops_metric sample_limit_total =
+	OPS_COUNTER("prometheus_target_scrapes_exceeded_sample_limit_total",
+		"Scrapes refused by sample_limit or a label limit.");
+static struct ops_metric body_limit_total =
+	OPS_COUNTER("prometheus_target_scrapes_exceeded_body_size_limit_total",
+		"Scrapes refused by body_size_limit.");
+
+const char *col_health_text(enum col_health h)
+{
+	static const char *const texts[] = {"unknown", "up", "down"};
+	return texts[h];
+}
+
+/* ---- rows ---- */
+
+static void forget_rows(struct col_scraper *s)
+{
+	col_layout_free(s->cache);
+	s->cache = s->published = NULL;
+	if (s->reports != NULL) {
+		s->reports->sent_at = 0;
+	}
+}
+
+/* s->now is a row of next; cache is what is to be remembered of the body. */
+static void publish_row(struct col_scraper *s, struct col_layout *next)
+{
+	struct col_publisher *to = s->owner->cfg.publisher;
+	bool switched = s->published != next;
+	if (s->published != NULL && switched) {
+		col_layout_retire(s->published, &s->last, next, &s->now,
+			s->target->job->track_timestamps_staleness);
+		col_publish(to, s->published, s->time_ms, &s->last, false);
+	}
+	col_publish(to, next, s->time_ms, &s->now, switched);
+	struct col_values swap = s->last;
+	s->last = s->now;
+	s->now = swap;
+	s->published = next;
+}
+
+static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool up, size_t added)
+{
+	double *v = s->now.values + l->nseries;
+	v[COL_REPORT_UP] = up ? 1 : 0;
+	v[COL_REPORT_DURATION] = s->last_duration;
+	v[COL_REPORT_SCRAPED] = (double)l->nlines;
+	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates);
+	v[COL_REPORT_ADDED] = (double)added;
+}
+
+static void finish_up(struct col_scraper *s, struct col_layout *fresh)
+{
+	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
+	size_t added = col_layout_added(next, s->published);
+	fill_reports(s, next, true, added);
+	s->health = COL_HEALTH_UP;
+	s->last_error[0] = '\0';
+	s->cache = next;
+	publish_row(s, next);
+	if (old != next) {
+		col_layout_free(old);
+	}
+	ops_metric_add(&duplicates_total, (double)next->nduplicates);
+}
+
+static void finish_down(struct col_scraper *s, const char *reason, const char *error)
+{
+	if (s->health != COL_HEALTH_DOWN) {
+		log_warn("could not scrape target", F_STR("job", s->target->job->name),
+			F_STR("target", s->target->url), F_STR("reason", reason),
+			F_STR("error", error));
+	}
+	ops_metric_add(&errors_total, 1, reason);
+	s->health = COL_HEALTH_DOWN;
+	snprintf(s->last_error, sizeof(s->last_error), "%s", error);
+	if (s->reports == NULL) {
+		s->reports = col_layout_reports(&s->rules);
+	}
+	s->now.n = s->reports->wire.n;
+	s->now.has_times = false;
+	col_values_reserve(&s->now, s->now.n);
+	memset(s->now.times_ms, 0, s->now.n * sizeof(*s->now.times_ms));
+	fill_reports(s, s->reports, false, 0);
+	publish_row(s, s->reports);
+}
+
+/* ---- one scrape ---- */
+
+static void clock_duration(struct col_scraper *s)
+{
+	s->last_duration = (double)(ops_mono_ns() - s->started_ns) / 1e9;
+}
+
+static const char *limit_reason(int code)
+{
+	if (code == -E2BIG) {
+		ops_metric_add(&sample_limit_total, 1);
+		return "limit";
+	}
+	return "malformed";
+}
+
+static void on_body(struct col_scraper *s, enum col_format format, struct col_text body)
+{
+	struct col_layout *fresh = NULL;
+	bool fits = s->cache != NULL && !s->reparse &&
+		    col_layout_read(s->cache, &s->rules, format, body, &s->now);
+	if (!fits) {
+		struct ops_error err;
+		int r = col_layout_parse(&s->rules, format, body, &s->now, &fresh, &err);
+		if (r != 0) {
+			char text[sizeof(s->last_error)];
+			snprintf(text, sizeof(text), "line %d, column %d: %.400s", err.line,
+				err.column, err.message);
+			clock_duration(s);
+			finish_down(s, limit_reason(r), text);
+			return;
+		}
+		s->reparse = false;
+	}
+	ops_metric_add(&parsed_total, 1, fits ? "compared" : "parsed");
+	clock_duration(s);
+	finish_up(s, fresh);
+}
+
+static void on_response(void *arg, const struct ops_http_response *res)
+{
+	struct col_scraper *s = arg;
+	s->call = NULL;
+	if (res->outcome == OPS_HTTP_CANCELLED) {
+		return;
+	}
+	enum col_format format;
+	struct ops_error err;
+	const char *reason = NULL;
+	ops_metric_add(&scrapes_total, 1);
+	s->last_scrape_ms = s->time_ms;
+	if (col_fetch_check(s->target, res, &format, &reason, &err) != 0) {
+		char text[512];
+		clock_duration(s);
+		if (res->outcome == OPS_HTTP_TOO_BIG) {
+			ops_metric_add(&body_limit_total, 1);
+		}
+		finish_down(s, reason, ops_error_text(&err, text, sizeof(text)));
+	} else {
+		const struct col_text body = {res->body != NULL ? res->body : "", res->len};
+		on_body(s, format, body);
+	}
+	ops_metric_observe(&duration, s->last_duration);
+}
+
+static void refuse_scrape(struct col_scraper *s, const char *reason, const char *error)
+{
+	ops_metric_add(&scrapes_total, 1);
+	s->last_scrape_ms = s->time_ms;
+	s->last_duration = 0;
+	finish_down(s, reason, error);
+}
+
+static void start_scrape(struct col_scraper *s)
+{
+	struct ops_error err;
+	s->started_ns = ops_mono_ns();
+	if (s->target->over_limit) {
+		refuse_scrape(s, "limit", "the job has more targets than target_limit");
+		return;
+	}
+	int r = col_fetch_start(s->owner->cfg.client, s->target, on_response, s, &s->call, &err);
+	if (r != 0) {
+		s->call = NULL;
+		refuse_scrape(s, "failed", err.message);
+	}
+}
+
+/* ---- when ---- */
+
+/* The first moment after now that is the target's place in the interval. */
+static int64_t next_due(const struct col_target *t, int64_t now)
+{
+	int64_t offset = (int64_t)(t->hash % (uint64_t)t->interval_ms);
+	int64_t since = (now - offset) % t->interval_ms;
+	return now + t->interval_ms - since;
+}
+
+static void arm(struct col_scraper *s, int64_t due_ms)
+{
+	s->due_ms = due_ms;
+	ops_timer_start(s->timer, due_ms - ops_now_ms());
+}
+
+static void on_due(void *arg)
+{
+	struct col_scraper *s = arg;
+	int64_t now = ops_now_ms(), late = now - s->due_ms;
+	if (late < 0 && late > -s->target->interval_ms) {
+		ops_timer_start(s->timer, -late); /* the timer was early, or the clock was set */
+		return;
+	}
+	int64_t due = s->due_ms;
+	arm(s, next_due(s->target, now));
+	if (s->call != NULL) {
+		ops_metric_add(&skipped_total, 1);
+		return;
+	}
+	s->time_ms = late >= 0 && late <= TOLERANCE_MS ? due : now;
+	start_scrape(s);
+}
+
+static void scraper_start(struct col_scraper *s)
+{
+	int64_t now = ops_now_ms();
+	int64_t within = OPS_MIN(s->target->interval_ms, (int64_t)FIRST_WITHIN_MS);
+	s->timer = ops_timer_new(s->owner->cfg.loop, on_due, s);
+	s->owner->owned++;
+	int64_t place = next_due(s->target, now);
+	arm(s, OPS_MIN(place, now + (int64_t)(s->target->hash % (uint64_t)within)));
+}
+
+static void scraper_stop(struct col_scraper *s)
+{
+	if (s->timer == NULL) {
+		return;
+	}
+	ops_timer_free(s->timer);
+	s->timer = NULL;
+	s->owner->owned--;
+	if (s->call != NULL) {
+		ops_http_call_cancel(s->call);
+		s->call = NULL;
+	}
+}
+
+/* ---- life ---- */
+
+static void rules_done(struct col_series_rules *rules)
+{
+	for (size_t i = 0; i < COL_REPORTS; i++) {
+		ops_labels_unref(rules->reports[i]);
+	}
+}
+
+static void set_rules(struct col_scraper *s)
+{
+	const struct col_job *job = s->target->job;
+	s->rules = (struct col_series_rules){.labels = s->target->labels,
+		.honor_labels = job->honor_labels,
+		.honor_timestamps = job->honor_timestamps,
+		.legacy_names = job->legacy_names,
+		.relabel = &job->metric_relabel,
+		.limits = &job->limits};
+	col_reports_build(s->target->labels, s->rules.reports);
+}
+
+static struct col_scraper *scraper_new(struct col_scraping *owner, struct col_target *target)
+{
+	struct col_scraper *s = ops_xcalloc(1, sizeof(*s));
+	s->owner = owner;
+	s->target = target;
+	set_rules(s);
+	return s;
+}
+
+static void scraper_free(void *arg)
+{
+	struct col_scraper *s = arg;
+	scraper_stop(s);
+	forget_rows(s);
+	col_layout_free(s->reports);
+	col_values_done(&s->now);
+	col_values_done(&s->last);
+	rules_done(&s->rules);
+	col_target_free(s->target);
+	free(s);
+}
+
+/* The target is gone for good. */
+static void bury(struct col_scraper *s)
+{
+	scraper_stop(s);
+	if (s->published != NULL) {
+		int64_t now = ops_now_ms();
+		col_layout_retire(s->published, &s->last, NULL, NULL, true);
+		col_publish(s->owner->cfg.publisher, s->published, OPS_MAX(now, s->time_ms + 1),
+			&s->last, false);
+	}
+	scraper_free(s);
+}
+
+/*
+ * Same target, maybe other settings: then the next body is parsed anew, and the row after it says
+ * what changed. The old cache stays as long as it was the last to be published.
+ */
+static void update(struct col_scraper *s, struct col_target *target)
+{
+	bool same_job = s->target->job->hash == target->job->hash;
+	bool same_times = s->target->interval_ms == target->interval_ms;
+	col_target_free(s->target);
+	s->target = target;
+	rules_done(&s->rules);
+	set_rules(s);
+	s->reparse |= !same_job;
+	if (!same_times && s->timer != NULL) {
+		arm(s, next_due(target, ops_now_ms()));
+	}
+}
+
+void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg)
+{
+	*s = (struct col_scraping){.cfg = *cfg, .scrapers = ops_map_new()};
+	ops_metric_register(&scrapes_total);
+	ops_metric_register(&duplicates_total);
+	ops_metric_register(&sample_limit_total);
+	ops_metric_register(&body_limit_total);
+	ops_metric_register(&duration);
+}
+
+void col_scraping_done(struct col_scraping *s)
+{
+	ops_map_free(s->scrapers, scraper_free);
+	s->scrapers = NULL;
+}
+
+static void take(struct col_scraping *s, struct col_target *target)
+{
+	struct col_scraper *known = ops_map_gets(s->scrapers, target->key);
+	if (known != NULL) {
+		update(known, target);
+	} else {
+		known = scraper_new(s, target);
+		(void)ops_map_puts(s->scrapers, target->key, known);
+	}
+	known->keep = true;
+}
+
+void col_scraping_apply(struct col_scraping *s, struct col_targets *t)
+{
+	struct ops_map_entry e;
+	for (size_t i = 0; i < t->n; i++) {
+		take(s, t->items[i]);
+	}
+	t->n = 0;
+	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
+		struct col_scraper *x = e.value;
+		if (!x->keep) {
+			(void)ops_map_remove(s->scrapers, e.key, e.len);
+			bury(x);
+			continue;
+		}
+		x->keep = false;
+	}
+	col_scraping_rebalance(s);
+}
+
+void col_scraping_rebalance(struct col_scraping *s)
+{
+	struct ops_map_entry e;
+	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
+		struct col_scraper *x = e.value;
+		bool ours = s->cfg.owns(s->cfg.arg, x->target->hash);
+		if (ours && x->timer == NULL) {
+			scraper_start(x);
+		} else if (!ours && x->timer != NULL) {
+			scraper_stop(x);
+			forget_rows(x);
+			x->health = COL_HEALTH_UNKNOWN;
+		}
+	}
+}
+
+void col_scraping_stop(struct col_scraping *s)
+{
+	struct ops_map_entry e;
+	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
+		scraper_stop(e.value);
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * Scrapes: one scraper per target, its timer, its request, its last row. Loop thread only.
+ */
+#include "common/loop/loop.h"
+#include "common/net/http_client.h"
+#include "services/collector/layout.h"
+#include "services/collector/publish.h"
+#include "services/collector/targets.h"
+
+enum col_health {
+	COL_HEALTH_UNKNOWN,
+	COL_HEALTH_UP,
+	COL_HEALTH_DOWN
+};
+const char *col_health_text(enum col_health h);
+
+struct col_scraper {
+	struct col_scraping *owner;
+	struct col_target *target; /* owned */
+	struct col_series_rules rules;
+	struct ops_timer *timer; /* NULL while the target is another collector's */
+	struct ops_http_call *call;
+	int64_t due_ms;		      /* of the next scrape, wall clock */
+	int64_t time_ms;	      /* of the scrape under way, as its samples get it */
+	int64_t started_ns;	      /* monotonic */
+	struct col_layout *cache;     /* of the last body that could be read */
+	struct col_layout *reports;   /* for failed scrapes */
+	struct col_layout *published; /* one of the two: whose row was the last to go out */
+	struct col_values now, last;
+	bool reparse; /* the job's settings changed: the cache does not hold for the next body */
+	bool keep;    /* while targets are applied */
+
+	enum col_health health;
+	int64_t last_scrape_ms;
+	double last_duration;
+	char last_error[512];
+};
+
+struct col_scraping_config {
+	struct ops_loop *loop;
+	struct ops_http_client *client;
+	struct col_publisher *publisher;
+	/* Whether the target with this hash is this collector's. */
+	bool (*owns)(void *arg, uint64_t target_hash);
+	void *arg;
+};
+
+struct col_scraping {
+	struct col_scraping_config cfg;
+	struct ops_map *scrapers; /* target key -> struct col_scraper */
+	size_t owned;
+};
+
+void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg);
+void col_scraping_done(struct col_scraping *s); /* without a word on the bus */
+/* Takes the targets out of t. Those with a key that is known keep their state. */
+void col_scraping_apply(struct col_scraping *s, struct col_targets *t);
+/* What is ours changed: starts and stops timers. */
+void col_scraping_rebalance(struct col_scraping *s);
+/* No more scrapes; requests under way are dropped. */
+void col_scraping_stop(struct col_scraping *s);

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wiring: configuration -> discovery -> targets -> scrapes -> bus. Everything that may change
+ * what is scraped (reload, a file_sd file, the member list) ends in one of two calls: rebuild()
+ * makes the targets anew and lets scraping keep what is the same, rebalance only asks again whose
+ * they are.
+ */
+#include "services/collector/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/text.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+
+enum {
+	REFRESH_MS = 5000
+};
+
+static struct ops_metric pool_targets = OPS_GAUGE("prometheus_target_scrape_pool_targets",
+	"Targets of a job, whoever scrapes them.", "scrape_job");
+static struct ops_metric targets_gauge =
+	OPS_GAUGE("ops_collector_targets", "Targets that this collector scrapes.");
+static struct ops_metric dropped_gauge =
+	OPS_GAUGE("ops_collector_targets_dropped", "Targets that relabelling dropped.");
+
+static bool owns(void *arg, uint64_t target_hash)
+{
+	struct col_service *s = arg;
+	return s->members != NULL && col_members_owns(s->members, target_hash);
+}
+
+static void count_pools(const struct col_config *config, const struct col_targets *t)
+{
+	for (size_t i = 0; i < config->njobs; i++) {
+		size_t n = 0;
+		for (size_t k = 0; k < t->n; k++) {
+			n += t->items[k]->job == &config->jobs[i];
+		}
+		ops_metric_set(&pool_targets, (double)n, config->jobs[i].name);
+	}
+	ops_metric_set(&dropped_gauge, (double)t->dropped_total);
+}
+
+static void rebuild(struct col_service *s)
+{
+	struct col_targets next;
+	col_targets_build(s->scrape_config, s->discovery, &next);
+	count_pools(s->scrape_config, &next);
+	col_scraping_apply(&s->scraping, &next);
+	col_targets_done(&s->dropped);
+	s->dropped = next;
+}
+
+static void on_refresh(void *arg)
+{
+	struct col_service *s = arg;
+	if (col_discovery_refresh(s->discovery, s->scrape_config)) {
+		log_info("target files changed");
+		rebuild(s);
+	}
+	ops_timer_start(s->refresh, REFRESH_MS);
+}
+
+static void on_members(void *arg)
+{
+	struct col_service *s = arg;
+	if (s->members != NULL) {
+		col_scraping_rebalance(&s->scraping);
+	}
+}
+
+static void on_heartbeat(void *arg)
+{
+	struct col_service *s = arg;
+	col_publish_member(s->publisher);
+}
+
+static void collect_gauges(void *arg)
+{
+	struct col_service *s = arg;
+	ops_metric_set(&targets_gauge, (double)s->scraping.owned);
+}
+
+/* ---- start and stop ---- */
+
+static void service_free(struct col_service *s)
+{
+	ops_timer_free(s->refresh);
+	if (s->scraping.scrapers != NULL) {
+		col_scraping_done(&s->scraping);
+	}
+	col_members_close(s->members);
+	col_publisher_close(s->publisher);
+	col_targets_done(&s->dropped);
+	col_discovery_free(s->discovery);
+	col_config_free(s->scrape_config);
+	free(s->instance);
+	free(s);
+}
+
+/* Two collectors on one host must differ, so the default has the process id. */
+static char *instance_name(const struct col_service_config *c)
+{
+	if (c->instance != NULL && c->instance[0] != '\0') {
+		return ops_xstrdup(c->instance);
+	}
+	char host[128] = "collector";
+	if (gethostname(host, sizeof(host) - 1) != 0) {
+		snprintf(host, sizeof(host), "collector");
+	}
+	return ops_xasprintf("%s-%ld", host, (long)getpid());
+}
+
+static int open_bus(struct col_service *s, struct ops_error *err)
+{
+	struct ops_daemon *d = s->daemon;
+	const struct col_service_config *c = s->config;
+	const struct col_publisher_config pub = {.instance = s->instance,
+		.samples_url = c->samples_url,
+		.replay_listen = c->replay_listen,
+		.replay_advertise = c->replay_advertise,
+		.ring_bytes = c->ring_bytes,
+		.heartbeat_ms = c->heartbeat_ms,
+		.key = ops_daemon_bus_key(d),
+		.tls = ops_daemon_bus_tls(d)};
+	int r = col_publisher_open(ops_daemon_loop(d), &pub, &s->publisher, err);
+	if (r != 0) {
+		return r;
+	}
+	const struct col_scraping_config scraping = {.loop = ops_daemon_loop(d),
+		.client = ops_daemon_client(d),
+		.publisher = s->publisher,
+		.owns = owns,
+		.arg = s};
+	col_scraping_init(&s->scraping, &scraping);
+	const struct col_members_config members = {.url = c->members_url,
+		.self = s->instance,
+		.heartbeat_ms = c->heartbeat_ms,
+		.key = ops_daemon_bus_key(d),
+		.tls = ops_daemon_bus_tls(d),
+		.on_change = on_members,
+		.on_heartbeat = on_heartbeat,
+		.arg = s};
+	return col_members_open(ops_daemon_loop(d), &members, &s->members, err);
+}
+
+static void log_warnings(const struct ops_conf_warnings *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		log_warn("configuration", F_STR("note", w->items[i]));
+	}
+}
+
+static int load_scrape_config(
+	const struct col_service_config *c, struct col_config **ret, struct ops_error *err)
+{
+	struct ops_arena a;
+	ops_arena_init(&a);
+	struct ops_conf_warnings warnings = {.arena = &a};
+	int r = col_config_load(c->scrape_config_file, &warnings, ret, err);
+	log_warnings(&warnings);
+	ops_arena_done(&a);
+	return r;
+}
+
+static enum ops_health bus_health(void *arg, char *buf, size_t size, double *ret_response_ms)
+{
+	struct col_service *s = arg;
+	static const char *const texts[] = {"waiting for the member list",
+		"no member list heard: scraping all targets", "sharing targets"};
+	enum col_share share = col_members_share(s->members);
+	bool wanted = s->config->members_url != NULL && s->config->members_url[0] != '\0';
+	*ret_response_ms = 0;
+	snprintf(buf, size, "%s (%zu members)", texts[share], col_members_count(s->members));
+	return share == COL_SHARE_ALL && wanted ? OPS_DEGRADED : OPS_HEALTHY;
+}
+
+static int start(struct ops_daemon *d, const void *config, void **ret_state, struct ops_error *err)
+{
+	struct col_service *s = ops_xcalloc(1, sizeof(*s));
+	s->daemon = d;
+	s->config = config;
+	s->instance = instance_name(s->config);
+	s->discovery = col_discovery_new();
+	int r = load_scrape_config(s->config, &s->scrape_config, err);
+	if (r != 0) {
+		ops_daemon_exit_code(d, 3);
+		service_free(s);
+		return r;
+	}
+	r = open_bus(s, err);
+	if (r != 0) {
+		ops_daemon_exit_code(d, 4);
+		service_free(s);
+		return r;
+	}
+	ops_metric_register(&targets_gauge);
+	ops_metric_register(&dropped_gauge);
+	ops_metrics_on_collect(collect_gauges, s);
+	ops_daemon_health(d, "bus", bus_health, s);
+	(void)col_discovery_refresh(s->discovery, s->scrape_config);
+	rebuild(s);
+	s->refresh = ops_timer_new(ops_daemon_loop(d), on_refresh, s);
+	ops_timer_start(s->refresh, REFRESH_MS);
+	col_api_register(s, ops_daemon_http(d));
+	log_info("collector started", F_STR("instance", s->instance),
+		F_UINT("jobs", s->scrape_config->njobs));
+	ops_daemon_set_ready(d, true, NULL);
+	*ret_state = s;
+	return 0;
+}
+
+static int reload(struct ops_daemon *d, void *state, const void *config, struct ops_error *err)
+{
+	(void)d;
+	struct col_service *s = state;
+	struct col_config *next = NULL;
+	int r = load_scrape_config(config, &next, err);
+	if (r != 0) {
+		return r;
+	}
+	struct col_config *old = s->scrape_config;
+	s->config = config;
+	s->scrape_config = next;
+	(void)col_discovery_refresh(s->discovery, next);
+	rebuild(s);
+	col_config_free(old);
+	return 0;
+}
+
+static int check(const void *config, struct ops_conf_warnings *w, struct ops_error *err)
+{
+	const struct col_service_config *c = config;
+	struct col_config *loaded = NULL;
+	int r = col_config_load(c->scrape_config_file, w, &loaded, err);
+	if (r == 0) {
+		col_config_free(loaded);
+	}
+	return r;
+}
+
+static void drain(struct ops_daemon *d, void *state)
+{
+	struct col_service *s = state;
+	ops_timer_stop(s->refresh);
+	col_scraping_stop(&s->scraping);
+	ops_daemon_drained(d);
+}
+
+static void stop(void *state)
+{
+	service_free(state);
+}
+
+#define KEY(name_, kind_, member, flags_, fallback_, doc_)                                         \
+	{                                                                                          \
+		.name = (name_), .kind = (kind_),                                                  \
+		.offset = offsetof(struct col_service_config, member), .flags = (flags_),          \
+		.fallback = (fallback_), .doc = (doc_)                                             \
+	}
+
+static const struct ops_conf_key keys[] = {
+	KEY("scrape_config_file", OPS_CONF_K_PATH, scrape_config_file, 0, NULL,
+		"Prometheus' configuration file: global and scrape_configs are used"),
+	KEY("samples_url", OPS_CONF_K_STRING, samples_url, OPS_CONF_RESTART, "tcp://127.0.0.1:7401",
+		"the detector's door for samples"),
+	KEY("members_url", OPS_CONF_K_STRING, members_url, OPS_CONF_RESTART, "tcp://127.0.0.1:7402",
+		"where the list of live collectors comes from; empty = scrape everything"),
+	KEY("replay_listen", OPS_CONF_K_STRING, replay_listen, OPS_CONF_RESTART,
+		"tcp://127.0.0.1:7501", "where the detector asks for samples it has missed"),
+	KEY("replay_advertise", OPS_CONF_K_STRING, replay_advertise, OPS_CONF_RESTART, NULL,
+		"what the detector dials for that, when it is another address"),
+	KEY("instance", OPS_CONF_K_STRING, instance, OPS_CONF_RESTART, NULL,
+		"unique name among the collectors; default: host name and process id"),
+	{.name = "ring_size",
+		.kind = OPS_CONF_K_SIZE,
+		.offset = offsetof(struct col_service_config, ring_bytes),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "64MiB",
+		.min = 1 << 20,
+		.max = (int64_t)1 << 40,
+		.doc = "memory for samples that the detector may ask for again"},
+	{.name = "heartbeat_interval",
+		.kind = OPS_CONF_K_DURATION,
+		.offset = offsetof(struct col_service_config, heartbeat_ms),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "1s",
+		.min = 50,
+		.max = 60000,
+		.doc = "how often this collector announces itself"},
+	OPS_CONF_END,
+};
+
+const struct ops_service col_service_table = {
+	.name = "ops-collector",
+	.summary = "finds targets, scrapes them, publishes sample batches",
+	.default_listen = "127.0.0.1:9091",
+	.keys = keys,
+	.config_size = sizeof(struct col_service_config),
+	.check = check,
+	.start = start,
+	.reload = reload,
+	.drain = drain,
+	.stop = stop,
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* ops-collector put together. */
+#include "common/run/run.h"
+#include "services/collector/config.h"
+#include "services/collector/discovery.h"
+#include "services/collector/members.h"
+#include "services/collector/publish.h"
+#include "services/collector/scrape.h"
+#include "services/collector/targets.h"
+
+struct col_service_config {
+	struct ops_daemon_config daemon;
+	const char *scrape_config_file;
+	const char *samples_url, *members_url;
+	const char *replay_listen, *replay_advertise;
+	const char *instance;
+	uint64_t ring_bytes;
+	int64_t heartbeat_ms;
+};
+
+struct col_service {
+	struct ops_daemon *daemon;
+	const struct col_service_config *config;
+	char *instance;
+	struct col_config *scrape_config;
+	struct col_discovery *discovery;
+	struct col_targets dropped; /* its targets live in scraping */
+	struct col_members *members;
+	struct col_publisher *publisher;
+	struct col_scraping scraping;
+	struct ops_timer *refresh; /* looks at file_sd files */
+};
+
+extern const struct ops_service col_service_table;
+
+/* api.c */
+void col_api_register(struct col_service *s, struct ops_http_server *http);
