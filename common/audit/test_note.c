@@ -14,6 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
+#include "tests/unit/tempdir.h"
 
 static const char go_key[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 static const char go_note[] =
@@ -69,7 +70,7 @@ static void test_keys_that_are_refused(void **state)
 
 static void test_sign_and_open(void **state)
 {
-	char dir[] = "/tmp/ops-note-XXXXXX";
+	char *dir = tempdir_make();
 	struct ops_note_signer *s = NULL, *again = NULL;
 	struct ops_note_verifier v;
 	struct ops_error err;
@@ -78,7 +79,6 @@ static void test_sign_and_open(void **state)
 	struct stat st;
 
 	(void)state;
-	assert_non_null(mkdtemp(dir));
 	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "signing.key");
 	assert_int_equal(ops_note_signer_open(path, "two words", &s, &err), -EINVAL);
 	assert_int_equal(ops_note_signer_open(path, "example.org/audit", &s, &err), 0);
@@ -110,6 +110,7 @@ static void test_sign_and_open(void **state)
 	assert_int_equal(ops_file_write_atomic(path, "junk", 4, 0600), 0);
 	assert_int_equal(ops_note_signer_open(path, "example.org/audit", &s, &err), -EINVAL);
 	assert_non_null(strstr(err.message, "not an Ed25519 private key"));
+	tempdir_remove(dir);
 }
 
 static void test_checkpoints_that_are_refused(void **state)

@@ -14,9 +14,11 @@
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/pg/migrate.h"
 #include "common/pg/outbox.h"
 #include "common/pg/pg.h"
 #include "common/pg/pg_sync.h"
+#include "tests/unit/tempdir.h"
 
 struct world {
 	struct ops_loop *loop;
@@ -253,13 +255,12 @@ static void on_dead(void *arg, const char *statement, const char *sqlstate, cons
 static void test_outbox(void **state)
 {
 	struct world *w = *state;
-	char dir[] = "/tmp/ops-outbox-XXXXXX", number[16];
+	char *dir = tempdir_make(), number[16];
 	const char *params[] = {number, NULL};
 	struct ops_outbox *o = NULL;
 	struct ops_error err;
 	struct ops_strbuf dead_rows = OPS_STRBUF_INIT;
 
-	assert_non_null(mkdtemp(dir));
 	const struct ops_outbox_config cfg = {
 		.dir = dir, .statements = statements, .on_dead = on_dead};
 	ask(w, "drop table if exists t_outbox");
@@ -280,6 +281,7 @@ static void test_outbox(void **state)
 	assert_int_equal(ops_file_read(path, 10000, &dead_rows), 0);
 	assert_non_null(strstr(ops_strbuf_text(&dead_rows), "\"params\":[\"bad 500\",null]"));
 	ops_strbuf_done(&dead_rows);
+	tempdir_remove(dir);
 }
 
 static int count_row(void *arg, const struct ops_pg_row *row)
@@ -314,6 +316,85 @@ static void test_sync_stops_early(void **state)
 	assert_null(strstr(err.message, "nonsense"));
 }
 
+/* ---- migrations ---- */
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, name);
+
+	assert_int_equal(ops_file_write_atomic(path, text, strlen(text), 0644), 0);
+}
+
+struct steps {
+	int applied, pending;
+};
+
+static void on_step(void *arg, const struct ops_migration *m)
+{
+	struct steps *s = arg;
+
+	if (m->applied)
+		s->applied++;
+	else
+		s->pending++;
+}
+
+static int migrate(const char *dir, bool dry_run, struct steps *s, struct ops_error *err)
+{
+	*s = (struct steps){0};
+	return ops_migrate(conninfo, dir, dry_run, on_step, s, err);
+}
+
+/* The database has deploy/sql applied; this works on a schema_migrations of its own. */
+static void test_migrations(void **state)
+{
+	char *dir = tempdir_make();
+	struct ops_error err;
+	struct ops_pg_sync *s = NULL;
+	struct steps n;
+
+	(void)state;
+	assert_int_equal(ops_pg_sync_open(conninfo, &s, &err), 0);
+	assert_int_equal(
+		ops_pg_sync_script(s, "DROP TABLE IF EXISTS ops.schema_migrations", &err), 0);
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	write_file(dir, "0001_one.sql", "CREATE TABLE t_one (a int);");
+	write_file(dir, "0002_two.sql", "CREATE TABLE t_two (a int);\nSELECT\n  nothing;");
+	write_file(dir, "notes.txt", "not a migration");
+	assert_int_equal(migrate(dir, true, &n, &err), 0);
+	assert_int_equal(n.pending, 2);
+	/* The first stands, the second is undone whole and says where. */
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	assert_non_null(strstr(err.file, "0002_two.sql"));
+	assert_int_equal(err.line, 3);
+	assert_int_equal(err.column, 3);
+	write_file(dir, "0002_two.sql", "CREATE TABLE t_two (a int);");
+	assert_int_equal(migrate(dir, false, &n, &err), 0);
+	assert_int_equal(n.applied, 1);
+	assert_int_equal(n.pending, 1);
+	assert_int_equal(migrate(dir, false, &n, &err), 0);
+	assert_int_equal(n.applied, 2);
+
+	write_file(dir, "0003_three.sql", "CREATE TABLE t_three (a int); COMMIT;");
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "COMMIT"));
+	write_file(dir, "0003_three.sql", "SELECT 1");
+	write_file(dir, "0001_one.sql", "CREATE TABLE t_one (a text);");
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "changed after it was applied"));
+	write_file(dir, "0001_one.sql", "CREATE TABLE t_one (a int);");
+	write_file(dir, "0005_five.sql", "SELECT 1");
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "without gaps"));
+	tempdir_remove(dir);
+	dir = tempdir_make();
+	write_file(dir, "0001_one.sql", "CREATE TABLE t_one (a int);");
+	assert_int_equal(migrate(dir, false, &n, &err), -EINVAL);
+	assert_non_null(strstr(err.message, "0002_two.sql"));
+	tempdir_remove(dir);
+	ops_pg_sync_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +406,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freed_from_inside_a_callback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_outbox, setup, teardown),
 		cmocka_unit_test(test_sync_stops_early),
+		cmocka_unit_test(test_migrations),
 	};
 
 	conninfo = getenv("OPS_TEST_DATABASE");

@@ -309,18 +309,17 @@ def test_a_broken_log_is_neither_continued_nor_signed(auditlog, pg, how):
 
 def test_an_exchanged_log_is_noticed_when_the_connection_comes_back(auditlog, pg):
     s = auditlog()
-    fill(s, 3)
-    pg.stop()
-    wait_state(s, "away")
-    pg.start()
     wait_state(s, "ready")
-    pg.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ops_auditlog'; ")
-    tamper(pg, "DELETE FROM audit.records WHERE seq = 3")
-    wait_until(lambda: status(s)["state"] in ("broken", "ready") and s.metric("ops_pg_connects_total") == 3)
-    # Whether the deletion or the reconnection came first, the next look finds it.
-    if status(s)["state"] == "ready":
+    fill(s, 3)
+    pg.query("ALTER ROLE ops_auditlog NOLOGIN")
+    try:
         pg.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ops_auditlog'")
+        wait_state(s, "away")
+        tamper(pg, "DELETE FROM audit.records WHERE seq = 3")
+    finally:
+        pg.query("ALTER ROLE ops_auditlog LOGIN")
     wait_state(s, "broken")
+    assert "record 3 is missing" in status(s)["problem"]
 
 
 # ---- bad days ----
@@ -396,7 +395,7 @@ def test_database_away_and_back(auditlog, pg):
     assert "degraded" in s.get("/health").text
     s.sigkill()  # the spool outlives that too
     s.start()
-    assert status(s)["waiting"] == 30
+    assert status(s)["waiting"] >= 30  # the one before may be unnoted yet; its id is recognised
     pg.start()
     wait_until(lambda: status(s)["waiting"] == 0, 40, "drained")
     ids = [i for i, in pg.query("SELECT id::text FROM audit.records WHERE seq > 1 ORDER BY seq")]
