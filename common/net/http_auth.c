@@ -2,11 +2,11 @@
 /*
  * bcrypt is slow by design, and clients send their password with every request, so verdicts - yes
  * and no - are remembered under SHA-256(process-random salt, user, password, hash). The two rings
- * are separate: guessing cannot push out the users who are in. An unknown user is checked against a
- * dummy hash, so that time does not tell which names exist. The queue to the worker is short;
- * behind it callers get 429 (the connection guard limits each address to a few checks at a time). A
- * job looks into the cache again when its turn comes: a hundred dashboards waiting for the same
- * password cost one bcrypt.
+ * are separate: guessing cannot push out the users who are in. An unknown user is checked against
+ * somebody else's hash and always fails, so that time does not tell which names exist. The queue
+ * to the worker is short; behind it callers get 429 (each address may have a few checks at a
+ * time). A job looks into the cache again when its turn comes: a hundred dashboards waiting for
+ * the same password cost one bcrypt.
  *
  * A token is random and long, so its plain SHA-256 is what is stored and compared, against every
  * known one.
@@ -29,9 +29,6 @@ enum {
 	QUEUE_MAX = 64,
 	DIGEST = 32,
 };
-
-/* bcrypt of nothing anyone knows, cost 10. */
-static const char dummy_hash[] = "$2y$10$EUXEh0/8NWuv8WntGrHm8OrlG2nm703ALkmcVHaNzdMsRyEJdj2bu";
 
 struct ring {
 	unsigned char digests[RING][DIGEST];
@@ -241,7 +238,7 @@ enum ops_auth_verdict ops_auth_password(struct ops_http_auth *a, const struct op
 	const struct ops_credentials *c, struct ops_identity *ret, struct ops_auth_job **ret_job)
 {
 	const struct ops_web_user *user = find_user(w, c->user);
-	const char *hash = user != NULL ? user->hash : dummy_hash;
+	const char *hash = user != NULL ? user->hash : w->nusers > 0 ? w->users[0].hash : "";
 	unsigned char digest[DIGEST];
 	bool yes = false;
 

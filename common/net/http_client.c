@@ -88,6 +88,10 @@ struct ops_http_call *ops_call_new(struct ops_http_client *c,
 	OPS_CURL(call, CURLOPT_ERRORBUFFER, call->error);
 	OPS_CURL(call, CURLOPT_NOSIGNAL, 1L);
 	OPS_CURL(call, CURLOPT_PROXY, "");
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* A call that ends while its name resolves must not wait for the resolver's thread. */
+	OPS_CURL(call, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	OPS_CURL(call, CURLOPT_USERAGENT, "hms-ops/" OPS_VERSION);
 	return call;
 }

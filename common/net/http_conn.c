@@ -385,7 +385,8 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	SSL *ssl = bufferevent_openssl_get_ssl(bev);
 	if (ssl != NULL && !SSL_is_init_finished(ssl) && (what & BEV_EVENT_ERROR) != 0)
 		ops_http_count_refused("tls_handshake");
-	bool half_closed = (what & BEV_EVENT_EOF) != 0 && c->state == CONN_WRITING;
+	/* Over TLS libevent stops writing at the peer's close, so there it is the end. */
+	bool half_closed = ssl == NULL && (what & BEV_EVENT_EOF) != 0 && c->state == CONN_WRITING;
 	if (half_closed) {
 		c->close_after = true; /* the reply is still wanted; nothing more will be asked */
 		return;

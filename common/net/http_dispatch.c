@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a complete request to its handler, in this order: rate of the address, syntax of path and
- * parameters, who is calling, which route, may they. Credentials that are present and wrong are
- * refused on every path, even an open one: a client with a mistyped password must not believe that
- * it works. Who has no role at all gets 401 before 404, so that nobody can list the paths of a
- * closed door.
+ * From a complete request to its handler, in this order: rate of the address, origin, syntax of
+ * path and parameters, who is calling, which route, may they. Credentials that are present and
+ * wrong are refused on every path, even an open one: a client with a mistyped password must not
+ * believe that it works. Who has no role at all gets 401 before 404, so that nobody can list the
+ * paths of a closed door.
  */
 #include "common/net/http_internal.h"
 
@@ -14,6 +14,8 @@
 #include <strings.h>
 
 #include "common/base/clock.h"
+#include "common/base/text.h"
+#include "common/log/log.h"
 
 enum {
 	CHECKS_PER_ADDR = 8
@@ -98,7 +100,9 @@ static void route(struct ops_http_req *req)
 		return;
 	}
 	req->handed_over = true;
+	ops_log_set_trace(req->trace.trace_id); /* of what the handler logs in this turn */
 	m->route->fn(req, m->route->arg);
+	ops_log_set_trace(NULL);
 }
 
 static void on_password_checked(void *arg, bool yes)
@@ -207,6 +211,27 @@ static int parse_path(struct ops_http_req *req)
 	return rc;
 }
 
+/*
+ * A page of another site asks a browser to change something here, with whatever rights the
+ * browser's user has (by address, or by remembered credentials). Browsers say so in Sec-Fetch-Site,
+ * older ones by an Origin that is not us.
+ */
+static bool is_cross_site(const struct ops_http_req *req)
+{
+	const char *site = ops_http_head_get(&req->head, "Sec-Fetch-Site");
+	const char *origin = ops_http_head_get(&req->head, "Origin");
+	const char *host = ops_http_head_get(&req->head, "Host");
+
+	if (((unsigned)req->method & (OPS_GET | OPS_HEAD | OPS_OPTIONS)) != 0)
+		return false;
+	if (site != NULL)
+		return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+	if (origin == NULL)
+		return false;
+	const char *authority = strstr(origin, "://");
+	return authority == NULL || !ops_str_eq(authority + 3, host);
+}
+
 void ops_http_dispatch(struct ops_http_req *req)
 {
 	struct ops_credentials c;
@@ -215,6 +240,11 @@ void ops_http_dispatch(struct ops_http_req *req)
 	if (!ops_http_guard_take(&req->server->guard, req->addr, ops_mono_ms())) {
 		ops_http_reply_header(req, "Retry-After", "1");
 		refuse(req, 429, "rate", "too many requests from this address");
+		return;
+	}
+	if (is_cross_site(req)) {
+		refuse(req, 403, "cross_site",
+			"a change asked for by a page of another site is refused");
 		return;
 	}
 	if (parse_path(req) != 0) {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * HTTP/1.1 server on the loop (libevent's evhttp behind our own listener and guards): router,
+ * HTTP/1.1 server on the loop: a strict parser of our own on libevent's bufferevents, router,
  * limits, deadlines, TLS and authentication by Prometheus' web configuration file, bearer tokens
  * and roles. Handlers run on the loop thread and answer now or later.
  *
- * Guards, because evhttp has none of them: connections in all and per address, a deadline for a
- * complete request (slow loris), Transfer-Encoding other than chunked, several or contradicting
- * Content-Length, bare CR/NUL in headers: answered 4xx or closed, and counted in
+ * Guards: connections in all and per address, a deadline for a complete request (slow loris) and
+ * for progress of a reply, requests per second, bodies in memory; Transfer-Encoding other than
+ * chunked, several or contradicting Content-Length, bare CR, LF or NUL, folded lines; changes asked
+ * for by pages of other sites. All are answered 4xx or closed, and counted in
  * ops_http_refused_total{reason}. Requests are counted in
  * ops_http_requests_total{handler,method,code} and timed in
  * ops_http_request_duration_seconds{handler}.

@@ -71,6 +71,25 @@ static const struct exchange exchanges[] = {
 	{"expect",
 		"POST /echo HTTP/1.1\r\n" H C "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
 		0, "100", "100 Continue", 1},
+	{"page of another site",
+		"POST /echo HTTP/1.1\r\n" H C
+		"Origin: http://evil.example\r\nContent-Length: 0\r\n\r\n",
+		0, "403", "another site", 0},
+	{"fetch of another site",
+		"POST /echo HTTP/1.1\r\n" H C
+		"Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n",
+		0, "403", NULL, 0},
+	{"null origin", "POST /echo HTTP/1.1\r\n" H C "Origin: null\r\nContent-Length: 0\r\n\r\n",
+		0, "403", NULL, 0},
+	{"own page", "POST /echo HTTP/1.1\r\n" H C "Origin: http://x\r\nContent-Length: 0\r\n\r\n",
+		0, "200", NULL, 0},
+	{"own fetch",
+		"POST /echo HTTP/1.1\r\n" H C
+		"Origin: http://proxy\r\nSec-Fetch-Site: same-origin\r\n\r\n",
+		0, "200", NULL, 0},
+	{"reading from elsewhere",
+		"GET /echo HTTP/1.1\r\n" H C "Origin: http://evil.example\r\n\r\n", 0, "200", NULL,
+		0},
 	/* what smuggles */
 	{"two lengths",
 		"POST /echo HTTP/1.1\r\n" H
