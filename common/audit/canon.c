@@ -77,7 +77,7 @@ static void shortest(double v, struct decimal *ret)
 	for (int n = v < DBL_MIN || power_of_two ? 1 : 15; n <= 17; n++)
 		if (try_digits(v, n, power_of_two, ret))
 			return;
-	ops_assert(!"17 digits name every double");
+	ops_assert(false && "17 digits name every double");
 }
 
 static void add_zeros(struct ops_strbuf *out, int n)

@@ -170,7 +170,6 @@ static void test_records_wait_for_the_log_and_come_in_order(void **state)
 	record_numbers(l, 1, 3);
 	assert_int_equal(ops_audit_waiting(l->client), 3);
 	ops_audit_close(l->client);
-	 * spool. */
 	open_client(l, l->url);
 	assert_int_equal(ops_audit_waiting(l->client), 3);
 	record_numbers(l, 4, 6);
