@@ -14,6 +14,9 @@
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 
+enum {
+	LONG_KEY = 150 /* each byte may need six characters */
+};
 #define HIDDEN "<secret>"
 
 static void add_indent(struct ops_strbuf *out, int indent)
@@ -21,9 +24,37 @@ static void add_indent(struct ops_strbuf *out, int indent)
 	ops_strbuf_printf(out, "%*s", indent * 2, "");
 }
 
+/* YAML breaks lines at more characters than JSON does, and has some that it does not take as they
+ * are. */
+static bool must_escape(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c <= 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+	       c == 0xfffe || c == 0xffff;
+}
+
 static void add_text(struct ops_strbuf *out, const char *s)
 {
-	ops_strbuf_add_json(out, s != NULL ? s : "", s != NULL ? strlen(s) : 0);
+	size_t left = s != NULL ? strlen(s) : 0;
+	ops_strbuf_addc(out, '"');
+	while (left > 0) {
+		uint32_t c = 0;
+		size_t n = ops_utf8_decode(s, left, &c);
+		if (n == 0) { /* not from YAML, which is UTF-8 always */
+			n = 1;
+			ops_strbuf_adds(out, "\\uFFFD");
+		} else if (c == '\n') {
+			ops_strbuf_adds(out, "\\n");
+		} else if (must_escape(c)) {
+			ops_strbuf_printf(out, "\\u%04X", (unsigned)c);
+		} else {
+			if (c == '"' || c == '\\')
+				ops_strbuf_addc(out, '\\');
+			ops_strbuf_add(out, s, n);
+		}
+		s += n;
+		left -= n;
+	}
+	ops_strbuf_addc(out, '"');
 }
 
 static void add_double(struct ops_strbuf *out, double v)
@@ -48,7 +79,34 @@ static bool speaks_of_secret(const char *key)
 		       ops_str_ends(key, "_KEY"));
 }
 
+/* Whether an unquoted text can be written unquoted again: numbers, words, nothing that YAML reads.
+ */
+static bool plain_again(const char *s)
+{
+	static const char alnum[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char safe[] =
+		"_./+-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	if (s[0] == '\0' || strcmp(s, "~") == 0)
+		return true;
+	return s[strspn(s, safe)] == '\0' && strpbrk(s, alnum) != NULL;
+}
+
 static void dump_node(const struct ops_conf_node *n, bool hide, int indent, struct ops_strbuf *out);
+
+/* YAML allows 1024 characters for a key on its line; a longer one is marked as such. */
+static void dump_key(const char *key, int indent, struct ops_strbuf *out)
+{
+	bool marked = strlen(key) > LONG_KEY;
+	if (marked)
+		ops_strbuf_adds(out, "? ");
+	add_text(out, key);
+	if (marked) {
+		ops_strbuf_addc(out, '\n');
+		add_indent(out, indent);
+	}
+	ops_strbuf_addc(out, ':');
+}
 
 static void dump_entries(
 	const struct ops_conf_node *n, bool hide, int indent, struct ops_strbuf *out)
@@ -60,8 +118,7 @@ static void dump_entries(
 			ops_strbuf_adds(out, "-");
 		} else {
 			hide_entry = hide || speaks_of_secret(n->keys[i]->text);
-			add_text(out, n->keys[i]->text);
-			ops_strbuf_addc(out, ':');
+			dump_key(n->keys[i]->text, indent, out);
 		}
 		dump_node(n->items[i], hide_entry, indent + 1, out);
 	}
@@ -82,7 +139,7 @@ static void dump_node(const struct ops_conf_node *n, bool hide, int indent, stru
 		ops_strbuf_adds(out, "{}");
 	else if (hide)
 		ops_strbuf_adds(out, HIDDEN);
-	else if (n->quoted)
+	else if (n->quoted || !plain_again(n->text))
 		add_text(out, n->text);
 	else
 		ops_strbuf_add(out, n->text, n->len);
