@@ -22,7 +22,7 @@
 #include "common/bus/history.h"
 #include "common/bus/position.h"
 #include "common/bus/replay.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 static int setup(void **state)
 {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <sys/resource.h>
 
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
@@ -51,7 +52,7 @@ struct child {
 	struct ops_timer *timer, *stopper;
 	struct ops_pub *pub;
 	struct ops_sub *sub;
-	uint64_t want, got, lost, resets, last, volatile_got;
+	uint64_t want, got, lost, resets, last, volatile_got, stop_at;
 	bool ordered;
 };
 
@@ -103,7 +104,7 @@ static int on_message(void *arg, const struct ops_bus_message *m)
 	ops_assert(strcmp(m->topic, "t/x") == 0 && m->len == 7 && m->payload[7] == '\0');
 	c->ordered = c->ordered && m->seq > c->last;
 	c->last = m->seq;
-	if (++c->got + c->lost >= c->want && c->want != 0)
+	if ((++c->got + c->lost >= c->want && c->want != 0) || m->seq == c->stop_at)
 		ops_loop_stop(c->loop);
 	return 0;
 }
@@ -151,6 +152,15 @@ static void run_keyed_publisher(const void *arg)
 	ops_loop_run(c.loop); /* until killed */
 }
 
+static void stop_when_refused(void *arg)
+{
+	struct child *c = arg;
+
+	if (ops_metric_value(&ops_bus_refused, "bad_mac") >= 5)
+		ops_loop_stop(c->loop);
+	ops_timer_start(c->timer, 10);
+}
+
 /* Nothing is delivered, live or by replay, and it is counted. */
 static void run_wrong_key_subscriber(const void *arg)
 {
@@ -159,9 +169,10 @@ static void run_wrong_key_subscriber(const void *arg)
 	struct ops_sub_config cfg = {.key = key};
 
 	open_sub(&c, &cfg);
-	ops_timer_start(c.stopper, 500);
+	c.timer = ops_timer_new(c.loop, stop_when_refused, &c);
+	ops_timer_start(c.timer, 0);
 	ops_loop_run(c.loop);
-	bool good = c.got == 0 && ops_metric_value(&ops_bus_refused, "bad_mac") >= 3 &&
+	bool good = c.got == 0 && ops_metric_value(&ops_bus_refused, "bad_mac") >= 5 &&
 		    !ops_sub_live(c.sub);
 	ops_bus_key_free(key);
 	child_end(&c, good);
@@ -530,8 +541,8 @@ static void run_second_consumer(const void *arg)
 	struct child c = child_begin(arg);
 	struct ops_sub_config cfg = {.name = "two"};
 
+	c.stop_at = 3000;
 	open_sub(&c, &cfg);
-	ops_timer_start(c.stopper, 400);
 	ops_loop_run(c.loop);
 	child_end(&c, c.got > 0 && c.got <= 2000 && c.last == 3000);
 }
@@ -545,6 +556,37 @@ static void acknowledged_records_are_trimmed(void **state)
 	assert_int_equal(test_wait(test_spawn(run_acknowledging_subscriber, scene)), 0);
 	assert_int_equal(test_wait(test_spawn(run_second_consumer, scene)), 0);
 	test_kill(pub);
+}
+
+/* A file size limit stands for a full disk. */
+static void run_publisher_on_a_full_disk(const void *arg)
+{
+	struct child c = child_begin(arg);
+	OPS_CLEANUP(ops_freep) char *dir = ops_xasprintf("%s/log", c.scene->dir);
+	struct ops_pub_config cfg = {.stream = "s", .dir = dir};
+	struct rlimit limit = {4000, 4000};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	char payload[1000] = {0};
+	uint64_t sent = 0;
+	int r = 0;
+
+	open_pub(&c, &cfg);
+	sigaction(SIGXFSZ, &ignore, NULL);
+	ops_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+	while ((r = ops_pub_send(c.pub, "t/x", payload, sizeof(payload), NULL)) == 0)
+		sent++;
+	bool good = r == -EFBIG && sent == 3 && ops_pub_head(c.pub) == 3;
+	ops_pub_cork(c.pub);
+	good = good && ops_pub_send(c.pub, "t/x", payload, sizeof(payload), NULL) == -EFBIG;
+	good = good && ops_pub_send(c.pub, "t/x", payload, 10, NULL) == 0 &&
+	       ops_pub_head(c.pub) == 3;
+	good = good && ops_pub_uncork(c.pub) == 0 && ops_pub_head(c.pub) == 4;
+	child_end(&c, good);
+}
+
+static void what_cannot_be_logged_is_not_published(void **state)
+{
+	assert_int_equal(test_wait(test_spawn(run_publisher_on_a_full_disk, *state)), 0);
 }
 
 int main(void)
@@ -561,6 +603,8 @@ int main(void)
 			what_the_ring_lost_is_told_exactly, setup, teardown),
 		cmocka_unit_test_setup_teardown(topics_are_filtered_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(acknowledged_records_are_trimmed, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_cannot_be_logged_is_not_published, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

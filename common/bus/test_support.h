@@ -15,7 +15,7 @@
 
 #include "common/base/clock.h"
 #include "common/bus/bus.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 struct test_ports {
 	char pub_url[64], replay_url[64];

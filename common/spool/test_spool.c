@@ -19,7 +19,7 @@
 #include "common/base/text.h"
 #include "common/spool/segment.h"
 #include "common/spool/spool.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 static int setup(void **state)
 {

@@ -16,7 +16,7 @@
 
 #include "common/base/text.h"
 #include "common/spool/spool.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 enum {
 	ROUNDS = 40,
