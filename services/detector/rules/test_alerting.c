@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rules over a real store with a fake clock: what is published, when, and what survives a crash.
+ * A "crash" frees nothing through the front door: the state file is what a SIGKILL would leave.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/strbuf.h"
+#include "common/log/log.h"
+#include "services/detector/rules/internal.h"
+
+#define T0 1700000000000LL
+
+static int64_t now_ms = T0;
+
+static int64_t fake_now(void)
+{
+	return now_ms;
+}
+
+enum {
+	EVENTS_MAX = 64
+};
+
+struct world {
+	char dir[32];
+	char *rules_file, *state_file;
+	struct ops_loop *loop;
+	struct det_store *store;
+	struct det_engine_options engine;
+	struct det_rules *rules;
+	bool refuse; /* publishing fails */
+	size_t n;
+	struct {
+		enum ops_alert_status status;
+		char id[37], text[160];
+		int64_t active_ms, starts_ms, ends_ms;
+	} events[EVENTS_MAX];
+};
+
+static int publish(void *arg, const struct ops_alert *alert, const char *event_id)
+{
+	struct world *w = arg;
+	if (w->refuse) {
+		return -ENOSPC;
+	}
+	assert_true(w->n < EVENTS_MAX);
+	struct ops_strbuf labels = OPS_STRBUF_INIT;
+	ops_labels_print(alert->labels, &labels);
+	w->events[w->n].status = alert->status;
+	w->events[w->n].active_ms = alert->active_at_ms;
+	w->events[w->n].starts_ms = alert->starts_at_ms;
+	w->events[w->n].ends_ms = alert->ends_at_ms;
+	snprintf(w->events[w->n].id, sizeof(w->events[w->n].id), "%s", event_id);
+	snprintf(
+		w->events[w->n].text, sizeof(w->events[w->n].text), "%s", ops_strbuf_text(&labels));
+	ops_strbuf_done(&labels);
+	w->n++;
+	return 0;
+}
+
+static int load_rules(struct world *w, const char *text, struct ops_error *err)
+{
+	assert_int_equal(ops_file_write_atomic(w->rules_file, text, strlen(text), 0600), 0);
+	const char *files[] = {w->rules_file};
+	const struct det_rules_set set = {.files = files, .nfiles = 1, .interval_ms = 5000};
+	return det_rules_load(w->rules, &set, NULL, err);
+}
+
+static void start(struct world *w, const char *text)
+{
+	struct ops_error err;
+	const struct det_store_options options = {.retention_ms = 3600000};
+	w->loop = ops_loop_new();
+	w->store = det_store_new(&options);
+	const struct det_rules_config cfg = {.loop = w->loop,
+		.store = w->store,
+		.engine = &w->engine,
+		.state_file = w->state_file,
+		.publish = publish,
+		.arg = w};
+	if (det_rules_new(&cfg, &w->rules, &err) != 0 || load_rules(w, text, &err) != 0) {
+		fail_msg("%s:%d:%d: %s", err.file, err.line, err.column, err.message);
+	}
+}
+
+static void stop(struct world *w)
+{
+	det_rules_free(w->rules);
+	det_store_free(w->store);
+	ops_loop_free(w->loop);
+}
+
+static void setup(struct world *w, const char *text)
+{
+	memset(w, 0, sizeof(*w));
+	now_ms = T0;
+	ops_clock_fake(fake_now);
+	ops_log_set_level(OPS_LOG_ERROR);
+	snprintf(w->dir, sizeof(w->dir), "/tmp/det-rules-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	w->rules_file = ops_path_join(w->dir, "r.yml");
+	w->state_file = ops_path_join(w->dir, "state.json");
+	start(w, text);
+}
+
+static void teardown(struct world *w)
+{
+	stop(w);
+	unlink(w->rules_file);
+	unlink(w->state_file);
+	rmdir(w->dir);
+	free(w->rules_file);
+	free(w->state_file);
+	ops_clock_fake(NULL);
+}
+
+static void sample(struct world *w, const char *instance, double v)
+{
+	struct ops_labels *ls = ops_labels_of("__name__", "up", "instance", instance, NULL);
+	assert_int_equal(det_store_append(w->store, ls, now_ms, v), 0);
+	ops_labels_unref(ls);
+}
+
+static void evaluate(struct world *w)
+{
+	for (size_t i = 0; i < w->rules->gen->n; i++) {
+		det_group_evaluate(&w->rules->gen->groups[i], true, now_ms);
+	}
+}
+
+static void step(struct world *w, int64_t after_ms, const char *instance, double v)
+{
+	now_ms += after_ms;
+	sample(w, instance, v);
+	evaluate(w);
+}
+
+#define DOWN_10S "alert: Down\nexpr: up == 0\nfor: 10s\n"
+
+static void test_for_and_resolve(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 1);
+	assert_int_equal(w.n, 0);
+	step(&w, 1000, "a", 0);
+	int64_t breach = now_ms;
+	assert_int_equal(w.n, 1);
+	assert_int_equal(w.events[0].status, OPS_ALERT_PENDING);
+	assert_int_equal(w.events[0].active_ms, breach);
+	step(&w, 9999, "a", 0);
+	assert_int_equal(w.n, 1);
+	step(&w, 1, "a", 0);
+	assert_int_equal(w.n, 2);
+	assert_int_equal(w.events[1].status, OPS_ALERT_FIRING);
+	assert_int_equal(w.events[1].starts_ms, breach + 10000);
+	assert_string_equal(w.events[1].text, "{alertname=\"Down\", instance=\"a\"}");
+	step(&w, 5000, "a", 0);
+	assert_int_equal(w.n, 2);
+	step(&w, 5000, "a", 1);
+	assert_int_equal(w.n, 3);
+	assert_int_equal(w.events[2].status, OPS_ALERT_RESOLVED);
+	assert_int_equal(w.events[2].starts_ms, breach + 10000);
+	assert_int_equal(w.events[2].ends_ms, now_ms);
+	/* a new episode has a start of its own */
+	step(&w, 5000, "a", 0);
+	assert_int_equal(w.n, 4);
+	assert_int_equal(w.events[3].active_ms, now_ms);
+	assert_string_not_equal(w.events[3].id, w.events[0].id);
+	teardown(&w);
+}
+
+static void test_pending_recovers(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	step(&w, 1000, "a", 1);
+	assert_int_equal(w.n, 2);
+	assert_int_equal(w.events[1].status, OPS_ALERT_RESOLVED);
+	assert_int_equal(w.events[1].starts_ms, 0);
+	teardown(&w);
+}
+
+static void test_keep_firing(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, "groups:\n- name: g\n  rules:\n  - alert: Down\n    expr: up == 0\n    "
+		  "keep_firing_for: 30s\n");
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.events[0].status, OPS_ALERT_FIRING);
+	step(&w, 1000, "a", 1);
+	step(&w, 29999, "a", 1);
+	assert_int_equal(w.n, 1);
+	step(&w, 1, "a", 1);
+	assert_int_equal(w.n, 2);
+	assert_int_equal(w.events[1].status, OPS_ALERT_RESOLVED);
+	teardown(&w);
+}
+
+/* A SIGKILL: memory is gone, the state file stays. */
+static void crash(struct world *w, const char *text)
+{
+	w->rules->changed = false; /* what was not saved yet is lost */
+	stop(w);
+	start(w, text);
+}
+
+static void test_restart_keeps_for(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	int64_t breach = now_ms;
+	now_ms += 4000;
+	crash(&w, DOWN_10S);
+	evaluate(&w); /* the store is empty: nothing is resolved for lack of data */
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_PENDING);
+	step(&w, 6000, "a", 0);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_FIRING);
+	assert_int_equal(w.events[w.n - 1].starts_ms, breach + 10000);
+	teardown(&w);
+}
+
+static void test_restart_resolves(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	step(&w, 10000, "a", 0);
+	size_t before = w.n;
+	assert_int_equal(w.events[before - 1].status, OPS_ALERT_FIRING);
+	now_ms += 2000;
+	crash(&w, DOWN_10S);
+	evaluate(&w);
+	assert_int_equal(w.n, before); /* not resolved, not told again */
+	/* The ring replays what was scraped meanwhile: the data is back, and says up. */
+	struct ops_labels *ls = ops_labels_of("__name__", "up", "instance", "a", NULL);
+	assert_int_equal(det_store_append(w.store, ls, now_ms - 1000, 1), 0);
+	ops_labels_unref(ls);
+	step(&w, 1000, "a", 1);
+	assert_int_equal(w.n, before + 1);
+	assert_int_equal(w.events[before].status, OPS_ALERT_RESOLVED);
+	teardown(&w);
+}
+
+static void test_publish_is_repeated(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, "alert: Down\nexpr: up == 0\n");
+	w.refuse = true;
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 0);
+	w.refuse = false;
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	/* A crash after publishing and before the next save tells it again, under the same id. */
+	char id[37];
+	snprintf(id, sizeof(id), "%s", w.events[0].id);
+	crash(&w, "alert: Down\nexpr: up == 0\n");
+	step(&w, 1000, "a", 0);
+	assert_true(w.n <= 2);
+	assert_string_equal(w.events[w.n - 1].id, id);
+	teardown(&w);
+}
+
+static void test_reload(void **state)
+{
+	(void)state;
+	struct world w;
+	struct ops_error err;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	int64_t breach = now_ms;
+	/* a bad file changes nothing */
+	assert_int_not_equal(load_rules(&w, "alert: Down\nexpr: up ==\n", &err), 0);
+	assert_int_equal(err.line, 2);
+	/* a changed expression keeps `for` */
+	assert_int_equal(load_rules(&w, "alert: Down\nexpr: up < 1\nfor: 10s\n", &err), 0);
+	step(&w, 10000, "a", 0);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_FIRING);
+	assert_int_equal(w.events[w.n - 1].active_ms, breach);
+	/* a rule that is gone resolves */
+	now_ms += 1000;
+	assert_int_equal(load_rules(&w, "alert: Other\nexpr: up == 2\n", &err), 0);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_RESOLVED);
+	teardown(&w);
+}
+
+static double recorded(struct world *w, const char *text)
+{
+	struct ops_arena a;
+	struct det_result r;
+	struct ops_error err;
+	ops_arena_init(&a);
+	assert_int_equal(det_engine_instant(w->store, text, now_ms, &a, &r, &err), 0);
+	double v = r.n == 1 && r.series[0].npoints == 1 ? r.series[0].points[0].v : -1;
+	ops_arena_done(&a);
+	return v;
+}
+
+static void test_recording_chain(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, "groups:\n- name: g\n  rules:\n  - record: job:up:sum\n    expr: sum(up)\n    "
+		  "labels: {a: b}\n"
+		  "  - alert: Few\n    expr: job:up:sum < 2\n    labels: {n: '{{ $value }}'}\n");
+	now_ms += 1000;
+	sample(&w, "a", 1);
+	sample(&w, "b", 1);
+	evaluate(&w);
+	assert_true(recorded(&w, "job:up:sum{a=\"b\"}") == 2);
+	assert_int_equal(w.n, 0);
+	now_ms += 1000;
+	sample(&w, "a", 1);
+	sample(&w, "b", 0);
+	evaluate(&w);
+	assert_int_equal(w.n, 1); /* one pass, in order */
+	assert_string_equal(w.events[0].text, "{a=\"b\", alertname=\"Few\", n=\"1\"}");
+	assert_true(recorded(&w, "ALERTS{alertstate=\"firing\"}") == 1);
+	now_ms += 1000;
+	sample(&w, "a", 1);
+	sample(&w, "b", 1);
+	evaluate(&w);
+	assert_int_equal(w.n, 2);
+	assert_true(recorded(&w, "ALERTS") == -1); /* stale at once */
+	teardown(&w);
+}
+
+static void test_template_error_is_shown(void **state)
+{
+	(void)state;
+	struct world w;
+	struct ops_error err;
+	setup(&w, "alert: A\nexpr: up == 0\nannotations: {summary: '{{ query \"sum(\" }}'}\n");
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	const struct det_rule *r = &w.rules->gen->groups[0].rules[0];
+	size_t at = 0;
+	struct ops_map_entry e;
+	assert_true(ops_map_next(r->instances, &at, &e));
+	const struct det_instance *a = e.value;
+	assert_non_null(
+		strstr(ops_labels_get(a->annotations, "summary"), "error expanding template"));
+	assert_int_not_equal(
+		load_rules(&w, "alert: A\nexpr: up == 0\nannotations: {summary: '{{ nofunc }}'}\n",
+			&err),
+		0);
+	assert_int_equal(err.line, 3);
+	teardown(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_for_and_resolve),
+		cmocka_unit_test(test_pending_recovers), cmocka_unit_test(test_keep_firing),
+		cmocka_unit_test(test_restart_keeps_for), cmocka_unit_test(test_restart_resolves),
+		cmocka_unit_test(test_publish_is_repeated), cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_recording_chain),
+		cmocka_unit_test(test_template_error_is_shown)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
