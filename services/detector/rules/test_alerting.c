@@ -166,7 +166,7 @@ static void test_for_and_resolve(void **state)
 	assert_int_equal(w.n, 2);
 	assert_int_equal(w.events[1].status, OPS_ALERT_FIRING);
 	assert_int_equal(w.events[1].starts_ms, breach + 10000);
-	assert_string_equal(w.events[1].text, "{alertname=\"Down\", instance=\"a\"}");
+	assert_string_equal(w.events[1].text, "{alertname=\"Down\",instance=\"a\"}");
 	step(&w, 5000, "a", 0);
 	assert_int_equal(w.n, 2);
 	step(&w, 5000, "a", 1);
@@ -249,7 +249,11 @@ static void test_restart_resolves(void **state)
 	now_ms += 2000;
 	crash(&w, DOWN_10S);
 	evaluate(&w);
-	assert_int_equal(w.n, before); /* not resolved, not told again */
+	/* Not resolved. The last transition may be told once more, under its own id. */
+	assert_int_equal(w.n, before + 1);
+	assert_int_equal(w.events[before].status, OPS_ALERT_FIRING);
+	assert_string_equal(w.events[before].id, w.events[before - 1].id);
+	before++;
 	/* The ring replays what was scraped meanwhile: the data is back, and says up. */
 	struct ops_labels *ls = ops_labels_of("__name__", "up", "instance", "a", NULL);
 	assert_int_equal(det_store_append(w.store, ls, now_ms - 1000, 1), 0);
@@ -334,7 +338,7 @@ static void test_recording_chain(void **state)
 	sample(&w, "b", 0);
 	evaluate(&w);
 	assert_int_equal(w.n, 1); /* one pass, in order */
-	assert_string_equal(w.events[0].text, "{a=\"b\", alertname=\"Few\", n=\"1\"}");
+	assert_string_equal(w.events[0].text, "{a=\"b\",alertname=\"Few\",n=\"1\"}");
 	assert_true(recorded(&w, "ALERTS{alertstate=\"firing\"}") == 1);
 	now_ms += 1000;
 	sample(&w, "a", 1);
