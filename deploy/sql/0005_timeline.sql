@@ -7,8 +7,8 @@
 SET LOCAL ROLE ops_owner;
 
 -- A deploy after the thaw closes the story: the first one that went through in the scope of an alert's
--- freeze within a day of its end. Gate decisions and audit records (action deploy..., the scope as a
--- segment of the object or as after.scope) both count as a deploy.
+-- freeze (or below it) within a day of its end. Gate decisions and audit records (action deploy..., the
+-- scope as segments of the object or as after.scope) both count as a deploy.
 CREATE VIEW ops.freeze_ends AS
 SELECT f.id, f.scope, f.alert, f.from_at, coalesce(f.cleared_at, f.until_at) AS ended_at
 FROM "freeze".freezes f
@@ -20,17 +20,30 @@ FROM ops.freeze_ends e
 LEFT JOIN LATERAL (
 	SELECT d.id FROM "freeze".decisions d
 	WHERE d.decision = 'open' AND coalesce(d.action, 'deploy') = 'deploy'
-		AND (d.scope = e.scope OR e.scope = '*')
+		AND (e.scope = '*' OR d.scope = e.scope OR starts_with(d.scope, e.scope || '/'))
 		AND d.at >= e.ended_at AND d.at < e.ended_at + interval '1 day'
 	ORDER BY d.at LIMIT 1
 ) first_gate ON true
 LEFT JOIN LATERAL (
 	SELECT a.seq FROM audit.entries a
 	WHERE (a.action = 'deploy' OR a.action LIKE 'deploy.%') AND coalesce(a.outcome, 'success') = 'success'
-		AND (e.scope = '*' OR e.scope = ANY (string_to_array(a.object, '/')) OR a.after ->> 'scope' = e.scope)
+		AND (e.scope = '*' OR a.after ->> 'scope' = e.scope
+			OR position('/' || e.scope || '/' IN '/' || a.object || '/') > 0)
 		AND a.at >= e.ended_at AND a.at < e.ended_at + interval '1 day'
 	ORDER BY a.at LIMIT 1
 ) first_record ON true;
+
+CREATE FUNCTION ops.audit_text(action text, object text, outcome text, reason text) RETURNS text
+	LANGUAGE sql IMMUTABLE AS $$
+	SELECT format('%s %s%s%s', action, object,
+		CASE WHEN outcome IS NULL OR outcome = 'success' THEN '' ELSE ' (' || outcome || ')' END,
+		CASE WHEN reason IS NULL OR reason = '' THEN '' ELSE ': ' || reason END)
+$$;
+
+CREATE FUNCTION ops.audit_detail(a audit.entries) RETURNS jsonb LANGUAGE sql STABLE AS $$
+	SELECT jsonb_build_object('seq', a.seq, 'id', a.id, 'action', a.action, 'object', a.object, 'service', a.service,
+		'before', a.before, 'after', a.after, 'outcome', a.outcome)
+$$;
 
 CREATE VIEW ops.timeline (at, incident, kind, actor, what, detail) AS
 SELECT t.at, t.fingerprint, 'alert', t.source,
@@ -115,14 +128,20 @@ SELECT d.at, p.alert, 'gate', d.actor, format('%s to %s may go ahead', coalesce(
 FROM "freeze".decisions d LEFT JOIN ops.deploys_after p ON p.decision_id = d.id
 WHERE d.decision = 'open'
 
+-- Three branches, so that the index on the alert of a record serves a question about one incident.
 UNION ALL
-SELECT a.at, coalesce(nullif(a.alert, ''), p.alert), 'audit', a.actor,
-	format('%s %s%s%s', a.action, a.object,
-		CASE WHEN a.outcome IS NULL OR a.outcome = 'success' THEN '' ELSE ' (' || a.outcome || ')' END,
-		CASE WHEN a.reason IS NULL OR a.reason = '' THEN '' ELSE ': ' || a.reason END),
-	jsonb_build_object('seq', a.seq, 'id', a.id, 'action', a.action, 'object', a.object, 'service', a.service,
-		'before', a.before, 'after', a.after, 'outcome', a.outcome)
-FROM audit.entries a LEFT JOIN ops.deploys_after p ON p.audit_seq = a.seq;
+SELECT a.at, a.alert, 'audit', a.actor, ops.audit_text(a.action, a.object, a.outcome, a.reason), ops.audit_detail(a)
+FROM audit.entries a WHERE a.alert IS NOT NULL
+
+UNION ALL
+SELECT a.at, p.alert, 'audit', a.actor, ops.audit_text(a.action, a.object, a.outcome, a.reason), ops.audit_detail(a)
+FROM ops.deploys_after p JOIN audit.entries a ON a.seq = p.audit_seq
+WHERE a.alert IS NULL
+
+UNION ALL
+SELECT a.at, NULL, 'audit', a.actor, ops.audit_text(a.action, a.object, a.outcome, a.reason), ops.audit_detail(a)
+FROM audit.entries a
+WHERE a.alert IS NULL AND NOT EXISTS (SELECT 1 FROM ops.deploys_after p WHERE p.audit_seq = a.seq);
 
 COMMENT ON VIEW ops.timeline IS 'one incident (fingerprint) through collect, detect, act, govern, prove, in order of time';
 
