@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any text as an expression over a small store, as an instant and as a range query: it is refused,
+ * or evaluated within its limits, and nothing is read or written where it should not be.
+ */
+#include "services/detector/engine/engine.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define STEP_MS 15000
+#define STEPS 40
+
+static struct det_store *small_store(void)
+{
+	static struct det_store *s;
+	if (s != NULL) {
+		return s;
+	}
+	s = det_store_new(&(struct det_store_options){.retention_ms = INT64_MAX / 4});
+	static const char *const names[] = {"a", "b_total", "c_bucket", "target_info"};
+	static const char *const les[] = {"1", "2.5", "+Inf", "x"};
+	for (size_t n = 0; n < OPS_LENGTH(names); n++) {
+		for (size_t l = 0; l < OPS_LENGTH(les); l++) {
+			struct ops_labels *ls = ops_labels_of("__name__", names[n], "le", les[l],
+				"job", l % 2 == 0 ? "x" : "y", "instance", "i", NULL);
+			for (int64_t i = 0; i < STEPS; i++) {
+				double v = i % 13 == 7 && n == 0 ? ops_stale_nan()
+								 : (double)(i % 11 + (int64_t)l);
+				int rc = det_store_append(s, ls, i * STEP_MS, v);
+				ops_assert(rc == 0);
+			}
+			ops_labels_unref(ls);
+		}
+	}
+	return s;
+}
+
+static void evaluate(const struct ops_promql_expr *expr, const char *text, bool range)
+{
+	const struct det_engine_options limits = {.timeout_ms = 200, .max_samples = 20000};
+	struct det_query q = {.expr = expr,
+		.text = text,
+		.range = range,
+		.start_ms = range ? 0 : STEPS * STEP_MS / 2,
+		.end_ms = STEPS * STEP_MS,
+		.step_ms = 60000};
+	struct ops_arena arena;
+	struct det_result r;
+	struct ops_error err;
+	ops_arena_init(&arena);
+	int rc = det_engine_eval(small_store(), &limits, &q, &arena, &r, &err);
+	for (size_t i = 0; rc == 0 && i < r.n; i++) {
+		struct ops_labels *ls = det_result_labels(&r.series[i]);
+		ops_labels_unref(ls);
+	}
+	ops_arena_done(&arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct ops_arena arena;
+	struct ops_promql_expr *expr;
+	struct ops_promql_options options = {OPS_PROMQL_ALL_FEATURES};
+	if (size > 4096) {
+		return 0;
+	}
+	ops_arena_init(&arena);
+	char *text = ops_arena_strndup(&arena, size != 0 ? (const char *)data : "", size);
+	struct ops_promql_source src = {text, size, &options};
+	if (ops_promql_parse(&arena, &src, &expr, NULL) == 0) {
+		evaluate(expr, text, false);
+		evaluate(expr, text, true);
+		struct det_unsupported found[2];
+		(void)det_engine_check(expr, found, OPS_LENGTH(found));
+	}
+	ops_arena_done(&arena);
+	return 0;
+}
