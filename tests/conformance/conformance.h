@@ -27,6 +27,8 @@ struct conformance_kind {
 
 extern const struct conformance_kind conformance_promql_parser;
 extern const struct conformance_kind conformance_durations;
+extern const struct conformance_kind conformance_exposition, conformance_exposition_payload;
+extern const struct conformance_kind conformance_relabel;
 extern const struct conformance_kind conformance_matchers;
 extern const struct conformance_kind conformance_promql, conformance_promql_classic;
 

@@ -18,10 +18,13 @@
 
 static const struct conformance_kind *const kinds[] = {
 	&conformance_durations,
+	&conformance_exposition,
+	&conformance_exposition_payload,
 	&conformance_matchers,
 	&conformance_promql,
 	&conformance_promql_classic,
 	&conformance_promql_parser,
+	&conformance_relabel,
 };
 
 void conformance_pass(struct conformance_run *run)
