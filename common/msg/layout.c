@@ -5,9 +5,9 @@
  * numbered in order of first use, so the names of labels and the target's own values take one byte.
  *
  * What a short message can make the reader allocate is bounded: every count is compared with the
- * bytes that are left before memory is taken for it, and the labels of all series together may have
- * MAX_TEXT bytes (one long string named by a million series would otherwise need no space on the
- * wire).
+ * bytes that are left before memory is taken for it, and all labels together may need 512 times the
+ * message and a MiB, at most MAX_TEXT (one long string named by a million series would otherwise
+ * cost its sender nothing). Honest layouts need 10 to 100 times.
  *
  * The id is the hash of the body. A reader computes it again: an id is a promise about content.
  * The bytes are specified in docs/wire-format-samples.md.
@@ -151,7 +151,7 @@ struct reader {
 	struct ops_error *err;
 	struct ops_label *strings; /* value and value_len: one entry of the table */
 	size_t nstrings;
-	size_t text_bytes;
+	size_t text_bytes, text_max;
 	struct ops_layout *out;
 };
 
@@ -234,7 +234,7 @@ static int get_copy(struct reader *r, const char **ret)
 	int e = get_string(r, &s, &len);
 	if (e != 0)
 		return e;
-	if (len > MAX_TEXT - r->text_bytes)
+	if (len > r->text_max - r->text_bytes)
 		return refuse(r, "too much text");
 	r->text_bytes += len;
 	*ret = ops_arena_strndup(r->out->arena, s, len);
@@ -277,7 +277,7 @@ static int get_label(struct reader *r, struct ops_label *label, const struct ops
 	if (before != NULL && !sorted(before, label))
 		return refuse(r, "labels out of order");
 	size_t bytes = sizeof(*label) + label->name_len + label->value_len;
-	if (bytes > MAX_TEXT - r->text_bytes)
+	if (bytes > r->text_max - r->text_bytes)
 		return refuse(r, "too much text");
 	r->text_bytes += bytes;
 	return 0;
@@ -342,6 +342,7 @@ int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, str
 	l->arena = ops_xcalloc(1, sizeof(*l->arena));
 	ops_arena_init(l->arena);
 	struct reader r = {.data = data, .len = len, .err = err, .out = l};
+	r.text_max = len < MAX_TEXT / 512 ? len * 512 + ((size_t)1 << 20) : MAX_TEXT;
 	int e = get_layout(&r);
 	free(r.strings);
 	if (e == 0)
