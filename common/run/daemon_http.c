@@ -12,15 +12,21 @@
 
 #include "common/base/strbuf.h"
 #include "common/metrics/metrics.h"
+#include "common/model/regex.h"
 #include "ops_version.h"
 
 static const char *const health_names[] = {"healthy", "degraded", "unhealthy"};
+
+/* Counted by the expressions themselves, which stand below the metrics. */
+static struct ops_metric regex_limit = OPS_COUNTER("ops_regex_limit_total",
+	"Matches of a regular expression that were given up at a limit of steps or memory.");
 
 static void on_metrics(struct ops_http_req *req, void *arg)
 {
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf page = OPS_STRBUF_INIT;
 
 	(void)arg;
+	ops_metric_set(&regex_limit, (double)ops_regex_limit_total());
 	ops_metrics_expose(&page);
 	ops_http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", ops_strbuf_text(&page),
 		page.len);
