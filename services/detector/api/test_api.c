@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP API through a real server and client on one loop: bodies and codes as Prometheus'
+ * clients expect. */
+#include "services/detector/api/api.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/clock.h"
+#include "common/net/http_client.h"
+
+#define MINUTE_MS 60000
+
+struct world {
+	struct ops_loop *loop;
+	struct ops_http_server *server;
+	struct ops_http_client *client;
+	struct det_store *store;
+	struct det_api *api;
+	int code;
+	struct ops_strbuf body;
+};
+
+static int64_t fixed_now(void)
+{
+	return 1000 * 1000; /* 1000 s */
+}
+
+static void fill(struct det_store *s)
+{
+	struct ops_labels *series[3] = {
+		ops_labels_of("__name__", "up", "instance", "a", "job", "x", NULL),
+		ops_labels_of("__name__", "up", "instance", "b", "job", "x", NULL),
+		ops_labels_of("__name__", "http_total", "instance", "a", "le", "0.1", NULL),
+	};
+	uint32_t family[3] = {0, 0, 1};
+	struct ops_layout_family families[2] = {{"up", "Whether it answers.", "", OPS_T_GAUGE},
+		{"http_total", "Requests \"all\".", "", OPS_T_COUNTER}};
+	struct ops_layout layout = {.id = 1,
+		.job = "x",
+		.instance = "a",
+		.series = series,
+		.family = family,
+		.n = 3,
+		.families = families,
+		.nfamilies = 2};
+	assert_int_equal(det_store_layout(s, &layout), 0);
+	for (int i = 0; i <= 16; i++) {
+		const double values[] = {1, i % 2, i * 60.5};
+		struct ops_batch b = {1, i * MINUTE_MS, values, 3, NULL};
+		assert_int_equal(det_store_append_batch(s, &b), 0);
+	}
+	for (size_t i = 0; i < OPS_LENGTH(series); i++) {
+		ops_labels_unref(series[i]);
+	}
+}
+
+static void open_world(struct world *w)
+{
+	static const char *const flags[] = {"query.timeout", "2m", NULL};
+	static const struct det_engine_options options = {.timeout_ms = 5000};
+	struct ops_error err = {0};
+	*w = (struct world){.loop = ops_loop_new()};
+	struct ops_http_config cfg = {
+		.service = "test", .listen = "127.0.0.1:0", .anonymous_role = OPS_ROLE_VIEWER};
+	if (ops_http_server_new(w->loop, &cfg, &w->server, &err) != 0) {
+		fail_msg("%s", err.message);
+	}
+	w->client = ops_http_client_new(w->loop, &(struct ops_http_client_config){0});
+	w->store = det_store_new(&(struct det_store_options){.retention_ms = 24 * 60 * MINUTE_MS});
+	fill(w->store);
+	struct det_api_config config = {.store = w->store,
+		.options = &options,
+		.retention_ms = 24 * 60 * MINUTE_MS,
+		.flags = flags};
+	w->api = det_api_register(w->server, &config);
+}
+
+static void close_world(struct world *w)
+{
+	ops_http_client_free(w->client);
+	ops_http_server_free(w->server);
+	det_api_free(w->api);
+	det_store_free(w->store);
+	ops_strbuf_done(&w->body);
+	ops_loop_free(w->loop);
+}
+
+static void on_answer(void *arg, const struct ops_http_response *res)
+{
+	struct world *w = arg;
+	w->code = res->outcome == OPS_HTTP_DONE ? res->code : -1;
+	ops_strbuf_reset(&w->body);
+	ops_strbuf_add(&w->body, res->body, res->len);
+	ops_loop_stop(w->loop);
+}
+
+/* form NULL: GET. */
+static void ask(struct world *w, const char *path, const char *form)
+{
+	char url[512];
+	static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded"};
+	struct ops_http_call *call;
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", ops_http_server_port(w->server), path);
+	struct ops_http_request req = {.url = url, .timeout_ms = 5000};
+	if (form != NULL) {
+		req.method = "POST";
+		req.headers = headers;
+		req.nheaders = 1;
+		req.body = form;
+		req.body_len = strlen(form);
+	}
+	assert_int_equal(ops_http_call_start(w->client, &req, on_answer, w, &call), 0);
+	ops_loop_run(w->loop);
+}
+
+struct exchange {
+	const char *path, *form;
+	int code;
+	const char *data; /* of a success, or errorType and error */
+};
+
+static const struct exchange exchanges[] = {
+	{"/api/v1/query?query=up&time=960", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"up\","
+		"\"instance\":"
+		"\"a\",\"job\":\"x\"},\"value\":[960,\"1\"]},{\"metric\":{\"__name__\":\"up\","
+		"\"instance\":\"b\",\"job\":\"x\"},\"value\":[960,\"0\"]}]}"},
+	{"/api/v1/query", "query=1%2B1&time=12.5", 200,
+		"{\"resultType\":\"scalar\",\"result\":[12.500,\"2\"]}"},
+	{"/api/v1/query?query=1e30*1e-7&time=1970-01-01T00:00:01Z", NULL, 200,
+		"{\"resultType\":\"scalar\",\"result\":[1,\"1e+23\"]}"},
+	{"/api/v1/query?query=%22a%5C%22b%22", NULL, 200,
+		"{\"resultType\":\"string\",\"result\":[1000,\"a\\\"b\"]}"},
+	{"/api/v1/query?query=up%7Binstance=%22b%22%7D%5B2m%5D&time=960", NULL, 200,
+		"{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"up\","
+		"\"instance\":"
+		"\"b\",\"job\":\"x\"},\"values\":[[900,\"1\"],[960,\"0\"]]}]}"},
+	{"/api/v1/query_range?query=sum(up)&start=0&end=120&step=1m", NULL, 200,
+		"{\"resultType\":\"matrix\",\"result\":[{\"metric\":{},\"values\":[[0,\"1\"],[60,"
+		"\"2\"],"
+		"[120,\"1\"]]}]}"},
+	{"/api/v1/query?query=up&time=960&limit=1", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"up\","
+		"\"instance\":"
+		"\"a\",\"job\":\"x\"},\"value\":[960,\"1\"]}]},\"warnings\":[\"results truncated "
+		"due to "
+		"limit\"]"},
+	{"/api/v1/query?query=up&time=1000&lookback_delta=30s", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[]}"},
+	{"/api/v1/query?query=rate(", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": 1:6: parse error:"},
+	{"/api/v1/query", NULL, 400, "\"bad_data\",\"error\":\"invalid parameter \\\"query\\\""},
+	{"/api/v1/query?query=up&time=soon", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"time\\\": cannot parse "
+		"\\\"soon\\\" to a "
+		"valid timestamp\""},
+	{"/api/v1/query?query=up%2Bon()up", NULL, 422,
+		"\"execution\",\"error\":\"found duplicate series"},
+	{"/api/v1/query_range?query=up&start=10&end=0&step=1", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"end\\\": end timestamp must not be "
+		"before "
+		"start time\""},
+	{"/api/v1/query_range?query=up&start=0&end=1000000&step=1", NULL, 400,
+		"\"bad_data\",\"error\":\"exceeded maximum resolution of 11,000 points"},
+	{"/api/v1/query_range?query=up&start=0&end=10&step=0", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"step\\\": zero or negative"},
+	{"/api/v1/query_range?query=up%5B5m%5D&start=0&end=10&step=1", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": invalid expression type "
+		"\\\"range vector\\\""},
+	{"/api/v1/series?match%5B%5D=up", NULL, 200,
+		"[{\"__name__\":\"up\",\"instance\":\"a\",\"job\":\"x\"},{\"__name__\":\"up\","
+		"\"instance\":\"b\",\"job\":\"x\"}]"},
+	{"/api/v1/series", "match[]=up{instance=\"a\"}&match[]=http_total&limit=5", 200,
+		"[{\"__name__\":\"http_total\",\"instance\":\"a\",\"le\":\"0.1\"},{\"__name__\":"
+		"\"up\","
+		"\"instance\":\"a\",\"job\":\"x\"}]"},
+	{"/api/v1/series", NULL, 400, "\"bad_data\",\"error\":\"no match[] parameter provided\""},
+	{"/api/v1/series?match%5B%5D=%7Ba=~%22.*%22%7D", NULL, 400, "\"bad_data\""},
+	{"/api/v1/labels", NULL, 200, "[\"__name__\",\"instance\",\"job\",\"le\"]"},
+	{"/api/v1/labels?match%5B%5D=http_total", NULL, 200, "[\"__name__\",\"instance\",\"le\"]"},
+	{"/api/v1/label/instance/values", NULL, 200, "[\"a\",\"b\"]"},
+	{"/api/v1/label/__name__/values?match%5B%5D=%7Ble=~%22.%2B%22%7D", NULL, 200,
+		"[\"http_total\"]"},
+	{"/api/v1/label/U__le/values?limit=1", NULL, 200, "[\"0.1\"]"},
+	{"/api/v1/metadata?metric=http_total", NULL, 200,
+		"{\"http_total\":[{\"type\":\"counter\",\"help\":\"Requests "
+		"\\\"all\\\".\",\"unit\":\"\"}]}"},
+	{"/api/v1/metadata?limit=1", NULL, 200, "{\"http_total\":["},
+	{"/api/v1/format_query?query=sum(up)by(job)", NULL, 200, "\"sum by (job) (up)\""},
+	{"/api/v1/parse_query?query=-up%20offset%205m", NULL, 200,
+		"{\"type\":\"unaryExpr\",\"op\":\"-\",\"expr\":{\"type\":\"vectorSelector\","
+		"\"name\":\"up\","
+		"\"matchers\":[{\"type\":\"=\",\"name\":\"__name__\",\"value\":\"up\"}],\"offset\":"
+		"300000,"
+		"\"offsetExpr\":null,\"timestamp\":null,\"startOrEnd\":null,\"anchored\":false,"
+		"\"smoothed\":false}}"},
+	{"/api/v1/status/flags", NULL, 200, "{\"query.timeout\":\"2m\"}"},
+	{"/api/v1/status/tsdb?limit=1", NULL, 200,
+		"{\"headStats\":{\"numSeries\":3,\"numLabelPairs\":6,\"chunkCount\":1,\"minTime\":"
+		"0,"
+		"\"maxTime\":960000},\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":2}]"},
+	{"/api/v1/status/buildinfo", NULL, 200, "{\"version\":\"3."},
+	{"/api/v1/status/runtimeinfo", NULL, 200, "{\"startTime\":\"1970-01-01T00:16:40.000Z\""},
+};
+
+static void test_exchanges(void **state)
+{
+	struct world w;
+	(void)state;
+	ops_clock_fake(fixed_now);
+	open_world(&w);
+	for (size_t i = 0; i < OPS_LENGTH(exchanges); i++) {
+		const struct exchange *x = &exchanges[i];
+		char want[1024];
+		ask(&w, x->path, x->form);
+		snprintf(want, sizeof(want), "{\"status\":\"%s\",\"%s\":%s",
+			x->code == 200 ? "success" : "error", x->code == 200 ? "data" : "errorType",
+			x->data);
+		if (w.code != x->code ||
+			strncmp(ops_strbuf_text(&w.body), want, strlen(want)) != 0) {
+			fail_msg("%s: %d %s\n  wanted %s", x->path, w.code,
+				ops_strbuf_text(&w.body), want);
+		}
+	}
+	close_world(&w);
+	ops_clock_fake(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exchanges),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
