@@ -1,0 +1,32 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""count_junit.py FILE: prints "passed failed skipped" of a JUnit report.
+
+A report that is missing, broken or empty counts as one failure: a run that died must not look like a run that passed.
+"""
+import sys
+import xml.etree.ElementTree as ET
+
+
+def count(path):
+    passed = failed = skipped = 0
+    try:
+        cases = list(ET.parse(path).getroot().iter("testcase"))
+    except (OSError, ET.ParseError) as e:
+        print(f"count_junit: {path}: {e}", file=sys.stderr)
+        return 0, 1, 0
+    for case in cases:
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            failed += 1
+        elif "skipped" in kinds:
+            skipped += 1
+        else:
+            passed += 1
+    return (passed, failed, skipped) if cases else (0, 1, 0)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: count_junit.py FILE")
+    print(*count(sys.argv[1]))
