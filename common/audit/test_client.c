@@ -19,7 +19,7 @@
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 #include "common/json/json.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 struct log_double {
 	struct ops_loop *loop;

@@ -14,7 +14,7 @@
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 static const char go_key[] = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
 static const char go_note[] =

@@ -18,7 +18,7 @@
 #include "common/pg/outbox.h"
 #include "common/pg/pg.h"
 #include "common/pg/pg_sync.h"
-#include "tests/unit/tempdir.h"
+#include "common/base/test_tempdir.h"
 
 struct world {
 	struct ops_loop *loop;
