@@ -138,7 +138,7 @@ static void print_record(const struct ctl *c, const json_t *entry)
 	r = r != NULL ? r : entry;
 	const char *reason = ctl_text(r, "reason");
 	printf("%6lld  %s  %-28s %-20s %-24s %s\n",
-		(long long)json_integer_value(json_object_get(entry, "seq")), ctl_text(r, "time"),
+		(long long)json_integer_value(json_object_get(entry, "seq")), ctl_text(entry, "at"),
 		ctl_text(r, "actor"), ctl_text(r, "action"), ctl_text(r, "object"), reason);
 }
 

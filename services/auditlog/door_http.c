@@ -128,9 +128,10 @@ static void on_records(void *arg, const struct ops_pg_result *r)
 	ops_strbuf_adds(&out, "{\"records\":[");
 	for (int row = 0; row < r->rows; row++)
 		ops_strbuf_printf(&out,
-			"%s{\"seq\":%s,\"leaf\":\"%s\",\"chain\":\"%s\",\"record\":%s}",
-			row > 0 ? ",\n" : "\n", ops_pg_value(r, row, 0), ops_pg_value(r, row, 1),
-			ops_pg_value(r, row, 2), ops_pg_value(r, row, 3));
+			"%s{\"seq\":%s,\"at\":\"%s\",\"leaf\":\"%s\",\"chain\":\"%s\",\"record\":%"
+			"s}",
+			row > 0 ? ",\n" : "\n", ops_pg_value(r, row, 0), ops_pg_value(r, row, 4),
+			ops_pg_value(r, row, 1), ops_pg_value(r, row, 2), ops_pg_value(r, row, 3));
 	ops_strbuf_printf(
 		&out, "],\n\"next\":%s}\n", r->rows > 0 ? ops_pg_value(r, r->rows - 1, 0) : "null");
 	ops_http_reply(call->req, 200, "application/json", out.data, out.len);
@@ -153,10 +154,11 @@ static int number_param(const struct ops_http_req *req, const char *name, int64_
 	return 0;
 }
 
-/* %s: the direction, so that the key's index serves both ends. */
+/* Without `after` the newest. %s: the direction, so that the key's index serves both ends. */
 #define RECORDS_SQL                                                                                \
-	"SELECT seq, leaf, chain, body FROM (SELECT seq, encode(leaf, 'hex') AS leaf, "            \
-	"encode(chain, 'hex') AS chain, body FROM audit.records WHERE seq > $1 "                   \
+	"SELECT seq, leaf, chain, body, to_char(at, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM ("   \
+	"SELECT seq, encode(leaf, 'hex') AS leaf, encode(chain, 'hex') AS chain, body, "           \
+	"at AT TIME ZONE 'UTC' AS at FROM audit.records WHERE seq > $1 "                           \
 	"AND ($3::text IS NULL OR body::jsonb ->> 'actor' = $3) "                                  \
 	"AND ($4::text IS NULL OR body::jsonb ->> 'object' = $4) "                                 \
 	"AND ($5::text IS NULL OR body::jsonb ->> 'action' = $5) "                                 \
@@ -168,22 +170,22 @@ static void get_records(struct ops_http_req *req, void *arg)
 	struct aud *a = arg;
 	struct ops_pg *pg = aud_sequencer_pg(a->sequencer);
 	struct ops_error err = {.line = 0};
-	int64_t after = 0, limit = 100, tail = 0;
+	int64_t after = 0, limit = 100;
 	char after_text[24], limit_text[24];
 
 	if (number_param(req, "after", INT64_MAX, &after, &err) < 0 ||
-		number_param(req, "limit", 1000, &limit, &err) < 0 ||
-		number_param(req, "tail", 1000, &tail, &err) < 0) {
+		number_param(req, "limit", 1000, &limit, &err) < 0) {
 		ops_http_reply_error(req, 400, &err);
 		return;
 	}
 	snprintf(after_text, sizeof(after_text), "%lld", (long long)after);
-	snprintf(limit_text, sizeof(limit_text), "%lld", (long long)(tail > 0 ? tail : limit));
+	snprintf(limit_text, sizeof(limit_text), "%lld", (long long)limit);
 	const char *params[] = {after_text, limit_text, ops_http_param(req, "actor"),
 		ops_http_param(req, "object"), ops_http_param(req, "action"),
 		ops_http_param(req, "alert")};
 	OPS_CLEANUP(ops_freep)
-	char *sql = ops_xasprintf(RECORDS_SQL, tail > 0 ? "DESC" : "ASC");
+	char *sql =
+		ops_xasprintf(RECORDS_SQL, ops_http_param(req, "after") != NULL ? "ASC" : "DESC");
 	const struct ops_pg_statement s = {sql, OPS_LENGTH(params), params};
 	struct records_call *call = ops_xcalloc(1, sizeof(*call));
 	call->req = req;

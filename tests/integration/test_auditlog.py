@@ -178,9 +178,10 @@ def test_records_can_be_read(auditlog, pg):
     page = s.get("/v1/records?limit=2&after=1").json
     assert [r["seq"] for r in page["records"]] == [2, 3] and page["next"] == 3
     assert page["records"][0]["record"]["object"] == "thing/1"
-    assert [r["seq"] for r in s.get("/v1/records?tail=2").json["records"]] == [5, 6]
+    assert [r["seq"] for r in s.get("/v1/records?limit=2").json["records"]] == [5, 6]
     assert [r["seq"] for r in s.get("/v1/records?actor=carol").json["records"]] == [6]
     assert [r["seq"] for r in s.get("/v1/records?object=thing/1&action=test").json["records"]] == [2]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", page["records"][0]["at"])
     assert s.get("/v1/records?actor=nobody").json == {"records": [], "next": None}
     assert s.get("/v1/records?limit=x").code == 400
 
@@ -276,6 +277,25 @@ def test_a_log_cut_off_with_its_checkpoints_needs_the_note_that_was_kept(auditlo
     assert verify(pg, key=key)["fault"] == "sound"
     result = verify(pg, key=key, note=note)
     assert (result["fault"], result["bad_seq"]) == ("cut off", 4)
+
+
+def test_the_command_line_proves_and_names(auditlog, pg):
+    """As the demo does it: against the running service, a row changed behind its back."""
+    s = auditlog()
+    wait_state(s, "ready")
+    env = {"OPS_AUDITLOG_URL": s.url, "OPS_DATABASE": pg.conninfo("ops_reader")}
+    harness.opsctl("audit", "record", "--action", "deploy", "--object", "release/claims/2.0", "--reason", "why",
+                   env=env, check=0)
+    fill(s, 4)
+    wait_signed(s, 5)
+    assert "5 records" in harness.opsctl("audit", "verify", env=env, check=0).stdout
+    tail = harness.opsctl("audit", "tail", env=env, check=0).stdout
+    assert "release/claims/2.0" in tail and len(tail.splitlines()) >= 5
+    lines = harness.opsctl("audit", "export", env=env, check=0).stdout.splitlines()
+    assert [json.loads(x)["seq"] for x in lines if x.startswith("{")] == [1, 2, 3, 4, 5]
+    tamper(pg, "UPDATE audit.records SET body = replace(body, 'alice', 'mallory') WHERE seq = 3")
+    done = harness.opsctl("audit", "verify", env=env, check=1)
+    assert "record 3 was changed" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("how", ["changed", "cut", "rewritten", "gone"])
