@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Inhibition: is an alert muted because another one is firing? */
+#include "services/alertmanager/alerts.h"
+#include "services/alertmanager/config.h"
+
+/*
+ * Fingerprint of a firing alert that inhibits one with these labels, by any rule; false = none.
+ * An alert that matches both sides of a rule does not inhibit others that do (nor itself).
+ */
+bool alm_inhibited(const struct alm_config *cfg, const struct alm_alerts *alerts,
+	const struct ops_labels *labels, int64_t now_ms, uint64_t *ret_by);
