@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kinds share: the table, the http_config, and the rule which failures are worth another
+ * try: no answer, 429 and 5xx are; any other refusal will be the same next time. Secrets in files
+ * are read for every notification, so that a rotated one is used without a reload.
+ */
+#include "services/alertmanager/notify.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/file.h"
+#include "common/base/strbuf.h"
+
+typedef int build_fn(const struct alm_notification *n, struct ops_arena *a,
+	struct alm_outgoing *ret, struct ops_error *err);
+
+static build_fn *const builders[] = {
+	[ALM_WEBHOOK] = alm_build_webhook,
+	[ALM_SLACK] = alm_build_slack,
+	[ALM_PAGERDUTY] = alm_build_pagerduty,
+	[ALM_EMAIL] = alm_build_email,
+};
+
+int alm_notify_build(const struct alm_notification *n, struct ops_arena *a,
+	struct alm_outgoing *ret, struct ops_error *err)
+{
+	if (n->integration->kind == ALM_UNSENT)
+		return ops_error_set(err, -EINVAL, "notifications of kind %s are not sent yet",
+			n->integration->name);
+	return builders[n->integration->kind](n, a, ret, err);
+}
+
+int alm_secret(struct ops_arena *a, const char *value, const char *file, const char **ret,
+	struct ops_error *err)
+{
+	char *text OPS_CLEANUP(ops_freep) = NULL;
+
+	if (file == NULL || file[0] == '\0') {
+		*ret = value != NULL ? value : "";
+		return 0;
+	}
+	int rc = ops_file_read_secret(file, &text);
+	if (rc != 0)
+		return ops_error_set(err, -EINVAL, "could not read %s: %s", file, strerror(-rc));
+	*ret = ops_arena_strdup(a, text);
+	return 0;
+}
+
+static int add_headers(const struct alm_http_config *h, struct ops_arena *a,
+	const char *credentials, struct ops_http_request *req)
+{
+	const char **headers = ops_arena_array(a, const char *, h->headers.n + 2);
+	size_t n = 0;
+
+	headers[n++] = "Content-Type: application/json";
+	if (h->auth_type != NULL)
+		headers[n++] =
+			ops_arena_printf(a, "Authorization: %s %s", h->auth_type, credentials);
+	for (size_t i = 0; i < h->headers.n; i++)
+		headers[n++] = ops_arena_printf(
+			a, "%s: %s", h->headers.items[i].name, h->headers.items[i].value);
+	req->headers = headers;
+	req->nheaders = n;
+	return 0;
+}
+
+static int apply_http_config(const struct alm_http_config *h, struct ops_arena *a,
+	struct ops_http_request *req, struct ops_error *err)
+{
+	const char *password = NULL, *credentials = NULL;
+	int rc = alm_secret(a, h->basic_password, h->basic_password_file, &password, err);
+
+	if (rc == 0)
+		rc = alm_secret(a, h->bearer_token, h->bearer_token_file, &credentials, err);
+	if (rc != 0)
+		return rc;
+	req->basic_user = h->basic_user;
+	req->basic_password = h->basic_user != NULL ? password : NULL;
+	req->bearer = h->auth_type == NULL && credentials[0] != '\0' ? credentials : NULL;
+	req->proxy_url = h->proxy_url;
+	req->no_redirects = h->no_redirects;
+	req->tls = (struct ops_tls_client){.ca_file = h->tls.ca_file,
+		.cert_file = h->tls.cert_file,
+		.key_file = h->tls.key_file,
+		.server_name = h->tls.server_name,
+		.insecure_skip_verify = h->tls.insecure_skip_verify};
+	return add_headers(h, a, credentials, req);
+}
+
+int alm_http_post_json(const struct alm_notification *n, struct ops_arena *a, const char *url,
+	json_t *body, struct alm_outgoing *ret, struct ops_error *err)
+{
+	struct ops_strbuf text OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
+
+	ops_json_dump(body, &text);
+	json_decref(body);
+	*ret = (struct alm_outgoing){
+		.request = {.method = "POST", .url = url, .max_response_bytes = 1 << 20}};
+	ret->request.body = ops_arena_dup(a, ops_strbuf_text(&text), text.len + 1);
+	ret->request.body_len = text.len;
+	return apply_http_config(&n->integration->http, a, &ret->request, err);
+}
+
+static void judge_code(const struct ops_http_response *res, bool mail, struct alm_verdict *v)
+{
+	v->ok = res->code >= 200 && res->code < 300;
+	/* SMTP: 4xx is temporary, 5xx final; HTTP the other way round. */
+	v->retry =
+		mail ? res->code >= 400 && res->code < 500 : res->code == 429 || res->code >= 500;
+	if (!v->ok)
+		snprintf(v->error, sizeof v->error, "unexpected status %d%s%.160s", res->code,
+			res->len > 0 ? ": " : "", res->len > 0 ? res->body : "");
+}
+
+void alm_notify_judge(const struct alm_notification *n, const struct ops_http_response *res,
+	struct alm_verdict *ret)
+{
+	*ret = (struct alm_verdict){0};
+	if (res->outcome != OPS_HTTP_DONE) {
+		ret->retry = true;
+		snprintf(ret->error, sizeof ret->error, "%s",
+			res->error != NULL ? res->error : "no answer");
+		return;
+	}
+	judge_code(res, n->integration->kind == ALM_EMAIL, ret);
+	if (n->integration->kind == ALM_SLACK)
+		alm_judge_slack(res, ret);
+}
