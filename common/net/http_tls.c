@@ -132,7 +132,7 @@ static int set_curves(SSL_CTX *ctx, const struct ops_conf_strings *names, struct
 		else
 			ops_strbuf_printf(&list, "%s%s", list.len > 0 ? ":" : "", name);
 	}
-	if (rc == 0 && list.len > 0 && SSL_CTX_set1_groups_list(ctx, ops_strbuf_text(&list)) != 1)
+	if (rc == 0 && list.len > 0 && SSL_CTX_set1_groups_list(ctx, list.data) != 1)
 		rc = ssl_error(err, "use curve_preferences", ops_strbuf_text(&list));
 	ops_strbuf_done(&list);
 	return rc;
