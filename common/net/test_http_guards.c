@@ -134,12 +134,15 @@ static void many_connections(struct client *c)
 		complain(c, "the fourth connection", ops_strbuf_text(&got));
 	ops_strbuf_reset(&got);
 	close(fds[0]);
-	sleep_ms(30);
-	int fd = dial(c->port);
-	says(fd, "GET /echo HTTP/1.1\r\n" H C "\r\n");
-	if (!listen_until_close(fd, &got, 1000) || strstr(ops_strbuf_text(&got), "200 OK") == NULL)
-		complain(c, "after one left", ops_strbuf_text(&got));
-	close(fd);
+	char *last = NULL;
+	for (int i = 0; i < 100 && (last == NULL || strstr(last, "200 OK") == NULL); i++) {
+		free(last);
+		sleep_ms(10); /* until the server has seen it leave */
+		last = ask(c->port, "GET /echo HTTP/1.1\r\n" H C "\r\n");
+	}
+	if (strstr(last, "200 OK") == NULL)
+		complain(c, "after one left", last);
+	free(last);
 	for (size_t i = 1; i < OPS_LENGTH(fds); i++)
 		close(fds[i]);
 	ops_strbuf_done(&got);
@@ -153,11 +156,11 @@ static void test_connections(void **state)
 	(void)state;
 	cfg.limits.connections = 3;
 	run(&cfg, many_connections);
-	expect_metric("ops_http_refused_total{reason=\"connections\"} 1");
+	expect_metric("ops_http_refused_total{reason=\"connections\"}");
 	cfg.limits.connections = 100;
 	cfg.limits.connections_per_addr = 3;
 	run(&cfg, many_connections);
-	expect_metric("ops_http_refused_total{reason=\"connections_per_addr\"} 1");
+	expect_metric("ops_http_refused_total{reason=\"connections_per_addr\"}");
 }
 
 static void too_fast(struct client *c)
@@ -171,8 +174,8 @@ static void too_fast(struct client *c)
 												: 0;
 		free(got);
 	}
-	if (ok < 10 || limited < 10 || ok + limited != 30)
-		complain(c, "rate", "a burst of 10 was expected to pass, most others not");
+	if (ok < 2 || limited < 10 || ok + limited != 30)
+		complain(c, "rate", "a burst of 2 was expected to pass, most others not");
 }
 
 static void test_rate(void **state)
@@ -181,7 +184,7 @@ static void test_rate(void **state)
 		.service = "test", .listen = "127.0.0.1:0", .anonymous_role = OPS_ROLE_VIEWER};
 
 	(void)state;
-	cfg.limits.requests_per_second = 5;
+	cfg.limits.requests_per_second = 1;
 	run(&cfg, too_fast);
 }
 
@@ -245,9 +248,10 @@ static void go_away(struct client *c)
 	close(fd);
 	sleep_ms(120);
 	fd = dial(c->port);
-	says(fd, "GET /late HTTP/1.1\r\n" H "\r\n");
-	sleep_ms(20); /* still held when the server goes */
-	close(dial(c->port));
+	says(fd, "GET /held HTTP/1.1\r\n" H "\r\n"); /* nobody answers until the server is gone */
+	char *got = ask(c->port, "GET /echo HTTP/1.1\r\n" H C "\r\n");
+	free(got);
+	sleep_ms(20);
 }
 
 static void test_abort(void **state)
@@ -264,21 +268,16 @@ static void test_abort(void **state)
 	close_world(&w);
 }
 
-static void start_drain(void *arg)
-{
-	struct world *w = arg;
-
-	ops_http_server_drain(w->server);
-}
-
 static void wait_for_drain(struct client *c)
 {
 	struct ops_strbuf got = OPS_STRBUF_INIT;
 	int idle = dial(c->port), busy = dial(c->port);
 
 	says(idle, "GET /echo HTTP/1.1\r\n" H "\r\n");
-	sleep_ms(20);
-	says(busy, "GET /late HTTP/1.1\r\n" H "\r\n");
+	while (strstr(ops_strbuf_text(&got), "anonymous") == NULL &&
+		!listen_until_close(idle, &got, 20))
+		;
+	says(busy, "GET /drain HTTP/1.1\r\n" H "\r\n"); /* drains the server, answers 80 ms later */
 	if (!listen_until_close(idle, &got, 1000))
 		complain(c, "idle connection", "stayed open");
 	ops_strbuf_reset(&got);
@@ -301,11 +300,8 @@ static void test_drain(void **state)
 
 	(void)state;
 	open_world(&w, &small);
-	struct ops_timer *t = ops_timer_new(w.loop, start_drain, &w);
-	ops_timer_start(t, 60);
 	run_client(&w, &c);
 	assert_int_equal(ops_http_server_busy(w.server), 0);
-	ops_timer_free(t);
 	close_world(&w);
 }
 

@@ -76,6 +76,21 @@ static void on_late(struct ops_http_req *req, void *arg)
 	ops_timer_start(w->later, 80);
 }
 
+static void on_held(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+
+	w->held = req;
+}
+
+static void on_drain(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+
+	ops_http_server_drain(w->server);
+	on_late(req, w);
+}
+
 static void on_gone(struct ops_http_req *req, void *arg)
 {
 	struct world *w = arg;
@@ -114,6 +129,8 @@ void open_world(struct world *w, const struct ops_http_config *cfg)
 	ops_http_route(w->server, OPS_GET, "/big", OPS_ROLE_VIEWER, on_big, w);
 	ops_http_route(w->server, OPS_POST, "/json", OPS_ROLE_VIEWER, on_json, w);
 	ops_http_route(w->server, OPS_GET, "/late", OPS_ROLE_VIEWER, on_late, w);
+	ops_http_route(w->server, OPS_GET, "/held", OPS_ROLE_VIEWER, on_held, w);
+	ops_http_route(w->server, OPS_GET, "/drain", OPS_ROLE_VIEWER, on_drain, w);
 	ops_http_route(w->server, OPS_GET, "/watched", OPS_ROLE_VIEWER, on_watched, w);
 }
 

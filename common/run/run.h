@@ -39,8 +39,11 @@ struct ops_daemon_config {
 	int64_t http_connections;    /* http.connections */
 	int64_t drain_timeout_ms;    /* drain_timeout */
 };
-/* Row that every service's table starts with: OPS_DAEMON_KEYS (struct member `daemon` at offset 0),
- * default port as text. */
+/*
+ * The common rows. They are joined with the service's own in one table (the struct starts with
+ * struct ops_daemon_config, offset 0), so a service table lists only its own keys and may not reuse
+ * a name.
+ */
 extern const struct ops_conf_key ops_daemon_keys[];
 
 struct ops_daemon; /* opaque */
