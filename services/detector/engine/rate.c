@@ -23,19 +23,20 @@ static double counter_change(const struct det_window *w)
 	return change;
 }
 
+/* By how much the change grows when it is extended to the edges. In milliseconds: a ratio has no
+ * unit. */
 static double extrapolate(const struct det_window *w, double change, bool counter)
 {
-	double to_start = (double)(w->t[0] - w->start_ms) / 1000;
-	double to_end = (double)(w->end_ms - w->t[w->n - 1]) / 1000;
-	double sampled = (double)(w->t[w->n - 1] - w->t[0]) / 1000;
+	double to_start = (double)(w->t[0] - w->start_ms);
+	double to_end = (double)(w->end_ms - w->t[w->n - 1]);
+	double sampled = (double)(w->t[w->n - 1] - w->t[0]);
 	double average = sampled / (double)(w->n - 1);
 	double close = average * 1.1;
 	if (to_start >= close) {
 		to_start = average / 2;
 	}
-	if (counter && change > 0 && w->v[0] >= 0) {
-		double to_zero = sampled * (w->v[0] / change);
-		to_start = to_zero < to_start ? to_zero : to_start;
+	if (counter && change > 0 && w->v[0] >= 0 && sampled * w->v[0] < to_start * change) {
+		to_start = sampled * (w->v[0] / change);
 	}
 	if (to_end >= close) {
 		to_end = average / 2;

@@ -21,6 +21,7 @@
  */
 #include "services/detector/store/block.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -81,6 +82,14 @@ static bool get_bits(struct bits *b, unsigned width, uint64_t *ret)
 {
 	if (width > b->end_bit - b->at_bit) {
 		return false;
+	}
+	size_t byte = b->at_bit >> 3;
+	if (width - 1 < 57 && byte + 8 <= b->end_bit >> 3) { /* one load holds them all */
+		uint64_t word;
+		memcpy(&word, b->in + byte, sizeof(word));
+		*ret = (be64toh(word) << (b->at_bit & 7)) >> (64 - width);
+		b->at_bit += width;
+		return true;
 	}
 	uint64_t value = 0;
 	while (width > 0) {

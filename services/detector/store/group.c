@@ -208,15 +208,21 @@ int64_t det_group_first(const struct det_group *g)
 	return g->nrows != 0 ? g->times[0] : INT64_MAX;
 }
 
-static void add_sample(struct det_samples *out, int64_t t, double v)
+static void make_room(struct det_samples *out, size_t extra)
 {
-	if (out->n == out->cap) {
-		out->cap = out->cap != 0 ? out->cap * 2 : 256;
+	if (out->n + extra > out->cap) {
+		out->cap = OPS_MAX(out->cap * 2, out->n + extra + 256);
 		out->t = ops_xrealloc(out->t, out->cap, sizeof(int64_t));
 		out->v = ops_xrealloc(out->v, out->cap, sizeof(double));
 	}
+}
+
+/* There is room. Overwritten by the next one where the column has no sample here. */
+static void add_sample(struct det_samples *out, int64_t t, double v)
+{
 	out->t[out->n] = t;
-	out->v[out->n++] = v;
+	out->v[out->n] = v;
+	out->n += !det_is_absent(v);
 }
 
 /* Times and values of a column of a sealed block; false: it has none there. */
@@ -250,11 +256,16 @@ static void read_sealed(const struct det_sealed *b, uint32_t column, const int64
 	if (!sealed_decode(b, column, &times, values)) {
 		return;
 	}
-	for (uint32_t r = 0; r < b->nrows; r++) {
-		if (times[r] >= range_ms[0] && times[r] <= range_ms[1] &&
-			!det_is_absent(values[r])) {
-			add_sample(out, times[r], values[r]);
-		}
+	uint32_t r = 0, end = b->nrows;
+	while (r < end && times[r] < range_ms[0]) {
+		r++;
+	}
+	while (end > r && times[end - 1] > range_ms[1]) {
+		end--;
+	}
+	make_room(out, end - r);
+	for (; r < end; r++) {
+		add_sample(out, times[r], values[r]);
 	}
 }
 
@@ -280,10 +291,10 @@ void det_group_read(const struct det_group *g, uint32_t column, const int64_t ra
 	for (; i < g->nsealed && g->sealed[i]->first_ms <= range_ms[1]; i++) {
 		read_sealed(g->sealed[i], column, range_ms, out);
 	}
+	make_room(out, g->nrows);
 	for (uint32_t r = 0; r < g->nrows; r++) {
-		double v = g->rows[(size_t)r * g->ncolumns + column];
-		if (g->times[r] >= range_ms[0] && g->times[r] <= range_ms[1] && !det_is_absent(v)) {
-			add_sample(out, g->times[r], v);
+		if (g->times[r] >= range_ms[0] && g->times[r] <= range_ms[1]) {
+			add_sample(out, g->times[r], g->rows[(size_t)r * g->ncolumns + column]);
 		}
 	}
 }
