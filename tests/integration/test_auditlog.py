@@ -533,3 +533,20 @@ def test_check_and_errors_of_configuration(auditlog, service):
     broken.start(ready=False)
     assert broken.wait_exit() != 0
     assert "two words" in broken.log_text()
+
+
+def test_the_database_by_name(auditlog, pg):
+    """Names are resolved without blocking the loop."""
+    s = auditlog(database=pg.conninfo("ops_auditlog").replace("hostaddr=127.0.0.1", "host=localhost"))
+    wait_state(s, "ready")
+    assert change(s).json["durable"] == "postgresql"
+
+
+def test_a_database_whose_name_is_gone_is_a_database_that_is_away(auditlog, pg):
+    s = auditlog(database=pg.conninfo("ops_auditlog").replace("hostaddr=127.0.0.1", "host=no-such-host.invalid"))
+    assert change(s).json["durable"] == "spool"
+    # Refused at once, or never answered: that is up to the name server of this machine.
+    wait_until(lambda: s.metric("ops_pg_connection_failures_total"), 30)
+    assert re.search("resolve|answer in time", s.get("/health").text)
+    assert change(s).json["durable"] == "spool"
+    s.sigkill()  # a look-up under way at the end is not what this is about
