@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two documents, divided by a byte 0xff, the first byte says which format. Reading the second by
+ * the layout of the first must give what parsing it gives, value by value; and a layout must
+ * survive the wire.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "common/base/strbuf.h"
+#include "services/collector/config.h"
+#include "services/collector/layout.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct col_limits limits = {.samples = 1000};
+
+static void check_wire(struct col_layout *l)
+{
+	struct ops_strbuf bytes = OPS_STRBUF_INIT;
+	struct ops_layout *back = NULL;
+	struct ops_error err;
+	ops_layout_encode(&l->wire, &bytes);
+	int r = ops_layout_decode(bytes.data, bytes.len, &back, &err);
+	ops_assert(r == 0 && back->id == l->wire.id && back->n == l->wire.n);
+	for (size_t i = 0; i < back->n; i++) {
+		ops_assert(ops_labels_equal(back->series[i], l->wire.series[i]));
+	}
+	ops_layout_free(back);
+	ops_strbuf_done(&bytes);
+}
+
+/* What the short way reads must be what the whole way reads. */
+static void check_second(const struct col_series_rules *rules, const struct col_layout *first,
+	enum col_format format, struct col_text body)
+{
+	struct col_values fast = {.n = 0}, slow = {.n = 0};
+	struct col_layout *l = NULL;
+	struct ops_error err;
+	if (col_layout_read(first, rules, format, body, &fast)) {
+		int r = col_layout_parse(rules, format, body, &slow, &l, &err);
+		ops_assert(r == 0 && l->nseries == first->nseries && fast.n == slow.n);
+		size_t n = l->nseries;
+		ops_assert(fast.has_times == slow.has_times);
+		if (n > 0) {
+			ops_assert(memcmp(fast.values, slow.values, n * sizeof(double)) == 0);
+			ops_assert(memcmp(fast.times_ms, slow.times_ms, n * sizeof(int64_t)) == 0);
+		}
+		for (size_t i = 0; i < n; i++) {
+			ops_assert(ops_labels_equal(l->wire.series[i], first->wire.series[i]));
+			ops_assert(!ops_is_stale(fast.values[i]));
+		}
+		col_layout_free(l);
+	}
+	col_values_done(&fast);
+	col_values_done(&slow);
+}
+
+static void run(enum col_format format, struct col_text first, struct col_text second)
+{
+	struct col_series_rules rules = {
+		.labels = ops_labels_of("instance", "x:1", "job", "fuzz", NULL),
+		.honor_timestamps = true,
+		.limits = &limits};
+	struct col_values values = {.n = 0};
+	struct col_layout *l = NULL;
+	struct ops_error err;
+	col_reports_build(rules.labels, rules.reports);
+	int r = col_layout_parse(&rules, format, first, &values, &l, &err);
+	if (r == 0) {
+		check_wire(l);
+		check_second(&rules, l, format, first);
+		check_second(&rules, l, format, second);
+		col_layout_free(l);
+	} else {
+		ops_assert(err.line > 0 && err.column > 0 && err.message[0] != '\0');
+	}
+	col_values_done(&values);
+	for (size_t i = 0; i < COL_REPORTS; i++) {
+		ops_labels_unref(rules.reports[i]);
+	}
+	ops_labels_unref(rules.labels);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0) {
+		return 0;
+	}
+	enum col_format format = data[0] == 'o' ? COL_FORMAT_OPENMETRICS : COL_FORMAT_TEXT;
+	const char *text = (const char *)data + 1;
+	const char *split = memchr(text, 0xff, size - 1);
+	size_t first = split != NULL ? (size_t)(split - text) : size - 1;
+	/* exact copies: reading one byte too far must be seen */
+	char *a = ops_xmalloc(first + 1), *b = ops_xmalloc(size - first);
+	size_t rest = split != NULL ? size - 2 - first : 0;
+	memcpy(a, text, first);
+	if (rest > 0) {
+		memcpy(b, split + 1, rest);
+	}
+	a = ops_xrealloc(a, first > 0 ? first : 1, 1);
+	b = ops_xrealloc(b, rest > 0 ? rest : 1, 1);
+	run(format, (struct col_text){a, first}, (struct col_text){b, rest});
+	free(a);
+	free(b);
+	return 0;
+}

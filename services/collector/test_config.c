@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prometheus.yml: defaults, what is inherited, what loads with a note, what is refused where. */
+#include "services/collector/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <errno.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/strbuf.h"
+
+static struct col_config *load(const char *text, struct ops_conf_warnings *w)
+{
+	struct col_config *c = NULL;
+	struct ops_error err = {.line = 0};
+	char shown[1100];
+	if (col_config_load_text("p.yml", text, w, &c, &err) != 0) {
+		print_message("%s\n", ops_error_text(&err, shown, sizeof(shown)));
+	}
+	assert_non_null(c);
+	return c;
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	struct col_config *c = load("scrape_configs: [{job_name: a}]", NULL);
+	const struct col_job *j = &c->jobs[0];
+	assert_int_equal(c->njobs, 1);
+	assert_string_equal(j->name, "a");
+	assert_string_equal(j->metrics_path, "/metrics");
+	assert_string_equal(j->scheme, "http");
+	assert_int_equal(j->interval_ms, 60000);
+	assert_int_equal(j->timeout_ms, 10000);
+	assert_true(
+		j->honor_timestamps && !j->honor_labels && j->compression && j->follow_redirects);
+	assert_int_equal(j->fallback, -1);
+	assert_non_null(strstr(j->accept, "application/openmetrics-text;version=1.0.0"));
+	assert_non_null(strstr(j->accept, "text/plain;version=0.0.4"));
+	col_config_free(c);
+}
+
+static void test_whole(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"global:\n  scrape_interval: 5s\n  sample_limit: 10\n  external_labels: {site: "
+		"lab}\n"
+		"scrape_configs:\n"
+		"  - job_name: a\n    params: {module: [x, y], 'match[]': [z]}\n"
+		"    basic_auth: {username: u, password: p}\n"
+		"    tls_config: {insecure_skip_verify: true, server_name: s}\n"
+		"    scrape_protocols: [PrometheusText0.0.4]\n"
+		"    fallback_scrape_protocol: OpenMetricsText1.0.0\n"
+		"    http_headers: {X-A: {values: [1, 2]}, X-B: {secrets: [s]}}\n"
+		"    body_size_limit: 1MB\n    label_limit: 7\n    target_limit: 8\n"
+		"    static_configs:\n      - targets: [h:1, h:2]\n        labels: {env: prod, "
+		"code: 5}\n"
+		"    file_sd_configs:\n      - files: [/x/*.yml]\n        refresh_interval: 1m\n"
+		"    relabel_configs:\n      - {source_labels: [a], target_label: b, replacement: "
+		"${1}}\n"
+		"  - job_name: b\n    scrape_interval: 20s\n    sample_limit: 0\n"
+		"    bearer_token: t\n";
+	struct col_config *c = load(text, NULL);
+	const struct col_job *a = &c->jobs[0], *b = &c->jobs[1];
+	assert_int_equal(a->interval_ms, 5000);
+	assert_int_equal(a->timeout_ms, 5000);
+	assert_int_equal(a->nparams, 2);
+	assert_string_equal(a->params[0].values[1], "y");
+	assert_string_equal(a->auth.username, "u");
+	assert_string_equal(a->auth.password, "p");
+	assert_true(a->tls.insecure_skip_verify);
+	assert_string_equal(a->accept, "text/plain;version=0.0.4;q=0.9,*/*;q=0.1");
+	assert_int_equal(a->fallback, COL_FORMAT_OPENMETRICS);
+	assert_int_equal(a->nheaders, 3);
+	assert_string_equal(a->headers[1], "X-A: 2");
+	assert_string_equal(a->headers[2], "X-B: s");
+	assert_int_equal(a->limits.body_bytes, 1 << 20);
+	assert_int_equal(a->limits.samples, 10);
+	assert_int_equal(a->limits.labels, 7);
+	assert_int_equal(a->limits.targets, 8);
+	assert_int_equal(a->groups[0].ntargets, 2);
+	assert_string_equal(ops_labels_get(a->groups[0].labels, "code"), "5");
+	assert_int_equal(a->file_sds[0].refresh_ms, 60000);
+	assert_string_equal(a->relabel.rules[0].replacement, "${1}");
+	assert_int_equal(b->limits.samples, 0);
+	assert_int_equal(b->timeout_ms, 5000);
+	assert_string_equal(b->auth.credentials, "t");
+	assert_string_equal(b->auth.type, "Bearer");
+	struct ops_strbuf printed = OPS_STRBUF_INIT;
+	col_config_print(c, &printed);
+	assert_non_null(strstr(ops_strbuf_text(&printed), "job_name"));
+	assert_null(strstr(ops_strbuf_text(&printed), "password: p\n"));
+	ops_strbuf_done(&printed);
+	col_config_free(c);
+}
+
+static void test_notes(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"rule_files: [a.yml]\nremote_write: [{url: http://x}]\n"
+		"alerting: {alertmanagers: [{api_version: v1, static_configs: [{targets: "
+		"[a:1]}]}]}\n"
+		"scrape_configs:\n  - job_name: a\n    kubernetes_sd_configs: [{role: pod}]\n";
+	static const char *const wanted[] = {
+		"p.yml:2:15: remote_write is accepted but has no effect here",
+		"p.yml:3:11: alerting is accepted but has no effect: alerts travel on the bus",
+		"p.yml:3:42: api_version \"v1\" is an old form: there is only v2",
+		"p.yml:6:28: kubernetes_sd_configs is accepted but has no targets yet",
+	};
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	struct ops_conf_warnings w = {.arena = &arena};
+	struct col_config *c = load(text, &w);
+	assert_int_equal(w.n, OPS_LENGTH(wanted));
+	for (size_t i = 0; i < w.n; i++) {
+		assert_string_equal(w.items[i], wanted[i]);
+	}
+	col_config_free(c);
+	ops_arena_done(&arena);
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *shown;
+	} rows[] = {
+		{"scrape_confgs: []", "p.yml:1:1: unknown key \"scrape_confgs\" (did you mean "
+				      "\"scrape_configs\"?)"},
+		{"scrape_configs:\n  - job_nam: a",
+			"p.yml:2:5: unknown key \"job_nam\" (did you mean \"job_name\"?)"},
+		{"scrape_configs:\n  - metrics_path: /x", "p.yml:2:5: key \"job_name\" is missing"},
+		{"scrape_configs: [{job_name: a}, {job_name: a}]",
+			"p.yml:1:44: there are two jobs named \"a\""},
+		{"scrape_configs: [{job_name: a, scrape_interval: 1s, scrape_timeout: 2s}]",
+			"p.yml:1:69: scrape_timeout is longer than scrape_interval"},
+		{"global: {scrape_interval: 1s, scrape_timeout: 2s}",
+			"p.yml:1:47: scrape_timeout is longer than scrape_interval"},
+		{"scrape_configs: [{job_name: a, scheme: ftp}]",
+			"p.yml:1:40: scheme \"ftp\" is not http or https"},
+		{"scrape_configs: [{job_name: a, static_configs: [{target: [x]}]}]",
+			"p.yml:1:50: unknown key \"target\" (did you mean \"targets\"?)"},
+		{"scrape_configs: [{job_name: a, file_sd_configs: [{files: [a.txt]}]}]",
+			"p.yml:1:58: \"a.txt\" does not end in .yml, .yaml or .json"},
+		{"scrape_configs: [{job_name: a, scrape_protocols: [Text]}]",
+			"p.yml:1:51: unknown scrape protocol \"Text\" (OpenMetricsText1.0.0, "
+			"OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4)"},
+		{"scrape_configs: [{job_name: a, bearer_token: x, basic_auth: {username: u}}]",
+			"p.yml:1:61: basic_auth and another authorization exclude each other"},
+		{"scrape_configs: [{job_name: a, sample_limit: -1}]",
+			"p.yml:1:46: sample_limit is below 0"},
+		{"scrape_configs: {}", "p.yml:1:17: scrape_configs must be a list"},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		struct col_config *c = NULL;
+		struct ops_error err;
+		char shown[1100];
+		assert_int_equal(
+			col_config_load_text("p.yml", rows[i].text, NULL, &c, &err), -EINVAL);
+		assert_string_equal(ops_error_text(&err, shown, sizeof(shown)), rows[i].shown);
+	}
+}
+
+static void test_hash(void **state)
+{
+	(void)state;
+	struct col_config *a = load("scrape_configs: [{job_name: a, honor_labels: true}]", NULL);
+	struct col_config *b = load("scrape_configs:\n- job_name: a\n  honor_labels: true\n", NULL);
+	struct col_config *c = load("scrape_configs: [{job_name: a, honor_labels: false}]", NULL);
+	assert_true(a->jobs[0].hash == b->jobs[0].hash);
+	assert_true(a->jobs[0].hash != c->jobs[0].hash);
+	col_config_free(a);
+	col_config_free(b);
+	col_config_free(c);
+}
+
+static void test_empty(void **state)
+{
+	(void)state;
+	struct col_config *c = NULL;
+	struct ops_error err;
+	assert_int_equal(col_config_load(NULL, NULL, &c, &err), 0);
+	assert_int_equal(c->njobs, 0);
+	col_config_free(c);
+	assert_int_equal(col_config_load("/does/not/exist.yml", NULL, &c, &err), -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_empty),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parser takes, refuses and where it says the fault is. Third-party cases run in
+ * tests/conformance. */
+#include "services/collector/exposition.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct col_exposition p;
+
+static int setup(void **state)
+{
+	(void)state;
+	col_exposition_init(&p);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	col_exposition_done(&p);
+	return 0;
+}
+
+static int next(enum col_format format, const char *text, struct ops_error *err)
+{
+	col_exposition_start(&p, format, text, strlen(text));
+	return col_exposition_next(&p, err);
+}
+
+static void test_sample(void **state)
+{
+	(void)state;
+	struct ops_error err;
+	assert_int_equal(
+		next(COL_FORMAT_TEXT, "m { b=\"x\\\"\\\\\\n\\t\" ,a = \"1\", }\t-2.5e3  12\nz 1\n",
+			&err),
+		COL_ENTRY_SAMPLE);
+	assert_int_equal(p.nlabels, 2);
+	assert_int_equal(p.name.len, 1);
+	assert_memory_equal(p.labels[0].name, "a", 1);
+	assert_memory_equal(p.labels[0].value, "1", 1);
+	assert_int_equal(p.labels[1].value_len, 6);
+	assert_memory_equal(p.labels[1].value, "x\"\\\n\\t", 6);
+	assert_true(p.tail.value == -2500.0);
+	assert_true(p.tail.has_time && p.tail.time_ms == 12);
+	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_SAMPLE);
+	assert_false(p.tail.has_time);
+	assert_int_equal(p.line, 2);
+	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_END);
+}
+
+static void test_many_escapes(void **state)
+{
+	(void)state;
+	struct ops_error err;
+	char text[4000] = "m{";
+	for (int i = 0; i < 40; i++) {
+		char label[64];
+		snprintf(label, sizeof(label), "l%02d=\"\\\\%d\\n\",", i, i);
+		strncat(text, label, sizeof(text) - strlen(text) - 1);
+	}
+	strncat(text, "} 1\n", sizeof(text) - strlen(text) - 1);
+	assert_int_equal(next(COL_FORMAT_TEXT, text, &err), COL_ENTRY_SAMPLE);
+	assert_int_equal(p.nlabels, 40);
+	for (int i = 0; i < 40; i++) {
+		char value[64];
+		snprintf(value, sizeof(value), "\\%d\n", i);
+		assert_int_equal(p.labels[i].value_len, strlen(value));
+		assert_memory_equal(p.labels[i].value, value, strlen(value));
+	}
+}
+
+static void test_quoted_names(void **state)
+{
+	(void)state;
+	struct ops_error err;
+	assert_int_equal(next(COL_FORMAT_TEXT, "{\"my.metric\", \"a b\"=\"c\",d=\"e\"} 1\n", &err),
+		COL_ENTRY_SAMPLE);
+	assert_int_equal(p.name.len, 9);
+	assert_memory_equal(p.name.data, "my.metric", 9);
+	assert_int_equal(p.labels[0].name_len, 3);
+	assert_int_equal(
+		next(COL_FORMAT_TEXT, "# TYPE \"my.metric\" gauge\n", &err), COL_ENTRY_TYPE);
+	assert_int_equal(p.type, OPS_T_GAUGE);
+	assert_int_equal(p.name.len, 9);
+}
+
+static void test_metadata(void **state)
+{
+	(void)state;
+	struct ops_error err;
+	assert_int_equal(
+		next(COL_FORMAT_TEXT, " # HELP  m two\\nlines \\\\ \\\"\n", &err), COL_ENTRY_HELP);
+	assert_int_equal(p.text.len, strlen("two\nlines \\ \\\""));
+	assert_memory_equal(p.text.data, "two\nlines \\ \\\"", p.text.len);
+	assert_int_equal(next(COL_FORMAT_TEXT, "# TYPE m  histogram \n", &err), COL_ENTRY_TYPE);
+	assert_int_equal(p.type, OPS_T_HISTOGRAM);
+	assert_int_equal(next(COL_FORMAT_TEXT, "# anything\n", &err), COL_ENTRY_COMMENT);
+	assert_int_equal(next(COL_FORMAT_TEXT, "# UNIT m x\n", &err), COL_ENTRY_COMMENT);
+	assert_int_equal(next(COL_FORMAT_OPENMETRICS, "# UNIT m_s s\n", &err), COL_ENTRY_UNIT);
+	assert_memory_equal(p.text.data, "s", 1);
+}
+
+static void test_numbers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		double value;
+	} rows[] = {{"0", 0}, {"-0.5", -0.5}, {"123456789012345", 123456789012345.0},
+		{"1234567890123456789", 1234567890123456789.0}, {"0.1", 0.1}, {"1.5e-7", 1.5e-7},
+		{"+Inf", INFINITY}, {"-inf", -INFINITY}, {"123456789.123456", 123456789.123456},
+		{"0.123456789012345", 0.123456789012345}, {"1.", 1}, {".5", .5}, {"007", 7},
+		{"9007199254740993", 9007199254740993.0}};
+	static const char *const bad[] = {
+		"0x10", "1_000", "1e", "--1", "1e999", "", "one", "0x1p3", "1,5"};
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		char line[64];
+		struct ops_error err;
+		snprintf(line, sizeof(line), "m %s\n", rows[i].text);
+		assert_int_equal(next(COL_FORMAT_TEXT, line, &err), COL_ENTRY_SAMPLE);
+		assert_true(p.tail.value == rows[i].value);
+	}
+	for (size_t i = 0; i < OPS_LENGTH(bad); i++) {
+		char line[64];
+		struct ops_error err;
+		snprintf(line, sizeof(line), "m %s\n", bad[i]);
+		assert_int_equal(next(COL_FORMAT_TEXT, line, &err), -EINVAL);
+		assert_int_equal(err.line, 1);
+	}
+}
+
+/* No spelling of NaN may come out as the staleness marker. */
+static void test_nan(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"m NaN\n", "m nan\n", "m NAN\n"};
+	for (size_t i = 0; i < OPS_LENGTH(texts); i++) {
+		struct ops_error err;
+		assert_int_equal(next(COL_FORMAT_TEXT, texts[i], &err), COL_ENTRY_SAMPLE);
+		assert_true(isnan(p.tail.value));
+		assert_false(ops_is_stale(p.tail.value));
+	}
+}
+
+static void test_refusals(void **state)
+{
+	(void)state;
+	static const struct {
+		enum col_format format;
+		const char *text;
+		int line, column;
+		const char *message;
+	} rows[] = {
+		{COL_FORMAT_TEXT, "a 1\nb{c=\"d} 2\n", 2, 5,
+			"the label value has no closing quote"},
+		{COL_FORMAT_TEXT, "a{b='c'} 1\n", 1, 5, "expected a label value in double quotes"},
+		{COL_FORMAT_TEXT, "a{b} 1\n", 1, 4, "expected '=' after the label name"},
+		{COL_FORMAT_TEXT, "a{1b=\"c\"} 1\n", 1, 3, "expected a label name"},
+		{COL_FORMAT_TEXT, "a{b=\"\xff\"} 1\n", 1, 5, "the label value is not valid UTF-8"},
+		{COL_FORMAT_TEXT, "a{b=\"c\"", 1, 8, "expected a label name"},
+		{COL_FORMAT_TEXT, "a{b=\"1\",b=\"2\"} 1\n", 1, 1, "label \"b\" is given twice"},
+		{COL_FORMAT_TEXT, "a{__name__=\"b\"} 1\n", 1, 1,
+			"label \"__name__\" is given twice"},
+		{COL_FORMAT_TEXT, "{\"a\",\"b\"} 1\n", 1, 7, "the metric name is given twice"},
+		{COL_FORMAT_TEXT, "{b=\"c\"} 1\n", 1, 1, "the line has no metric name"},
+		{COL_FORMAT_TEXT, "0a 1\n", 1, 1, "expected a metric name or a comment"},
+		{COL_FORMAT_TEXT, "a-b 1\n", 1, 2, "expected a value after the metric"},
+		{COL_FORMAT_TEXT, "a\n", 1, 2, "expected a value after the metric"},
+		{COL_FORMAT_TEXT, "a 1 2 3\n", 1, 7, "expected the end of the line"},
+		{COL_FORMAT_TEXT, "a 1 x\n", 1, 5,
+			"expected a timestamp in milliseconds or the end of the line"},
+		{COL_FORMAT_TEXT, "# TYPE a gouge\n", 1, 10, "unknown metric type \"gouge\""},
+		{COL_FORMAT_OPENMETRICS, "a 1\n", 2, 1, "the document does not end with # EOF"},
+		{COL_FORMAT_OPENMETRICS, "a 1\n# EOF\na 2\n", 2, 3, "there is data after # EOF"},
+		{COL_FORMAT_OPENMETRICS, "a  1\n# EOF\n", 1, 3, "expected a number"},
+		{COL_FORMAT_OPENMETRICS, "\n# EOF\n", 1, 1, "a blank line"},
+		{COL_FORMAT_OPENMETRICS, "a 1 # {b=\"c\"}\n# EOF\n", 1, 13,
+			"expected a value after the exemplar's labels"},
+		{COL_FORMAT_OPENMETRICS, "# UNIT a_x s\n# EOF\n", 1, 12,
+			"unit \"s\" is not the end of the metric's name"},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		struct ops_error err;
+		int r = next(rows[i].format, rows[i].text, &err);
+		while (r > 0) {
+			r = col_exposition_next(&p, &err);
+		}
+		assert_int_equal(r, -EINVAL);
+		assert_string_equal(err.message, rows[i].message);
+		assert_int_equal(err.line, rows[i].line);
+		assert_int_equal(err.column, rows[i].column);
+	}
+}
+
+static void test_exemplars(void **state)
+{
+	(void)state;
+	static const char text[] = "a_total 17.5 1520879607.789 # {id=\"a\\\"}b\",x=\"\"} 5 1.5\n"
+				   "a_total{x=\"#\"} 2 # {} 1\n# EOF";
+	struct ops_error err;
+	assert_int_equal(next(COL_FORMAT_OPENMETRICS, text, &err), COL_ENTRY_SAMPLE);
+	assert_true(p.tail.value == 17.5);
+	assert_true(p.tail.time_ms == 1520879607789);
+	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_SAMPLE);
+	assert_true(p.tail.value == 2 && !p.tail.has_time);
+	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_END);
+}
+
+static void test_content_type(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *type;
+		int fallback, result;
+		enum col_format format;
+	} rows[] = {
+		{"text/plain; version=0.0.4; charset=utf-8", -1, 0, COL_FORMAT_TEXT},
+		{"TEXT/PLAIN", -1, 0, COL_FORMAT_TEXT},
+		{"application/openmetrics-text;version=1.0.0", -1, 0, COL_FORMAT_OPENMETRICS},
+		{"text/html", -1, -EINVAL, COL_FORMAT_TEXT},
+		{"", -1, -EINVAL, COL_FORMAT_TEXT},
+		{"", COL_FORMAT_OPENMETRICS, 0, COL_FORMAT_OPENMETRICS},
+		{"text/html", COL_FORMAT_TEXT, 0, COL_FORMAT_TEXT},
+		{"text/plainer", -1, -EINVAL, COL_FORMAT_TEXT},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		enum col_format format = COL_FORMAT_TEXT;
+		struct ops_error err;
+		int r = col_format_from_content_type(rows[i].type, rows[i].fallback, &format, &err);
+		assert_int_equal(r, rows[i].result);
+		assert_int_equal(format, rows[i].format);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_sample, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_escapes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_quoted_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_exemplars, setup, teardown),
+		cmocka_unit_test(test_content_type),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
