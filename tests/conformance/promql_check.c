@@ -318,6 +318,68 @@ static const char *check_as_range(const struct check *c)
 	return why != NULL ? ops_arena_printf(c->arena, "as a range query: %s", why) : NULL;
 }
 
+static bool depends_on_time(enum ops_promql_function_id id)
+{
+	static const enum ops_promql_function_id ids[] = {OPS_PROMQL_FN_DAYS_IN_MONTH,
+		OPS_PROMQL_FN_DAY_OF_MONTH, OPS_PROMQL_FN_DAY_OF_WEEK, OPS_PROMQL_FN_DAY_OF_YEAR,
+		OPS_PROMQL_FN_HOUR, OPS_PROMQL_FN_MINUTE, OPS_PROMQL_FN_MONTH, OPS_PROMQL_FN_YEAR,
+		OPS_PROMQL_FN_PREDICT_LINEAR, OPS_PROMQL_FN_TIME, OPS_PROMQL_FN_TIMESTAMP};
+	for (size_t i = 0; i < OPS_LENGTH(ids); i++) {
+		if (ids[i] == id) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Sets @ at_ms on everything that has none and is not inside a subquery; false: it must not be. */
+static bool fix_time(struct ops_promql_expr *e, int64_t at_ms)
+{
+	struct ops_promql_shift *shift = e->kind == OPS_PROMQL_VECTOR_SELECTOR ? &e->vector.shift
+					 : e->kind == OPS_PROMQL_SUBQUERY      ? &e->subquery.shift
+									       : NULL;
+	if (shift != NULL && shift->at == OPS_PROMQL_AT_NONE) {
+		shift->at = OPS_PROMQL_AT_TIMESTAMP;
+		shift->at_ms = at_ms;
+	}
+	if (e->kind == OPS_PROMQL_CALL && depends_on_time(e->call.function->id)) {
+		return false;
+	}
+	struct ops_promql_expr *c;
+	for (size_t i = 0; (c = ops_promql_child(e, i)) != NULL; i++) {
+		bool fixed_already = e->kind == OPS_PROMQL_SUBQUERY;
+		if (!fixed_already && !fix_time(c, at_ms)) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* expr may be changed: it is not used afterwards. */
+static const char *check_with_at(const struct check *c, struct ops_promql_expr *expr)
+{
+	const struct script_eval *e = c->eval;
+	int64_t t = e->start_ms;
+	const int64_t at_zero[] = {-1000, 0, 1000}, at_t[] = {-10 * t, 0, t / 5, t, 10 * t};
+	const int64_t *times = t == 0 ? at_zero : at_t;
+	size_t n = t == 0 ? OPS_LENGTH(at_zero) : OPS_LENGTH(at_t);
+	if (!fix_time(expr, t)) {
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct script_eval moved = *e;
+		moved.start_ms = times[i];
+		moved.warn = moved.info = (struct script_expectation){0};
+		struct check again = {c->store, &moved, expr, c->arena};
+		const char *why = check_as_written(&again);
+		if (why != NULL) {
+			return ops_arena_printf(c->arena, "with @, evaluated at %lld ms: %s",
+				(long long)times[i], why);
+		}
+	}
+	return NULL;
+}
+
 const char *script_check(struct det_store *store, const struct script_eval *eval,
 	const struct ops_promql_options *options, struct ops_arena *arena)
 {
@@ -338,5 +400,6 @@ const char *script_check(struct det_store *store, const struct script_eval *eval
 		eval->has_vector_range || expr->type == OPS_PROMQL_RANGE || !fits_range(expr)) {
 		return why;
 	}
-	return check_as_range(&c);
+	why = check_as_range(&c);
+	return why == NULL ? check_with_at(&c, expr) : why;
 }
