@@ -60,7 +60,7 @@ static void test_whole(void **state)
 		"code: 5}\n"
 		"    file_sd_configs:\n      - files: [/x/*.yml]\n        refresh_interval: 1m\n"
 		"    relabel_configs:\n      - {source_labels: [a], target_label: b, replacement: "
-		"${1}}\n"
+		"\"${1}\"}\n"
 		"  - job_name: b\n    scrape_interval: 20s\n    sample_limit: 0\n"
 		"    bearer_token: t\n";
 	struct col_config *c = load(text, NULL);
