@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client against a small server in a thread that does exactly what each case says: answers,
- * silence, too much, redirects to itself under another name; and an SMTP server that speaks the
- * protocol and keeps the dialogue.
+ * The HTTP client against a small server that does exactly what each case says: answers, silence,
+ * too much, redirects to itself under another name.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,111 +9,20 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <zlib.h>
 
-#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
-#include "common/base/text.h"
-#include "common/net/http_client.h"
 #include "common/net/test_certs.h"
-
-/* ---- a listening socket whose connections run fn, one after another, on a thread ---- */
-
-struct fake {
-	void (*fn)(struct fake *f, int fd);
-	int fd;
-	unsigned port;
-	pthread_t thread;
-	const char *arg;
-	const char *dir;
-	pthread_mutex_t lock;
-	struct ops_strbuf seen; /* under lock */
-};
-
-static void *fake_main(void *arg)
-{
-	struct fake *f = arg;
-
-	for (;;) {
-		int fd = accept4(f->fd, NULL, NULL, SOCK_CLOEXEC);
-		if (fd < 0)
-			return NULL;
-		f->fn(f, fd);
-		close(fd);
-	}
-}
-
-static void fake_start(struct fake *f, void (*fn)(struct fake *f, int fd), const char *arg)
-{
-	struct sockaddr_in at = {.sin_family = AF_INET};
-	socklen_t len = sizeof(at);
-
-	memset(f, 0, sizeof(*f));
-	f->fn = fn;
-	f->arg = arg;
-	pthread_mutex_init(&f->lock, NULL);
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	f->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(f->fd, (const struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(f->fd, 16), 0);
-	assert_int_equal(getsockname(f->fd, (struct sockaddr *)&at, &len), 0);
-	f->port = ntohs(at.sin_port);
-}
-
-static void fake_go(struct fake *f)
-{
-	assert_int_equal(pthread_create(&f->thread, NULL, fake_main, f), 0);
-}
-
-static void fake_stop(struct fake *f)
-{
-	shutdown(f->fd, SHUT_RDWR);
-	pthread_join(f->thread, NULL);
-	close(f->fd);
-	ops_strbuf_done(&f->seen);
-	pthread_mutex_destroy(&f->lock);
-}
-
-static void note(struct fake *f, const char *text)
-{
-	pthread_mutex_lock(&f->lock);
-	ops_strbuf_adds(&f->seen, text);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static bool has_seen(struct fake *f, const char *text)
-{
-	pthread_mutex_lock(&f->lock);
-	bool yes = strstr(ops_strbuf_text(&f->seen), text) != NULL;
-	pthread_mutex_unlock(&f->lock);
-	return yes;
-}
-
-static void put(int fd, const char *text)
-{
-	size_t len = strlen(text);
-
-	while (len > 0) {
-		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
-		if (n <= 0)
-			return;
-		text += n;
-		len -= (size_t)n;
-	}
-}
+#include "common/net/test_fake.h"
 
 /* Reads up to the end of a head and the body it announces. False: the peer left. */
 static bool read_request(int fd, struct ops_strbuf *out)
@@ -217,33 +125,6 @@ static void serve_http(struct fake *f, int fd)
 }
 
 /* ---- calling ---- */
-
-struct result {
-	struct ops_loop *loop;
-	int calls;
-	enum ops_http_outcome outcome;
-	int code;
-	char body[32], type[32], error[256];
-	size_t len, wire_bytes;
-	int64_t retry_after_ms, duration_ms;
-};
-
-static void on_result(void *arg, const struct ops_http_response *res)
-{
-	struct result *r = arg;
-
-	r->calls++;
-	r->outcome = res->outcome;
-	r->code = res->code;
-	r->len = res->len;
-	r->wire_bytes = res->wire_bytes;
-	r->retry_after_ms = res->retry_after_ms;
-	r->duration_ms = res->duration_ms;
-	snprintf(r->body, sizeof(r->body), "%s", res->body);
-	snprintf(r->type, sizeof(r->type), "%s", res->content_type);
-	snprintf(r->error, sizeof(r->error), "%s", res->error);
-	ops_loop_stop(r->loop);
-}
 
 static struct result call(const struct ops_http_request *req)
 {
@@ -513,24 +394,6 @@ static void test_cancel(void **state)
 
 /* ---- TLS ---- */
 
-static SSL *tls_accept(struct fake *f, int fd)
-{
-	OPS_CLEANUP(ops_freep) char *pem = ops_path_join(f->dir, "server.pem");
-	OPS_CLEANUP(ops_freep) char *key = ops_path_join(f->dir, "server.key");
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-
-	ops_assert(SSL_CTX_use_certificate_file(ctx, pem, SSL_FILETYPE_PEM) == 1);
-	ops_assert(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1);
-	SSL *ssl = SSL_new(ctx);
-	SSL_CTX_free(ctx);
-	SSL_set_fd(ssl, fd);
-	if (SSL_accept(ssl) == 1)
-		return ssl;
-	ERR_clear_error();
-	SSL_free(ssl);
-	return NULL;
-}
-
 static void serve_https(struct fake *f, int fd)
 {
 	static const char reply[] =
@@ -575,229 +438,6 @@ static void test_tls(void **state)
 	fake_stop(&f);
 }
 
-/* ---- SMTP ---- */
-
-struct smtp {
-	struct fake *f;
-	int fd;
-	SSL *ssl;
-};
-
-static void smtp_say(struct smtp *s, const char *text)
-{
-	if (s->ssl != NULL)
-		SSL_write(s->ssl, text, (int)strlen(text));
-	else
-		put(s->fd, text);
-}
-
-static bool smtp_line(struct smtp *s, char *line, size_t size)
-{
-	size_t n = 0;
-
-	while (n + 1 < size) {
-		ssize_t got = s->ssl != NULL ? SSL_read(s->ssl, line + n, 1)
-					     : recv(s->fd, line + n, 1, 0);
-		if (got != 1)
-			return false;
-		if (line[n++] == '\n')
-			break;
-	}
-	line[n] = '\0';
-	note(s->f, line);
-	return true;
-}
-
-static void smtp_data(struct smtp *s)
-{
-	char line[1024];
-
-	smtp_say(s, "354 go on\r\n");
-	while (smtp_line(s, line, sizeof(line)) && strcmp(line, ".\r\n") != 0)
-		;
-	smtp_say(s, strstr(s->f->arg, "reject-data") != NULL ? "554 spam\r\n" : "250 queued\r\n");
-}
-
-/* f->arg: words that change what the server does. */
-static void smtp_command(struct smtp *s, const char *line)
-{
-	const char *how = s->f->arg;
-	char answer_line[1024];
-
-	if (strncmp(line, "EHLO", 4) == 0) {
-		smtp_say(s, "250-fake\r\n");
-		if (strstr(how, "starttls") != NULL && s->ssl == NULL)
-			smtp_say(s, "250-STARTTLS\r\n");
-		smtp_say(s, "250-AUTH PLAIN LOGIN\r\n250 SIZE 1000000\r\n");
-	} else if (strncmp(line, "STARTTLS", 8) == 0) {
-		smtp_say(s, "220 go\r\n");
-		s->ssl = tls_accept(s->f, s->fd);
-	} else if (strncmp(line, "AUTH", 4) == 0) {
-		smtp_say(s, "334 \r\n");
-		(void)smtp_line(s, answer_line, sizeof(answer_line));
-		smtp_say(s, strstr(how, "reject-auth") != NULL ? "535 no\r\n" : "235 yes\r\n");
-	} else if (strncmp(line, "RCPT TO:<no@", 12) == 0) {
-		smtp_say(s, "550 unknown\r\n");
-	} else if (strncmp(line, "DATA", 4) == 0) {
-		smtp_data(s);
-	} else if (strncmp(line, "MAIL", 4) == 0 && strstr(how, "hang") != NULL) {
-		(void)poll(&(struct pollfd){.fd = s->fd, .events = POLLIN}, 1, 2000);
-	} else {
-		smtp_say(s, "250 ok\r\n");
-	}
-}
-
-static void serve_smtp(struct fake *f, int fd)
-{
-	struct smtp s = {.f = f, .fd = fd};
-	char line[1024];
-
-	if (strstr(f->arg, "implicit") != NULL)
-		s.ssl = tls_accept(f, fd);
-	if (strstr(f->arg, "implicit") == NULL || s.ssl != NULL)
-		smtp_say(&s, "220 fake ready\r\n");
-	while (smtp_line(&s, line, sizeof(line)))
-		smtp_command(&s, line);
-	SSL_free(s.ssl);
-	ERR_clear_error();
-}
-
-static struct result send_mail(
-	const char *how, const char *dir, struct ops_mail *mail, struct fake *f)
-{
-	struct result r = {.loop = ops_loop_new()};
-	struct ops_http_client *c =
-		ops_http_client_new(r.loop, &(struct ops_http_client_config){0});
-	struct ops_http_call *one = NULL;
-
-	fake_start(f, serve_smtp, how);
-	f->dir = dir;
-	fake_go(f);
-	OPS_CLEANUP(ops_freep) char *host = ops_xasprintf("127.0.0.1:%u", f->port);
-	mail->smarthost = host;
-	assert_int_equal(ops_mail_start(c, mail, on_result, &r, &one), 0);
-	ops_loop_run(r.loop);
-	int64_t begin = ops_mono_ms();
-	ops_http_client_free(c);
-	assert_in_range(ops_mono_ms() - begin, 0, 500); /* no waiting for a good-bye */
-	ops_loop_free(r.loop);
-	assert_int_equal(r.calls, 1);
-	return r;
-}
-
-static void test_mail(void **state)
-{
-	static const char *const good[] = {"a@example.org", "b@example.org"},
-				 *const bad[] = {"a@example.org", "no@example.org"};
-	static const char message[] = "Subject: x\r\n\r\nline\r\n.dot\r\n";
-	OPS_CLEANUP(ops_freep) char *ca = ops_path_join(*state, "ca.pem");
-	const struct ops_tls_client tls = {.ca_file = ca}, skip = {.insecure_skip_verify = true};
-	const struct {
-		const char *how;
-		bool bad_recipient, auth, require_tls, implicit_tls;
-		const struct ops_tls_client *tls;
-		enum ops_http_outcome outcome;
-		int code;
-		const char *dialogue;
-	} table[] = {
-		{"", false, false, false, false, &tls, OPS_HTTP_DONE, 250, "EHLO ops.example\r\n"},
-		{"", false, false, false, false, &tls, OPS_HTTP_DONE, 250,
-			"MAIL FROM:<ops@example.org>"},
-		{"", false, false, false, false, &tls, OPS_HTTP_DONE, 250,
-			"RCPT TO:<b@example.org>"},
-		{"", false, false, false, false, &tls, OPS_HTTP_DONE, 250, "\r\n..dot\r\n.\r\n"},
-		{"", false, true, false, false, &tls, OPS_HTTP_DONE, 250, "AUTH PLAIN"},
-		{"", true, false, false, false, &tls, OPS_HTTP_DONE, 550, "no@example.org"},
-		{"reject-auth", false, true, false, false, &tls, OPS_HTTP_DONE, 535, "AUTH PLAIN"},
-		{"reject-data", false, false, false, false, &tls, OPS_HTTP_DONE, 554, "DATA"},
-		{"", false, false, true, false, &tls, OPS_HTTP_TLS, 0,
-			"EHLO"}, /* no STARTTLS offered */
-		{"starttls", false, true, true, false, &skip, OPS_HTTP_DONE, 250,
-			"STARTTLS\r\nEHLO ops.example\r\nAUTH PLAIN"},
-		{"starttls", false, true, true, false, &tls, OPS_HTTP_TLS, 0,
-			"STARTTLS"}, /* certificate for another name */
-		{"implicit", false, false, true, true, &skip, OPS_HTTP_DONE, 250, "EHLO"},
-		{"hang", false, false, false, false, &tls, OPS_HTTP_TIMEOUT, 0, "MAIL"},
-	};
-
-	for (size_t i = 0; i < OPS_LENGTH(table); i++) {
-		struct fake f;
-		struct ops_mail mail = {.hello = "ops.example",
-			.from = "ops@example.org",
-			.to = table[i].bad_recipient ? bad : good,
-			.nto = 2,
-			.username = table[i].auth ? "ann" : NULL,
-			.password = "pw",
-			.require_tls = table[i].require_tls,
-			.implicit_tls = table[i].implicit_tls,
-			.tls = *table[i].tls,
-			.message = message,
-			.message_len = sizeof(message) - 1,
-			.timeout_ms = strcmp(table[i].how, "hang") == 0 ? 100 : 5000};
-		struct result r = send_mail(table[i].how, *state, &mail, &f);
-		if (r.outcome != table[i].outcome ||
-			(table[i].code != 0 && r.code != table[i].code) ||
-			!has_seen(&f, table[i].dialogue))
-			fail_msg("%zu: outcome %d code %d %s\n%s", i, (int)r.outcome, r.code,
-				r.error, ops_strbuf_text(&f.seen));
-		if (table[i].code != 250 && table[i].bad_recipient)
-			assert_false(has_seen(&f, "DATA"));
-		fake_stop(&f);
-	}
-}
-
-static void test_mail_refuses(void **state)
-{
-	static const char *const to[] = {"a@b"}, *const split[] = {"a@b>\r\nRCPT TO:<c@d"};
-	const struct ops_mail good = {.smarthost = "h:25",
-		.from = "a@b",
-		.to = to,
-		.nto = 1,
-		.message = "x\r\n",
-		.message_len = 3};
-	struct result r = {.loop = ops_loop_new()};
-	struct ops_http_client *c =
-		ops_http_client_new(r.loop, &(struct ops_http_client_config){0});
-	struct ops_http_call *one = NULL;
-
-	(void)state;
-	for (int i = 0; i < 9; i++) {
-		struct ops_mail m = good;
-		switch (i) {
-		case 0:
-			m.smarthost = "h";
-			break;
-		case 1:
-			m.smarthost = "h:0";
-			break;
-		case 2:
-			m.smarthost = "u@h:25";
-			break;
-		case 3:
-			m.smarthost = "h/x:25";
-			break;
-		case 4:
-			m.from = "a@b>\r\nX";
-			break;
-		case 5:
-			m.to = split;
-			break;
-		case 6:
-			m.nto = 0;
-			break;
-		case 7:
-			m.message_len = 0;
-			break;
-		default:
-			m.hello = "a b";
-			break;
-		}
-		assert_int_equal(ops_mail_start(c, &m, on_result, &r, &one), -EINVAL);
-	}
-	ops_http_client_free(c);
-	ops_loop_free(r.loop);
-}
-
 static int make_files(void **state)
 {
 	char *dir = test_dir_make();
@@ -827,8 +467,6 @@ int main(void)
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_tls),
-		cmocka_unit_test(test_mail),
-		cmocka_unit_test(test_mail_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, make_files, remove_files);
