@@ -294,16 +294,15 @@ static int set_passwords(const char *conninfo, const char *dir)
 
 static int run_migrate(struct ctl *c)
 {
-	const char *conninfo = ctl_flag(c, "database");
+	const char *conninfo = NULL;
 	const char *dir =
 		ctl_flag(c, "dir") != NULL ? ctl_flag(c, "dir") : "/usr/share/hms-ops/sql";
-	conninfo = conninfo != NULL ? conninfo : getenv("OPS_DATABASE");
-	if (conninfo == NULL || conninfo[0] == '\0') {
-		return ctl_usage(c, "which database? --database 'host=... dbname=... user=...' or "
-				    "OPS_DATABASE");
+	int rc = ctl_database(c, &conninfo);
+	if (rc != CTL_OK) {
+		return rc;
 	}
 	struct ops_error err;
-	int rc = ops_migrate(conninfo, dir, ctl_flag(c, "dry-run") != NULL, on_step, c, &err);
+	rc = ops_migrate(conninfo, dir, ctl_flag(c, "dry-run") != NULL, on_step, c, &err);
 	if (rc != 0) {
 		return ctl_fail_error(rc == -ENOTCONN ? CTL_UNREACHABLE : CTL_FAILED, &err);
 	}
@@ -325,6 +324,8 @@ const struct ctl_command ctl_admin_commands[] = {
 	{"db migrate", "[--database CONNINFO] [--dir DIR] [--dry-run]",
 		"bring the database's schema up to date",
 		{{"database", "CONNINFO", "as its owner (default OPS_DATABASE)"},
+			{"password-file", "FILE",
+				"its password (default OPS_DATABASE_PASSWORD_FILE)"},
 			{"dir", "DIR", "numbered SQL files (default /usr/share/hms-ops/sql)"},
 			{"password-dir", "DIR", "set role passwords from ROLE.password files"},
 			{"dry-run", NULL, "only say what would be done"}},

@@ -13,19 +13,6 @@
 #include "common/base/text.h"
 #include "common/pg/pg_sync.h"
 
-static const char *conninfo_of(const struct ctl *c)
-{
-	const char *conninfo = ctl_flag(c, "database");
-	conninfo = conninfo != NULL ? conninfo : getenv("OPS_DATABASE");
-	return conninfo != NULL && conninfo[0] != '\0' ? conninfo : NULL;
-}
-
-static int no_database(const struct ctl *c)
-{
-	return ctl_usage(c,
-		"which database? --database 'host=... dbname=... user=ops_reader' or OPS_DATABASE");
-}
-
 /* ---- verify ---- */
 
 /* From a file when named, else from the running service, which keeps both outside the database. */
@@ -96,13 +83,14 @@ static void print_verdict(
 
 static int run_verify(struct ctl *c)
 {
-	struct ops_audit_verify v = {.conninfo = conninfo_of(c)};
-	if (v.conninfo == NULL || c->nargs > 0) {
-		return no_database(c);
+	struct ops_audit_verify v = {.conninfo = NULL};
+	int rc = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database(c, &v.conninfo);
+	if (rc != CTL_OK) {
+		return rc;
 	}
 	OPS_CLEANUP(ops_freep) char *key = NULL;
 	OPS_CLEANUP(ops_freep) char *note = NULL;
-	int rc = take_text(c, "key", "/v1/key", &key);
+	rc = take_text(c, "key", "/v1/key", &key);
 	if (rc == 0 && key != NULL) {
 		rc = take_text(c, "checkpoint", "/v1/checkpoint", &note);
 	}
@@ -198,10 +186,11 @@ static int export_row(void *arg, const struct ops_pg_row *row)
 
 static int run_export(struct ctl *c)
 {
-	const char *conninfo = conninfo_of(c);
+	const char *conninfo = NULL;
 	const char *from = ctl_flag(c, "from") != NULL ? ctl_flag(c, "from") : "1";
-	if (conninfo == NULL || c->nargs > 0) {
-		return no_database(c);
+	int code = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database(c, &conninfo);
+	if (code != CTL_OK) {
+		return code;
 	}
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
 	struct ops_error err;
@@ -268,12 +257,13 @@ static int timeline_row(void *arg, const struct ops_pg_row *row)
 
 static int run_timeline(struct ctl *c)
 {
-	const char *conninfo = conninfo_of(c);
-	if (conninfo == NULL) {
-		return no_database(c);
-	}
 	if (c->nargs != 1) {
 		return ctl_usage(c, "which incident? The fingerprint stands in `opsctl alerts`");
+	}
+	const char *conninfo = NULL;
+	int code = ctl_database(c, &conninfo);
+	if (code != CTL_OK) {
+		return code;
 	}
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
 	struct ops_error err;
@@ -301,15 +291,16 @@ static int run_timeline(struct ctl *c)
 	return rc == 0 ? CTL_OK : ctl_fail_error(CTL_FAILED, &err);
 }
 
-#define DATABASE_FLAG                                                                              \
+#define DATABASE_FLAGS                                                                             \
+	{"database", "CONNINFO", "as a role that may read (default OPS_DATABASE)"},                \
 	{                                                                                          \
-		"database", "CONNINFO", "as a role that may read (default OPS_DATABASE)"           \
+		"password-file", "FILE", "its password (default OPS_DATABASE_PASSWORD_FILE)"       \
 	}
 
 const struct ctl_command ctl_audit_commands[] = {
 	{"audit verify", "[--key FILE] [--checkpoint FILE]",
 		"prove that nothing in the audit log was changed, removed, reordered or cut off",
-		{DATABASE_FLAG, {"key", "FILE", "public key (default: ask ops-auditlog)"},
+		{DATABASE_FLAGS, {"key", "FILE", "public key (default: ask ops-auditlog)"},
 			{"checkpoint", "FILE",
 				"a checkpoint kept elsewhere (default: ask ops-auditlog)"}},
 		run_verify},
@@ -319,14 +310,14 @@ const struct ctl_command ctl_audit_commands[] = {
 			{"object", "NAME", "only of this object"}},
 		run_tail},
 	{"audit export", "[--from SEQ]", "all records with their proofs as JSON lines",
-		{DATABASE_FLAG, {"from", "SEQ", "start here (default 1)"}}, run_export},
+		{DATABASE_FLAGS, {"from", "SEQ", "start here (default 1)"}}, run_export},
 	{"audit record", "--action ACTION --object OBJECT [--reason TEXT]",
 		"put a change on record",
 		{{"action", "ACTION", "as deploy"}, {"object", "OBJECT", "as release/claims/2.5.1"},
 			{"reason", "TEXT", "why"},
 			{"alert", "FINGERPRINT", "the incident it belongs to"}},
 		run_record},
-	{"timeline", "FINGERPRINT", "one incident, from first breach to deploy", {DATABASE_FLAG},
+	{"timeline", "FINGERPRINT", "one incident, from first breach to deploy", {DATABASE_FLAGS},
 		run_timeline},
 	{NULL, NULL, NULL, {{NULL, NULL, NULL}}, NULL},
 };

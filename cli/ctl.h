@@ -62,6 +62,9 @@ extern const struct ctl_command *const ctl_tables[]; /* all of them, NULL-termin
 
 int ctl_run_completion(struct ctl *c); /* completion.c */
 
+/* CTL_OK and the connection string, or the exit code after a message. database.c */
+int ctl_database(const struct ctl *c, const char **ret_conninfo);
+
 const char *ctl_flag(const struct ctl *c, const char *name); /* NULL when not given */
 /* "opsctl: ..." on stderr, returns code. */
 int ctl_fail(int code, const char *fmt, ...) OPS_PRINTF(2, 3);
