@@ -60,6 +60,7 @@ static void run(enum col_format format, struct col_text first, struct col_text s
 {
 	struct col_series_rules rules = {
 		.labels = ops_labels_of("instance", "x:1", "job", "fuzz", NULL),
+		.instance = "h:1",
 		.honor_timestamps = true,
 		.limits = &limits};
 	struct col_values values = {.n = 0};

@@ -241,11 +241,10 @@ static struct col_layout *layout_new(const struct col_series_rules *rules, enum 
 {
 	struct col_layout *l = ops_xcalloc(1, sizeof(*l));
 	const char *job = ops_labels_get(rules->labels, "job");
-	const char *instance = ops_labels_get(rules->labels, "instance");
 	ops_arena_init(&l->arena);
 	l->format = format;
 	l->wire.job = ops_arena_strdup(&l->arena, job != NULL ? job : "");
-	l->wire.instance = ops_arena_strdup(&l->arena, instance != NULL ? instance : "");
+	l->wire.instance = ops_arena_strdup(&l->arena, rules->instance);
 	return l;
 }
 

@@ -286,6 +286,7 @@ static void set_rules(struct col_scraper *s)
 {
 	const struct col_job *job = s->target->job;
 	s->rules = (struct col_series_rules){.labels = s->target->labels,
+		.instance = s->target->instance,
 		.honor_labels = job->honor_labels,
 		.honor_timestamps = job->honor_timestamps,
 		.legacy_names = job->legacy_names,

@@ -7,6 +7,7 @@
 #include "services/collector/targets.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +30,8 @@ static struct ops_metric over_limit =
 struct build {
 	struct col_targets *out;
 	const struct col_job *job;
-	struct ops_map *keys; /* of the targets so far */
+	struct ops_map *keys;	   /* of the targets so far */
+	struct ops_map *instances; /* job and instance labels that are taken */
 };
 
 void col_target_free(struct col_target *t)
@@ -41,6 +43,7 @@ void col_target_free(struct col_target *t)
 	ops_labels_unref(t->labels);
 	free(t->key);
 	free(t->url);
+	free(t->instance);
 	free(t);
 }
 
@@ -228,6 +231,23 @@ static void refuse(struct build *b, struct col_target *t, const char *why)
 	col_target_free(t);
 }
 
+/*
+ * Whoever reads the samples tells the layouts of two targets apart by job and instance. Two targets
+ * may share both (other labels, other parameters), so the second gets a name of its own there.
+ */
+static void name_instance(struct build *b, struct col_target *t)
+{
+	const char *job = ops_labels_get(t->labels, "job");
+	const char *instance = ops_labels_get(t->labels, "instance");
+	struct ops_strbuf both = OPS_STRBUF_INIT;
+	instance = instance != NULL ? instance : "";
+	ops_strbuf_printf(&both, "%s\n%s", job != NULL ? job : "", instance);
+	bool taken = ops_map_puts(b->instances, ops_strbuf_text(&both), t) != NULL;
+	t->instance =
+		taken ? ops_xasprintf("%s#%016" PRIx64, instance, t->hash) : ops_xstrdup(instance);
+	ops_strbuf_done(&both);
+}
+
 static void add(struct build *b, struct col_target *t)
 {
 	struct ops_strbuf key = OPS_STRBUF_INIT;
@@ -240,6 +260,7 @@ static void add(struct build *b, struct col_target *t)
 		return;
 	}
 	(void)ops_map_puts(b->keys, t->key, t);
+	name_instance(b, t);
 	OPS_GROW(b->out->items, b->out->n, b->out->cap);
 	b->out->items[b->out->n++] = t;
 }
@@ -302,10 +323,11 @@ void col_targets_build(
 	const struct col_config *config, struct col_discovery *d, struct col_targets *ret)
 {
 	*ret = (struct col_targets){.n = 0};
-	struct build b = {.out = ret, .keys = ops_map_new()};
+	struct build b = {.out = ret, .keys = ops_map_new(), .instances = ops_map_new()};
 	for (size_t i = 0; i < config->njobs; i++) {
 		b.job = &config->jobs[i];
 		build_job(&b, d);
 	}
 	ops_map_free(b.keys, NULL);
+	ops_map_free(b.instances, NULL);
 }

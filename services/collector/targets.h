@@ -14,6 +14,7 @@ struct col_target {
 	struct ops_labels *discovered; /* before relabelling */
 	struct ops_labels *labels;     /* what its series get; no label starts with __ */
 	char *url;
+	char *instance; /* of its layouts: the instance label, made unique within the job */
 	int64_t interval_ms, timeout_ms;
 	bool over_limit; /* the job has more targets than target_limit */
 };

@@ -22,6 +22,7 @@ static int setup(void **state)
 	limits = (struct col_limits){.samples = 0};
 	rules = (struct col_series_rules){
 		.labels = ops_labels_of("instance", "h:1", "job", "j", NULL),
+		.instance = "h:1",
 		.honor_timestamps = true,
 		.limits = &limits};
 	col_reports_build(rules.labels, rules.reports);

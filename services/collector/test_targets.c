@@ -63,6 +63,24 @@ static void test_static(void **state)
 	col_config_free(c);
 }
 
+static void test_twins(void **state)
+{
+	(void)state;
+	struct col_config *c =
+		load("scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']},"
+		     "{targets: ['a:1'], labels: {x: y}}]}]");
+	struct col_discovery *d = col_discovery_new();
+	struct col_targets t;
+	col_targets_build(c, d, &t);
+	assert_int_equal(t.n, 2);
+	assert_string_equal(t.items[0]->instance, "a:1");
+	assert_memory_equal(t.items[1]->instance, "a:1#", 4);
+	assert_labels(t.items[1]->labels, "{instance=\"a:1\",job=\"a\",x=\"y\"}");
+	col_targets_done(&t);
+	col_discovery_free(d);
+	col_config_free(c);
+}
+
 static void test_limit(void **state)
 {
 	(void)state;
@@ -136,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_static),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_twins),
 		cmocka_unit_test(test_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ops-collector against fake targets, with a real detector behind it where one is asked."""
+import base64
+import gzip
+import http.server
+import json
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from harness import http_get, wait_until
+
+
+class Target(http.server.ThreadingHTTPServer):
+    """An exporter whose answer a test can change at any time."""
+    daemon_threads = True
+
+    def __init__(self, body="", content_type="text/plain; version=0.0.4"):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body, self.content_type, self.status = body, content_type, 200
+        self.delay, self.compress = 0, False
+        self.requests = []
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        t = self.server
+        t.requests.append((self.path, dict(self.headers)))
+        if t.delay:
+            time.sleep(t.delay)
+        body = t.body.encode()
+        self.send_response(t.status)
+        if t.content_type:
+            self.send_header("Content-Type", t.content_type)
+        if t.compress:
+            assert "gzip" in self.headers.get("Accept-Encoding", "")
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:
+            pass
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def target():
+    made = []
+
+    def make(*args, **kw):
+        made.append(Target(*args, **kw))
+        return made[-1]
+
+    yield make
+    for t in made:
+        t.shutdown()
+        t.server_close()
+
+
+class Stack:
+    """A detector (or none) and the settings with which collectors find it."""
+
+    def __init__(self, service, ports, tmp_path, detector=True):
+        self.service, self.ports = service, ports
+        self.samples, self.alerts, self.replay = ports(3)
+        self.file = tmp_path / "prometheus.yml"
+        self.detector = detector and service("ops-detector", {
+            "samples_listen": f"tcp://127.0.0.1:{self.samples}",
+            "alerts_listen": f"tcp://127.0.0.1:{self.alerts}",
+            "alerts_replay_listen": f"tcp://127.0.0.1:{self.replay}"})
+
+    def write(self, jobs, **globals_):
+        # JSON is YAML too
+        self.file.write_text(json.dumps({
+            "global": {"scrape_interval": "300ms", **globals_}, "scrape_configs": jobs}))
+
+    def collector(self, name="c1", **config):
+        return self.service("ops-collector", {
+            "scrape_config_file": str(self.file), "instance": name,
+            "samples_url": f"tcp://127.0.0.1:{self.samples}",
+            "members_url": f"tcp://127.0.0.1:{self.alerts}" if self.detector else "",
+            "replay_listen": f"tcp://127.0.0.1:{self.ports()}", "heartbeat_interval": "200ms", **config})
+
+    def query(self, expr):
+        reply = http_get(f"{self.detector.url}/api/v1/query?" + urllib.parse.urlencode({"query": expr})).json
+        assert reply["status"] == "success", reply
+        return {tuple(sorted(x["metric"].items())): float(x["value"][1]) for x in reply["data"]["result"]}
+
+    def value(self, expr):
+        found = list(self.query(expr).values())
+        return found[0] if len(found) == 1 else None
+
+
+@pytest.fixture
+def stack(service, ports, tmp_path):
+    return Stack(service, ports, tmp_path)
+
+
+@pytest.fixture
+def alone(service, ports, tmp_path):
+    return Stack(service, ports, tmp_path, detector=False)
+
+
+def job(name, *targets, **more):
+    return {"job_name": name, "static_configs": [{"targets": [getattr(t, "address", t) for t in targets]}], **more}
+
+
+def active(collector, **params):
+    reply = collector.get("/api/v1/targets?" + urllib.parse.urlencode(params)).json
+    assert reply["status"] == "success"
+    return reply["data"]["activeTargets"]
+
+
+def state(collector, name):
+    return next(t for t in active(collector) if t["scrapePool"] == name)
+
+
+def test_good_and_bad_targets(alone, target):
+    good = target("a 1\n")
+    om = target("# TYPE b counter\nb_total 5 # {x=\"y\"} 1\n# EOF\n", "application/openmetrics-text; version=1.0.0")
+    packed = target("c 3\n" * 1 + "".join(f'd{{i="{i}"}} {i}\n' for i in range(200)))
+    packed.compress = True
+    malformed = target("a 1\nb{c=\"d} 2\n")
+    slow = target("a 1\n")
+    slow.delay = 3
+    big = target("a 1\n" * 5000)
+    broken = target("a 1\n")
+    broken.status = 503
+    untyped = target("a 1\n", content_type=None)
+    excused = target("a 1\n", content_type="text/html")
+    many = target("a 1\nb 2\nc 3\n")
+    alone.write([
+        job("good", good), job("om", om), job("packed", packed), job("malformed", malformed),
+        job("slow", slow, scrape_timeout="200ms"), job("big", big, body_size_limit="1KB"), job("broken", broken),
+        job("untyped", untyped), job("excused", excused, fallback_scrape_protocol="PrometheusText0.0.4"),
+        job("many", many, sample_limit=2), job("refused", "127.0.0.1:1")])
+    c = alone.collector()
+    wait_until(lambda: all(t["health"] != "unknown" for t in active(c)))
+    for name in ("good", "om", "packed", "excused"):
+        assert (state(c, name)["health"], state(c, name)["lastError"]) == ("up", "")
+    wanted = {
+        "malformed": ("line 2, column 5", "malformed"), "slow": ("scrape_timeout", "timeout"),
+        "big": ("body_size_limit", "too_big"), "broken": ("503", "status"), "untyped": ("Content-Type", "content_type"),
+        "many": ("sample_limit", "limit"), "refused": ("127.0.0.1", "refused")}
+    for name, (message, reason) in wanted.items():
+        assert state(c, name)["health"] == "down"
+        assert message in state(c, name)["lastError"]
+        assert c.metric("ops_scrape_errors_total", reason=reason) >= 1
+    path, headers = good.requests[0]
+    assert path == "/metrics"
+    assert headers["X-Prometheus-Scrape-Timeout-Seconds"] == "0.3"
+    assert headers["Accept"].startswith("application/openmetrics-text;version=1.0.0")
+    assert c.metric("prometheus_target_scrapes_exceeded_sample_limit_total") >= 1
+    # the same body again is compared, not parsed
+    wait_until(lambda: c.metric("ops_scrape_bodies_total", way="compared") > 10)
+    good.status = 500
+    wait_until(lambda: state(c, "good")["health"] == "down")
+    good.status = 200
+    wait_until(lambda: state(c, "good")["health"] == "up")
+
+
+def test_samples_reach_the_detector(stack, target):
+    t = target('# HELP hits Hits.\n# TYPE hits counter\nhits{code="200"} 7\nhits{code="500",job="x"} 1\nold 1 1000\n')
+    stack.write([job("web", t, metric_relabel_configs=[
+        {"source_labels": ["__name__"], "regex": "old", "action": "drop"}])])
+    stack.collector()
+    wait_until(lambda: stack.value("up") == 1)
+    instance = ("instance", t.address)
+    assert stack.query("hits") == {
+        (("__name__", "hits"), ("code", "200"), instance, ("job", "web")): 7,
+        (("__name__", "hits"), ("code", "500"), ("exported_job", "x"), instance, ("job", "web")): 1}
+    assert stack.value("scrape_samples_scraped") == 3
+    assert stack.value("scrape_samples_post_metric_relabeling") == 2
+    assert stack.value("scrape_duration_seconds") > 0
+    wait_until(lambda: stack.value("scrape_series_added") == 0)
+    t.body = t.body.replace(" 7", " 8.5")
+    wait_until(lambda: stack.value('hits{code="200"}') == 8.5)
+    metadata = stack.detector.get("/api/v1/metadata?metric=hits").json["data"]
+    assert metadata == {"hits": [{"type": "counter", "help": "Hits.", "unit": ""}]}
+
+
+def test_what_vanishes_is_stale(stack, target):
+    t, other = target("a 1\nb 2\n"), target("z 1\n")
+    stack.write([job("web", t), job("other", other)])
+    c = stack.collector()
+    wait_until(lambda: stack.value("a") == 1 and stack.value("b") == 2 and stack.value("z") == 1)
+    t.body = "b 2\nc 3\n"
+    wait_until(lambda: stack.value("c") == 3)
+    assert stack.query("a") == {}
+    assert stack.value("b") == 2
+    t.status = 500
+    wait_until(lambda: stack.value('up{job="web"}') == 0)
+    assert stack.query("b or c") == {}
+    t.status = 200
+    wait_until(lambda: stack.value("c") == 3)
+    assert stack.value('up{job="web"}') == 1
+    t.body = "not an exposition {\n"
+    wait_until(lambda: stack.value('up{job="web"}') == 0)
+    assert stack.query("b or c") == {}
+    stack.write([job("other", other)])
+    c.sighup()
+    wait_until(lambda: stack.query('up{job="web"}') == {})
+    assert stack.value("z") == 1
+
+
+def test_reload_keeps_what_is_the_same(alone, target, tmp_path):
+    t, u = target("a 1\n"), target("b 1\n")
+    alone.write([job("t", t)], scrape_interval="200ms")
+    c = alone.collector()
+    wait_until(lambda: c.metric("ops_scrape_bodies_total", way="compared"))
+    alone.write([job("t", t), job("u", u)], scrape_interval="200ms")
+    assert c.post("/-/reload").code == 200
+    wait_until(lambda: len(active(c)) == 2 and state(c, "u")["health"] == "up")
+    assert state(c, "t")["health"] == "up"
+    assert c.metric("ops_scrape_bodies_total", way="parsed") == 2
+    alone.file.write_text("scrape_configs: [{job_name: x, scrape_intervall: 1s}]")
+    reply = c.post("/-/reload")
+    assert reply.code >= 400
+    assert "scrape_intervall" in reply.text and "prometheus.yml" in reply.text
+    assert len(active(c)) == 2
+    # other rules for the series: parsed anew although the body is the same
+    alone.write([job("t", t, honor_labels=True), job("u", u)], scrape_interval="200ms")
+    assert c.post("/-/reload").code == 200
+    wait_until(lambda: c.metric("ops_scrape_bodies_total", way="parsed") == 3)
+
+
+def test_file_sd(alone, target, tmp_path):
+    t, u = target("a 1\n"), target("b 1\n")
+    sd = tmp_path / "targets.json"
+    alone.write([{"job_name": "files", "file_sd_configs": [{"files": ["*targets.json"]}]}])
+    c = alone.collector()
+    assert active(c) == []
+    sd.write_text(json.dumps([{"targets": [t.address], "labels": {"env": "one"}}]))
+    wait_until(lambda: [x["labels"].get("env") for x in active(c)] == ["one"], timeout=12)
+    assert active(c)[0]["discoveredLabels"]["__meta_filepath"].endswith("targets.json")
+    sd.write_text("broken: [")
+    wait_until(lambda: c.metric("prometheus_sd_file_read_errors_total") == 1, timeout=12)
+    assert len(active(c)) == 1
+    sd.write_text(json.dumps([{"targets": [t.address, u.address]}]))
+    wait_until(lambda: len(active(c)) == 2, timeout=12)
+
+
+def test_requests_carry_what_the_job_says(alone, target, tmp_path):
+    basic, bearer, probe = target("a 1\n"), target("a 1\n"), target("a 1\n")
+    secret = tmp_path / "token"
+    secret.write_text("s3cret\n")
+    alone.write([
+        job("basic", basic, basic_auth={"username": "u", "password": "p"}),
+        job("bearer", bearer, authorization={"credentials_file": str(secret)}),
+        job("probe", probe, metrics_path="/probe", params={"module": ["http", "two"]},
+            http_headers={"X-Team": {"values": ["core"]}},
+            relabel_configs=[{"target_label": "__param_target", "replacement": "x y"}])])
+    alone.collector()
+    wait_until(lambda: basic.requests and bearer.requests and probe.requests)
+    assert basic.requests[0][1]["Authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
+    assert bearer.requests[0][1]["Authorization"] == "Bearer s3cret"
+    assert probe.requests[0][0] == "/probe?module=http&module=two&target=x%20y"
+    assert probe.requests[0][1]["X-Team"] == "core"
+
+
+def test_doors(alone, target):
+    t = target("a 1\n")
+    alone.write([job("one", t, "drop:1", bearer_token="hidden", relabel_configs=[
+        {"source_labels": ["__address__"], "regex": "drop.*", "action": "drop"}]), job("two", t)])
+    c = alone.collector()
+    data = c.get("/api/v1/targets").json["data"]
+    assert [x["discoveredLabels"]["__address__"] for x in data["droppedTargets"]] == ["drop:1"]
+    assert data["droppedTargetCounts"] == {"one": 1, "two": 0}
+    assert len(data["activeTargets"]) == 2
+    assert len(active(c, scrapePool="two")) == 1
+    assert active(c, state="dropped") == []
+    assert c.get("/api/v1/targets?state=active").json["data"]["droppedTargets"] == []
+    assert c.get("/api/v1/scrape_pools").json["data"] == {"scrapePools": ["one", "two"]}
+    config = c.get("/api/v1/status/config").json["data"]["yaml"]
+    assert "job_name" in config and "hidden" not in config
+    first = active(c)[0]
+    assert first["scrapeUrl"] == f"http://{t.address}/metrics"
+    assert (first["scrapeInterval"], first["scrapeTimeout"]) == ("300ms", "300ms")
+    assert c.get("/health").json["status"] == "healthy"
+
+
+def owned(c):
+    return {t["scrapePool"] for t in active(c) if t["local"]}
+
+
+def test_two_collectors_share(stack, target):
+    targets = {f"j{i}": target(f"a {i}\n") for i in range(12)}
+    stack.write([job(name, t) for name, t in targets.items()])
+    one, two = stack.collector("one"), stack.collector("two")
+    wait_until(lambda: owned(one) and owned(two) and owned(one) | owned(two) == set(targets)
+               and not owned(one) & owned(two))
+    wait_until(lambda: stack.value("count(a)") == 12 and stack.value("sum(up)") == 12)
+    before = owned(two)
+    two.sigkill()
+    wait_until(lambda: owned(one) == set(targets), timeout=15)
+    moved = targets[sorted(before)[0]]
+    n = len(moved.requests)
+    wait_until(lambda: len(moved.requests) > n)
+    two.start()
+    wait_until(lambda: owned(two) == before and owned(one) == set(targets) - before)
+
+
+def test_detector_away(stack, target):
+    t = target("a 1\n")
+    stack.write([job("web", t)])
+    c = stack.collector()
+    wait_until(lambda: stack.value("a") == 1)
+    stack.detector.sigkill()
+    wait_until(lambda: c.get("/health").json["status"] == "degraded")
+    t.body = "a 2\nb 5\n"
+    n = len(t.requests)
+    wait_until(lambda: len(t.requests) > n + 2)
+    stack.detector.start()
+    wait_until(lambda: stack.value("a") == 2 and stack.value("b") == 5, timeout=15)
+    # the ring had what was scraped before and meanwhile
+    assert stack.value("min_over_time(a[1m])") == 1
