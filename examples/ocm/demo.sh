@@ -25,11 +25,11 @@ until_true() {
 	shift 2
 	for ((i = 0; i < limit * 2; i++)); do
 		if "$@" >/dev/null 2>&1; then
-			[ "$i" -lt 4 ] || printf '\r\033[K'
+			[ ! -t 1 ] || printf '\r\033[K'
 			note "✓ $what"
 			return 0
 		fi
-		[ "$i" -lt 4 ] || printf '\r   … waiting: %s (%d s)' "$what" $((i / 2))
+		[ ! -t 1 ] || printf '\r   … waiting: %s (%d s)' "$what" $((i / 2))
 		sleep 0.5
 	done
 	printf '\n'
@@ -53,6 +53,7 @@ resolved() { alert_state | jq -e 'length == 0'; }
 paged() { curl -fsS "$sink/pages" | jq -e ".[] | select(.page.status == \"$1\" and .page.commonLabels.alertname == \"$alert\" and (.page.alerts | any(.fingerprint == \"$2\" and .startsAt == \"$3\")))"; }
 frozen() { [ "$(curl -s -o /dev/null -w '%{http_code}' "$freeze/v1/gate?scope=claims&action=deploy")" = 423 ]; }
 deployed() { [ "$(curl -fsS "$portal/release" | jq -r .version)" = "$1" ]; }
+flag_restored() { grep -q '^FREEZE' "$OPS_STATE_DIR/freeze/flags/claims.flag" && "$opsctl" audit tail --object freeze/claims | grep -q freeze.out_of_band; }
 deploy() { "$here/deploy.sh" "$1"; }
 query_ready() { "$opsctl" query --json 'rate(claims_requests_total[30s])' | jq -e '.data.result | length > 0'; }
 
@@ -92,6 +93,12 @@ code=0
 deploy 2.5.1 2>&1 | sed 's/^/   /' || code=${PIPESTATUS[0]}
 [ "$code" = 10 ] || fail "the deploy of 2.5.1 is refused (exit $code)"
 note "✓ the deploy of 2.5.1 was refused"
+
+if [ -n "${OPS_STATE_DIR:-}" ] && [ -e "$OPS_STATE_DIR/freeze/flags/claims.flag" ]; then
+	note "somebody tries the old way: rm claims.flag"
+	rm "$OPS_STATE_DIR/freeze/flags/claims.flag"
+	until_true 10 "the flag file was put back, and the hand on it is on record" flag_restored
+fi
 
 chapter "5. Recovered"
 until_true 180 "$alert resolved" resolved
