@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 struct cell { /* a group at a step */
 	double value, mean, c, count;
@@ -126,8 +127,17 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 	if (rc != 0) {
 		return rc;
 	}
-	struct cell *cells =
-		ops_xcalloc(OPS_MAX(groups->map.n * ev->nsteps, (size_t)1), sizeof(*cells));
+	/* The cells are as large as five columns a group, and counted so. */
+	struct det_vec room;
+	_Static_assert(sizeof(struct cell) <= 5 * sizeof(double), "room for a cell");
+	rc = det_vec_init(ev, &room, groups->map.n * 5);
+	if (rc != 0) {
+		return rc;
+	}
+	struct cell *cells = (struct cell *)(void *)room.free_at;
+	if (cells != NULL) {
+		memset(cells, 0, groups->map.n * ev->nsteps * sizeof(*cells));
+	}
 	for (size_t g = 0; g < groups->map.n; g++) {
 		(void)det_vec_add(ev, ret, &groups->map.sets[g]);
 	}
@@ -147,7 +157,7 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 			ret->cols[g].v[i] = cell->seen ? finish(op, cell) : det_absent();
 		}
 	}
-	free(cells);
+	det_vec_done(ev, &room);
 	det_vec_trim(ev, ret);
 	return 0;
 }

@@ -13,6 +13,10 @@
 
 #include "common/base/clock.h"
 
+/* Work between two looks at the clock (about a millisecond), and what a series counts for. */
+#define CLOCK_WORK 262144u
+#define SERIES_WORK 4096u
+
 int det_eval_fail(struct det_eval *ev, int code, const char *fmt, ...)
 {
 	char text[512];
@@ -25,7 +29,17 @@ int det_eval_fail(struct det_eval *ev, int code, const char *fmt, ...)
 
 int det_eval_check(struct det_eval *ev)
 {
-	if ((++ev->sh->checks & 63) != 0 || ops_mono_ms() <= ev->sh->deadline_ms) {
+	return det_eval_spend(ev, SERIES_WORK);
+}
+
+int det_eval_spend(struct det_eval *ev, uint64_t work)
+{
+	ev->sh->spent += work;
+	if (ev->sh->spent < CLOCK_WORK) {
+		return 0;
+	}
+	ev->sh->spent = 0;
+	if (ops_mono_ms() <= ev->sh->deadline_ms) {
 		return 0;
 	}
 	return det_eval_fail(ev, -ETIMEDOUT, "query timed out in expression evaluation");
@@ -56,6 +70,12 @@ static int eval_unary(struct det_eval *ev, const struct ops_promql_expr *e, stru
 int det_eval_expr(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	*ret = (struct det_value){.type = e->type};
+	if (e->type == OPS_PROMQL_SCALAR) {
+		int rc = det_hold(ev, ev->nsteps);
+		if (rc != 0) {
+			return rc;
+		}
+	}
 	switch (e->kind) {
 	case OPS_PROMQL_NUMBER:
 		ret->scalar = det_scalar_new(ev, e->number.value);

@@ -45,7 +45,7 @@ struct det_shared { /* one query */
 	struct det_samples samples;	   /* scratch of one series */
 	uint32_t *resets;		   /* scratch: resets up to each sample */
 	size_t resets_cap;
-	unsigned checks;
+	uint64_t spent; /* since the clock was read */
 	struct det_annotations annotations;
 	size_t warnings_cap, infos_cap;
 };
@@ -70,7 +70,9 @@ int det_eval_vector(
 int det_eval_scalar(
 	struct det_eval *ev, const struct ops_promql_expr *e, double **ret) OPS_MUST_CHECK;
 int det_eval_fail(struct det_eval *ev, int code, const char *fmt, ...) OPS_PRINTF(3, 4);
-int det_eval_check(struct det_eval *ev) OPS_MUST_CHECK; /* the deadline, now and then */
+/* Work done since the last call, one for each value touched: looks at the deadline now and then. */
+int det_eval_spend(struct det_eval *ev, uint64_t work) OPS_MUST_CHECK;
+int det_eval_check(struct det_eval *ev) OPS_MUST_CHECK; /* the same for one series */
 
 /* vec.c */
 int det_vec_init(struct det_eval *ev, struct det_vec *vec, size_t cap) OPS_MUST_CHECK;
@@ -83,7 +85,8 @@ void det_vec_trim(struct det_eval *ev, struct det_vec *vec); /* removes columns 
 void det_vec_done(struct det_eval *ev, struct det_vec *vec);
 /* Joins columns of equal labels; fails where both have a sample. */
 int det_vec_merge(struct det_eval *ev, struct det_vec *vec) OPS_MUST_CHECK;
-double *det_scalar_new(struct det_eval *ev, double value); /* nsteps of it */
+double *det_scalar_new(struct det_eval *ev, double value);	    /* nsteps of it */
+int det_hold(struct det_eval *ev, uint64_t doubles) OPS_MUST_CHECK; /* counts what the arena has */
 void det_blocks_free(struct det_shared *sh);
 void *det_scratch(struct det_eval *ev, size_t n, size_t size) OPS_MUST_CHECK; /* arena, zeroed */
 

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define NONE UINT32_MAX
+#define PAIR_DOUBLES 16u /* what a pair and its labels take */
 
 struct match {
 	const struct ops_promql_binary *op;
@@ -89,6 +90,16 @@ static struct det_lset result_labels(struct det_eval *ev, const struct match *x,
 	return out;
 }
 
+/* Whether both have a sample at some step. */
+static bool meet(const struct det_eval *ev, const double *a, const double *b)
+{
+	size_t i = 0;
+	while (i < ev->nsteps && (det_is_absent(a[i]) || det_is_absent(b[i]))) {
+		i++;
+	}
+	return i < ev->nsteps;
+}
+
 static void add_pair(struct det_eval *ev, struct match *x, uint32_t many, uint32_t one)
 {
 	struct det_lset filled;
@@ -124,12 +135,26 @@ static bool fills_many(const struct match *x, double *ret)
 	return x->m->has_fill_left;
 }
 
-static void make_pairs(struct det_eval *ev, struct match *x)
+static int may_pair(struct det_eval *ev, const struct match *x)
+{
+	if (x->npairs * PAIR_DOUBLES > ev->sh->options.max_samples) {
+		return det_eval_fail(ev, -E2BIG, "vector matching makes too many pairs");
+	}
+	return det_eval_spend(ev, 16);
+}
+
+static int make_pairs(struct det_eval *ev, struct match *x)
 {
 	double unused;
 	for (uint32_t c = 0; c < x->many->n; c++) {
 		for (uint32_t o = x->first_one[x->sig_many[c]]; o != NONE; o = x->next_one[o]) {
-			add_pair(ev, x, c, o);
+			if (meet(ev, x->many->cols[c].v, x->one->cols[o].v)) {
+				add_pair(ev, x, c, o);
+			}
+			int rc = may_pair(ev, x);
+			if (rc != 0) {
+				return rc;
+			}
 		}
 		if (fills_one(x, &unused)) {
 			add_pair(ev, x, c, NONE);
@@ -138,6 +163,7 @@ static void make_pairs(struct det_eval *ev, struct match *x)
 	for (uint32_t o = 0; fills_many(x, &unused) && o < x->one->n; o++) {
 		add_pair(ev, x, NONE, o);
 	}
+	return 0;
 }
 
 static bool any_many(const struct match *x, size_t step)
@@ -335,6 +361,6 @@ int det_eval_match(struct det_eval *ev, const struct ops_promql_expr *e, struct 
 		return rc;
 	}
 	det_lset_map_init(&x.results, ev->sh->arena, x.many->n);
-	make_pairs(ev, &x);
-	return run_pairs(ev, &x, ret);
+	rc = make_pairs(ev, &x);
+	return rc == 0 ? run_pairs(ev, &x, ret) : rc;
 }

@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define MAX_SUBQUERY_STEPS ((uint64_t)2000000) /* four years by the minute */
+
 struct source {
 	const struct ops_promql_expr *arg;	/* the matrix selector or subquery */
 	const struct ops_promql_expr *selector; /* NULL for a subquery */
@@ -51,7 +53,7 @@ static int open_subquery(struct det_eval *ev, struct source *src)
 		return 0; /* no point of the grid is inside */
 	}
 	src->grid = (struct det_eval){ev->sh, start, step, (size_t)((last - start) / step) + 1};
-	if (src->grid.nsteps > ev->sh->options.max_samples) {
+	if (src->grid.nsteps > OPS_MIN(ev->sh->options.max_samples, MAX_SUBQUERY_STEPS)) {
 		return det_eval_fail(ev, -E2BIG, "the subquery has too many steps");
 	}
 	int rc = det_eval_vector(&src->grid, sub->expr, &src->inner);
@@ -163,7 +165,7 @@ static void window_slide(
 	}
 }
 
-static void call_series(struct det_eval *ev, const struct range_call *call, double *out)
+static int call_series(struct det_eval *ev, const struct range_call *call, double *out)
 {
 	const struct det_samples *s = &ev->sh->samples;
 	const struct source *src = &call->src;
@@ -187,7 +189,12 @@ static void call_series(struct det_eval *ev, const struct range_call *call, doub
 			w.args[a] = call->args[a][i];
 		}
 		out[i] = call->function->fn(&w);
+		int rc = det_eval_spend(ev, w.n);
+		if (rc != 0) {
+			return rc;
+		}
 	}
+	return 0;
 }
 
 /* rate() of something that does not look like a counter. */
@@ -228,7 +235,7 @@ static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct
 		}
 		struct det_col *col = det_vec_add(ev, ret, &in.labels);
 		col->drop_name = in.drop_name || !call->function->keeps_name;
-		call_series(ev, call, col->v);
+		rc = call_series(ev, call, col->v);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
 		} else {

@@ -24,6 +24,15 @@ static int over_limit(struct det_eval *ev)
 		"query processing would load too many samples into memory in query execution");
 }
 
+int det_hold(struct det_eval *ev, uint64_t doubles)
+{
+	if (ev->sh->live + doubles > ev->sh->options.max_samples) {
+		return over_limit(ev);
+	}
+	ev->sh->live += doubles;
+	return 0;
+}
+
 static int block_new(struct det_eval *ev, uint64_t n, struct det_block **ret)
 {
 	struct det_shared *sh = ev->sh;

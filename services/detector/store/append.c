@@ -180,6 +180,8 @@ int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
 		det_store_refuse(s, DET_REFUSED_TOO_OLD, batch->n);
 	} else if (batch->time_ms < g->last_ms) {
 		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, batch->n);
+	} else if (batch->time_ms > s->ahead_ms) {
+		det_store_refuse(s, DET_REFUSED_AHEAD, batch->n);
 	} else {
 		append_row(s, g, batch);
 	}
@@ -204,10 +206,6 @@ static int check_order(struct det_store *s, struct det_series *series, int64_t t
 {
 	int64_t last = det_series_last(series);
 	if (t > last) {
-		if (t < s->horizon_ms) {
-			det_store_refuse(s, DET_REFUSED_TOO_OLD, 1);
-			return 1;
-		}
 		return 0;
 	}
 	if (t < last) {
@@ -226,6 +224,12 @@ static int check_order(struct det_store *s, struct det_series *series, int64_t t
 
 int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t time_ms, double value)
 {
+	if (time_ms < s->horizon_ms || time_ms > s->ahead_ms) {
+		det_store_refuse(
+			s, time_ms > s->ahead_ms ? DET_REFUSED_AHEAD : DET_REFUSED_TOO_OLD, 1);
+		return 1;
+	}
+	/* Only now: a series that is made has a sample. */
 	struct det_series *series = det_store_intern(s, labels);
 	if (series == NULL) {
 		det_store_refuse(s, DET_REFUSED_MEMORY, 1);

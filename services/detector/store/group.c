@@ -102,7 +102,9 @@ double *det_group_add(struct det_group *g, int64_t time_ms, const double *values
 		head_grow(g);
 	}
 	double *row = g->rows + (size_t)g->nrows * g->ncolumns;
-	memcpy(row, values, (size_t)g->ncolumns * sizeof(double));
+	if (g->ncolumns != 0) {
+		memcpy(row, values, (size_t)g->ncolumns * sizeof(double));
+	}
 	g->times[g->nrows++] = time_ms;
 	g->last_ms = time_ms;
 	return row;

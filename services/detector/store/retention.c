@@ -64,6 +64,7 @@ void det_store_maintain(struct det_store *s, int64_t now_ms)
 {
 	struct dead_list dead = {0};
 	s->horizon_ms = now_ms - s->options.retention_ms;
+	s->ahead_ms = now_ms + DET_AHEAD_MAX_MS;
 	s->stats.min_ms = INT64_MAX;
 	for (struct det_group *g = s->groups, *next; g != NULL; g = next) {
 		next = g->next;

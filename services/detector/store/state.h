@@ -26,6 +26,7 @@ struct det_store {
 	struct det_group *groups; /* all of them */
 	size_t series_bytes;
 	int64_t horizon_ms; /* nothing older is accepted; moves in maintenance */
+	int64_t ahead_ms;   /* nor anything newer */
 	struct det_store_stats stats;
 };
 

@@ -7,7 +7,9 @@
  *
  * Ids are never reused, so that postings only grow at their end; pages of the id table are freed
  * when their last series goes. memory_max bounds what new series add, the samples of known series
- * go on: an alert must not go blind because someone else's cardinality exploded.
+ * go on: an alert must not go blind because someone else's cardinality exploded. Samples of the far
+ * future are refused: a collector whose clock is wrong would have the right ones refused after
+ * them.
  */
 #include "services/detector/store/store.h"
 
@@ -29,6 +31,7 @@ static const char *const refusal_texts[DET_REFUSED_COUNT] = {
 	[DET_REFUSED_DUPLICATE] = "duplicate_timestamp",
 	[DET_REFUSED_MEMORY] = "memory_max",
 	[DET_REFUSED_TOO_OLD] = "too_old",
+	[DET_REFUSED_AHEAD] = "too_far_ahead",
 };
 
 void det_store_configure(struct det_store *s, const struct det_store_options *options)
@@ -46,6 +49,7 @@ static void open_empty(struct det_store *s)
 	s->metadata = ops_map_new();
 	det_index_init(&s->index);
 	s->horizon_ms = INT64_MIN;
+	s->ahead_ms = INT64_MAX;
 	s->stats.min_ms = INT64_MAX;
 	s->stats.max_ms = INT64_MIN;
 }

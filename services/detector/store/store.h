@@ -36,12 +36,14 @@ struct det_series {
 	struct det_series *next; /* in the chain of its hash */
 };
 
+#define DET_AHEAD_MAX_MS 600000 /* against the time of the last det_store_maintain() */
 /* Why a sample was not stored: the label of ops_detector_samples_refused_total{reason}. */
 enum det_refusal {
 	DET_REFUSED_OUT_OF_ORDER, /* older than the series' last */
 	DET_REFUSED_DUPLICATE,	  /* same time, other value */
 	DET_REFUSED_MEMORY,	  /* its series would be new and memory_max is reached */
 	DET_REFUSED_TOO_OLD,	  /* before the retention */
+	DET_REFUSED_AHEAD,	  /* further in the future than DET_AHEAD_MAX_MS */
 	DET_REFUSED_COUNT
 };
 

@@ -332,6 +332,11 @@ static void test_retention(void **state)
 	det_store_stats(s, &st);
 	assert_int_equal(st.refused[DET_REFUSED_TOO_OLD], 5);
 	assert_int_equal(st.series_removed, 1);
+	b.time_ms = T0 + ROWS * STEP_MS + DET_AHEAD_MAX_MS + 1;
+	assert_int_equal(det_store_append_batch(s, &b), 0);
+	assert_int_equal(det_store_append(s, alone, b.time_ms, 1), 1);
+	det_store_stats(s, &st);
+	assert_int_equal(st.refused[DET_REFUSED_AHEAD], 5 + 1);
 	/* Nothing for longer than the retention: all of it goes, memory too. */
 	det_store_maintain(s, T0 + 10 * 3600000LL);
 	assert_int_equal(select_count(s, ""), 0);
@@ -342,7 +347,7 @@ static void test_retention(void **state)
 	assert_true(st.memory_bytes <= 64); /* the list of all ids keeps its room */
 	/* And it can come back. */
 	assert_int_equal(det_store_layout(s, &f.layout), 0);
-	assert_int_equal(det_store_append(s, alone, T0 + 11 * 3600000LL, 1), 0);
+	assert_int_equal(det_store_append(s, alone, T0 + 10 * 3600000LL, 1), 0);
 	assert_int_equal(select_count(s, "{__name__=\"alone\"}"), 1);
 	ops_labels_unref(alone);
 	drop_layout(&f);
