@@ -67,6 +67,7 @@ if frozen; then "$opsctl" freeze clear --scope claims --reason "left over from b
 until_true 60 "citizens submit claims, the collector scrapes them" query_ready
 until_true 120 "no claims alert is open" resolved
 
+before=$(curl -fsS "$portal/release" | jq -r .version)
 chapter "1. Release 2.5.0 goes out; most claims begin to fail"
 deploy 2.5.0 | sed 's/^/   /'
 until_true 10 "the portal runs 2.5.0" deployed 2.5.0
@@ -80,7 +81,7 @@ note "fingerprint $fingerprint, firing since $started"
 
 chapter "3. Acted on"
 until_true 30 "the pager was called" paged firing "$fingerprint" "$started"
-until_true 30 "the playbook rolled back to 2.4.0" deployed 2.4.0
+until_true 30 "the playbook rolled back to $before" deployed "$before"
 
 chapter "4. Governed"
 until_true 30 "scope claims is frozen" frozen
