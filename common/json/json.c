@@ -79,7 +79,7 @@ static void dump_real(double v, struct ops_strbuf *out)
 
 void ops_json_dump(const json_t *j, struct ops_strbuf *out)
 {
-	switch (json_typeof(j)) {
+	switch (j != NULL ? json_typeof(j) : JSON_NULL) {
 	case JSON_OBJECT:
 		dump_object(j, out);
 		break;
@@ -117,7 +117,7 @@ char *ops_json_text(const json_t *j)
 
 static const char *type_name(const json_t *j)
 {
-	switch (json_typeof(j)) {
+	switch (j != NULL ? json_typeof(j) : JSON_NULL) {
 	case JSON_OBJECT:
 		return "an object";
 	case JSON_ARRAY:

@@ -59,7 +59,7 @@ static int seconds_of(struct det_eval *ev, const struct ops_promql_expr *e, doub
 int det_eval_duration(
 	struct det_eval *ev, const struct ops_promql_expr *e, bool negative, int64_t *ret_ms)
 {
-	double seconds;
+	double seconds = 0;
 	int rc = seconds_of(ev, e, &seconds);
 	if (rc != 0) {
 		return rc;
