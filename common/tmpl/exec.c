@@ -280,6 +280,31 @@ static int write_out(struct ops_tmpl_call *c, const char *s, size_t len)
 	return 0;
 }
 
+/* Is the end of s inside of a quoted attribute value, behind a '?': <a href="/search?{{ here }}">.
+ */
+static bool in_url_query(const char *s, size_t len)
+{
+	size_t at = len;
+
+	while (at > 0 && s[at - 1] != '"' && s[at - 1] != '<' && s[at - 1] != '>')
+		at--;
+	return at > 1 && s[at - 1] == '"' && s[at - 2] == '=' &&
+	       memchr(s + at, '?', len - at) != NULL;
+}
+
+static void escape_query(const char *s, size_t len, struct ops_strbuf *out)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char ch = (unsigned char)s[i];
+		bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+			     (ch >= '0' && ch <= '9') || (ch != '\0' && strchr("-._~", ch) != NULL);
+		if (plain)
+			ops_strbuf_addc(out, (char)ch);
+		else
+			ops_strbuf_printf(out, "%%%02x", ch);
+	}
+}
+
 static int print_value(struct ops_tmpl_call *c, const struct ops_tmpl_value *v)
 {
 	struct ops_strbuf text OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
@@ -292,7 +317,10 @@ static int print_value(struct ops_tmpl_call *c, const struct ops_tmpl_value *v)
 		ops_tmpl_print(v, &text);
 	if (!c->env->html)
 		return write_out(c, ops_strbuf_text(&text), text.len);
-	tmpl_escape_html(ops_strbuf_text(&text), text.len, &escaped);
+	if (in_url_query(ops_strbuf_text(c->out), c->out->len))
+		escape_query(ops_strbuf_text(&text), text.len, &escaped);
+	else
+		tmpl_escape_html(ops_strbuf_text(&text), text.len, &escaped);
 	return write_out(c, ops_strbuf_text(&escaped), escaped.len);
 }
 

@@ -129,8 +129,9 @@ struct alm_route {
 	int64_t group_wait_ms, group_interval_ms, repeat_interval_ms;
 	const struct alm_intervals **mute, **active;
 	size_t nmute, nactive;
-	const char *key; /* path of matchers from the root: "{}/{a=\"b\"}" */
-	size_t id;	 /* number in depth-first order */
+	struct alm_headers labels; /* own and inherited; values are templates */
+	const char *key;	   /* path of matchers from the root: "{}/{a=\"b\"}" */
+	size_t id;		   /* number in depth-first order */
 };
 
 struct alm_inhibit_rule {

@@ -75,6 +75,8 @@ static int add_map(struct alm_parse *p, const struct ops_conf_node *map, enum op
 		int rc = ops_conf_string(map->items[i], name, &value, p->err);
 		if (rc != 0)
 			return rc;
+		if (op == OPS_MATCH_RE) /* as upstream writes it into the keys of groups */
+			value = ops_arena_printf(p->a, "^(?:%s)$", value);
 		rc = ops_matchers_add(ms, op, name, value, &err);
 		if (rc != 0)
 			return ops_conf_error(map->items[i], p->err, "%s: %s", name, err.message);
@@ -111,6 +113,15 @@ int alm_parse_matchers(struct alm_parse *p, const struct ops_conf_node *match,
 		}
 	}
 	return 0;
+}
+
+/* As upstream sorts them: keys of routes do not depend on how the file writes them. */
+static int compare_matchers(const void *x, const void *y)
+{
+	const struct ops_matcher *a = x, *b = y;
+	int c = strcmp(a->name, b->name);
+	c = c != 0 ? c : strcmp(a->value, b->value);
+	return c != 0 ? c : (int)a->op - (int)b->op;
 }
 
 /* ---- routes ---- */
@@ -196,19 +207,30 @@ static int set_receiver(struct alm_parse *p, const struct ops_conf_node *node, c
 	return 0;
 }
 
-static int check_labels(struct alm_parse *p, const struct ops_conf_node *labels)
+/* Labels of the parents too, the nearest wins. */
+static int parse_labels(struct alm_parse *p, const struct ops_conf_node *node, struct alm_route *r)
 {
-	if (labels == NULL)
-		return 0;
-	if (labels->type != OPS_CONF_MAPPING)
-		return ops_conf_error(labels, p->err, "labels must be a mapping");
-	for (size_t i = 0; i < labels->n; i++) {
-		if (!ops_label_name_classic(labels->keys[i]->text, labels->keys[i]->len))
-			return ops_conf_error(labels->keys[i], p->err,
-				"invalid label name \"%s\" in route labels", labels->keys[i]->text);
+	struct alm_headers own = {0};
+	int rc = alm_parse_map(p, node, "labels", false, &own);
+
+	if (rc != 0 || own.n == 0)
+		return rc;
+	struct alm_header *all = ops_arena_array(p->a, struct alm_header, r->labels.n + own.n);
+	size_t n = own.n;
+	memcpy(all, own.items, own.n * sizeof all[0]);
+	for (size_t i = 0; i < own.n; i++) {
+		if (!ops_label_name_classic(own.items[i].name, strlen(own.items[i].name)))
+			return ops_conf_error(node->keys[i], p->err,
+				"invalid label name \"%s\" in route labels", own.items[i].name);
 	}
-	ops_conf_warn(
-		p->warnings, labels, "route labels are accepted and not yet part of notifications");
+	for (size_t i = 0; i < r->labels.n; i++) {
+		size_t k = 0;
+		while (k < own.n && strcmp(own.items[k].name, r->labels.items[i].name) != 0)
+			k++;
+		if (k == own.n)
+			all[n++] = r->labels.items[i];
+	}
+	r->labels = (struct alm_headers){all, n};
 	return 0;
 }
 
@@ -245,12 +267,15 @@ static int fill_route(struct alm_parse *p, const struct ops_conf_node *node,
 			p, raw->repeat_interval, "repeat_interval", false, &r->repeat_interval_ms);
 	if (rc == 0)
 		rc = alm_parse_matchers(p, raw->match, raw->match_re, raw->matchers, &r->matchers);
+	if (rc == 0 && r->matchers.n > 1)
+		qsort(r->matchers.items, r->matchers.n, sizeof r->matchers.items[0],
+			compare_matchers);
 	if (rc == 0)
 		rc = find_intervals(p, node, &raw->mute, &r->mute, &r->nmute);
 	if (rc == 0)
 		rc = find_intervals(p, node, &raw->active, &r->active, &r->nactive);
 	if (rc == 0)
-		rc = check_labels(p, raw->labels);
+		rc = parse_labels(p, raw->labels, r);
 	if (rc == 0 && r->repeat_interval_ms < r->group_interval_ms)
 		ops_conf_warn(p->warnings, node,
 			"repeat_interval is shorter than group_interval and will be rounded up");
@@ -286,6 +311,7 @@ static int parse_route(struct alm_parse *p, const struct ops_conf_node *node,
 		.group_by = r->group_by,
 		.ngroup_by = r->ngroup_by,
 		.group_by_all = r->group_by_all,
+		.labels = r->labels,
 		.group_wait_ms = parent != NULL ? r->group_wait_ms : 30000,
 		.group_interval_ms = parent != NULL ? r->group_interval_ms : 300000,
 		.repeat_interval_ms = parent != NULL ? r->repeat_interval_ms : 4 * 3600000,

@@ -219,6 +219,7 @@ static struct alm_notification *compose(
 	x->external_url = f->d->conf.external_url;
 	x->reason = reason;
 	x->repeat_ms = f->route->repeat_interval_ms;
+	x->route_labels = &f->route->labels;
 	return x;
 }
 

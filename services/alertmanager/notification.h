@@ -19,6 +19,7 @@ struct alm_notification {
 	const char *external_url; /* of this service; outlives the notification */
 	const char *reason; /* constant text: first, new-alerts, all-resolved, resolved, repeat */
 	int64_t repeat_ms;
+	const struct alm_headers *route_labels; /* of cfg */
 };
 
 /* Takes copies of alerts (their array too) and references of the rest. */

@@ -143,7 +143,8 @@ static void input_build(
 	ops_json_set_string(j, "status", "firing");
 	ops_json_set_string(j, "fingerprint", a->id);
 	ops_json_set_time(j, "startsAt", a->starts_at_ms);
-	ops_json_set(j, "value", a->has_value && isfinite(a->value) ? json_real(a->value) : json_null());
+	ops_json_set(
+		j, "value", a->has_value && isfinite(a->value) ? json_real(a->value) : json_null());
 	ops_json_set_string(j, "generatorURL", a->generator_url != NULL ? a->generator_url : "");
 	ops_json_set_string(j, "playbook", cfg->name);
 	ops_json_set_string(j, "run_id", cfg->run_id);

@@ -52,6 +52,8 @@ int alm_silence_validate(const struct alm_silence *s, struct ops_error *err)
 		const struct ops_matcher *m = &s->matchers.items[i];
 		if (!ops_label_name_valid(m->name, strlen(m->name)))
 			return ops_error_set(err, -EINVAL, "invalid label name \"%.64s\"", m->name);
+		if (!ops_utf8_valid(m->value, strlen(m->value)))
+			return ops_error_set(err, -EINVAL, "the value of a matcher is not UTF-8");
 		all_match_empty = all_match_empty && ops_matcher_match_value(m, "");
 	}
 	if (all_match_empty)

@@ -193,7 +193,7 @@ FN(alerts_resolved)
 	return with_status(call, &args[0], "resolved", ret);
 }
 
-static const struct ops_tmpl_func alerts_methods[] = {
+const struct ops_tmpl_func alm_template_alerts_methods[] = {
 	{"Firing", alerts_firing, 0, 0},
 	{"Resolved", alerts_resolved, 0, 0},
 	{NULL, NULL, 0, 0},
@@ -229,7 +229,7 @@ struct ops_tmpl_value alm_template_data(struct ops_arena *a, const struct alm_no
 
 	for (size_t i = 0; i < n->n; i++)
 		ops_tmpl_list_add(a, alerts.u.list, alert_value(a, n->alerts[i], n->at_ms));
-	alerts.u.list->methods = alerts_methods;
+	alerts.u.list->methods = alm_template_alerts_methods;
 	m->strict = true;
 	ops_tmpl_map_set(a, m, "Receiver", ops_tmpl_string(n->receiver->name));
 	ops_tmpl_map_set(a, m, "Status",
@@ -240,7 +240,11 @@ struct ops_tmpl_value alm_template_data(struct ops_arena *a, const struct alm_no
 	ops_tmpl_map_set(a, m, "CommonAnnotations", alm_template_kv(a, n->common_annotations));
 	ops_tmpl_map_set(a, m, "ExternalURL", ops_tmpl_string(n->external_url));
 	ops_tmpl_map_set(a, m, "NotificationReason", ops_tmpl_string(n->reason));
-	ops_tmpl_map_set(a, m, "RouteLabels", kv_new(a));
+	struct ops_tmpl_value route_labels = kv_new(a);
+	for (size_t i = 0; n->route_labels != NULL && i < n->route_labels->n; i++)
+		ops_tmpl_map_set(a, route_labels.u.map, n->route_labels->items[i].name,
+			ops_tmpl_string(n->route_labels->items[i].value));
+	ops_tmpl_map_set(a, m, "RouteLabels", route_labels);
 	return v;
 }
 
@@ -284,7 +288,43 @@ FN(fn_humanize_duration)
 	return 0;
 }
 
+/* A label of the route, which is a template itself and may use others; what goes in a circle is
+ * refused. */
+FN(fn_route_labels)
+{
+	struct ops_strbuf b OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
+	struct alm_expander *x = ops_tmpl_user(call);
+	const struct ops_tmpl_value *labels, *text = NULL;
+	struct ops_error err = {0};
+	(void)n;
+
+	if (args[0].kind != OPS_TMPL_STRING || x == NULL || x->data.kind != OPS_TMPL_MAP)
+		return ops_tmpl_fail(call, "routeLabels needs the name of a label");
+	labels = ops_tmpl_map_get(x->data.u.map, "RouteLabels");
+	if (labels != NULL && labels->kind == OPS_TMPL_MAP)
+		text = ops_tmpl_map_get(labels->u.map, args[0].u.str.s);
+	*ret = ops_tmpl_string("");
+	if (text == NULL)
+		return 0;
+	for (size_t i = 0; i < x->depth; i++) {
+		if (strcmp(x->route_labels[i], args[0].u.str.s) == 0)
+			return ops_tmpl_fail(
+				call, "route label %s refers to itself", args[0].u.str.s);
+	}
+	if (x->depth == ALM_ROUTE_LABELS_DEPTH)
+		return ops_tmpl_fail(call, "route labels refer to each other too deeply");
+	x->route_labels[x->depth++] = args[0].u.str.s;
+	const struct ops_tmpl_env env = {.arena = ops_tmpl_arena(call), .dot = x->data, .user = x};
+	int rc = ops_tmpl_expand(x->set, "route label", text->u.str.s, &env, &b, &err);
+	x->depth--;
+	if (rc != 0)
+		return ops_tmpl_fail(call, "%s", err.message);
+	*ret = ops_tmpl_stringn(ops_tmpl_arena(call), ops_strbuf_text(&b), b.len);
+	return 0;
+}
+
 static const struct ops_tmpl_func functions[] = {
+	{"routeLabels", fn_route_labels, 1, 1},
 	{"tz", fn_tz, 2, 2},
 	{"since", fn_since, 1, 1},
 	{"humanizeDuration", fn_humanize_duration, 1, 1},
@@ -315,7 +355,8 @@ void alm_expander_init(struct alm_expander *x, struct ops_arena *a, struct ops_t
 static const char *expand(struct alm_expander *x, const char *text, bool html)
 {
 	struct ops_strbuf b OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
-	const struct ops_tmpl_env env = {.arena = x->arena, .dot = x->data, .html = html};
+	const struct ops_tmpl_env env = {
+		.arena = x->arena, .dot = x->data, .user = x, .html = html};
 
 	if (text == NULL || text[0] == '\0' || x->failed)
 		return "";

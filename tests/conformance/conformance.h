@@ -19,7 +19,8 @@ struct conformance_kind {
 	const char *name;
 	/* Runs one case of the file document and ends with conformance_pass or _fail. */
 	void (*run_case)(struct conformance_run *run, const json_t *file, const json_t *c);
-	/* Instead of run_case, for files that are not JSON: the whole of run->path. -1: unreadable. */
+	/* Instead of run_case, for files that are not JSON: the whole of run->path. -1: unreadable.
+	 */
 	int (*run_file)(struct conformance_run *run);
 	/* Prints further scores; may be NULL. */
 	void (*summary)(void);
@@ -30,6 +31,10 @@ extern const struct conformance_kind conformance_durations;
 extern const struct conformance_kind conformance_exposition, conformance_exposition_payload;
 extern const struct conformance_kind conformance_relabel;
 extern const struct conformance_kind conformance_matchers;
+extern const struct conformance_kind conformance_am_config, conformance_am_routes,
+	conformance_am_templates;
+extern const struct conformance_kind conformance_am_intervals, conformance_am_inhibition,
+	conformance_am_silences;
 extern const struct conformance_kind conformance_promql, conformance_promql_classic;
 
 void conformance_pass(struct conformance_run *run);
@@ -44,3 +49,7 @@ void conformance_equal(
 bool conformance_text(const json_t *c, const char *key, struct ops_strbuf *out);
 /* Number member: a JSON number, or "NaN", "+Inf", "-Inf", or a numeric string. */
 bool conformance_number(const json_t *value, double *ret);
+
+/* Appends the lines of text with `by` in front of each; empty lines and document marks are left
+ * out. */
+void conformance_indent(struct ops_strbuf *out, const char *text, const char *by);

@@ -17,6 +17,12 @@
 #define MAX_FILE_BYTES ((size_t)64 << 20)
 
 static const struct conformance_kind *const kinds[] = {
+	&conformance_am_config,
+	&conformance_am_inhibition,
+	&conformance_am_intervals,
+	&conformance_am_routes,
+	&conformance_am_silences,
+	&conformance_am_templates,
 	&conformance_durations,
 	&conformance_exposition,
 	&conformance_exposition_payload,

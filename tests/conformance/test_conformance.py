@@ -29,6 +29,13 @@ FILES = {
     "promql": ["promql/core/*.test", "promql/stretch/*.test"],
     "promql_parser": ["promql_parser/*.json"],
     "durations": ["durations/*.json"],
+    "am_config": ["alertmanager/config_files/index.json", "alertmanager/config_inline.json",
+                  "alertmanager/config_receiver_fragments.json"],
+    "am_inhibition": ["alertmanager/inhibition.json"],
+    "am_intervals": ["alertmanager/time_interval*.json"],
+    "am_routes": ["alertmanager/routing*.json"],
+    "am_silences": ["alertmanager/silences.json", "alertmanager/silence_matcher_validate.json"],
+    "am_templates": ["alertmanager/templates.json"],
     "matchers": ["alertmanager/matcher_*.json", "alertmanager/label_names.json"],
 }
 
