@@ -20,7 +20,6 @@
 #include "services/collector/config_job.h"
 
 enum {
-	GLOBAL_NOTES = 16,
 	ROOT_NOTES = 16
 };
 

@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/text.h"
 
@@ -30,20 +29,29 @@ static bool is_openmetrics(const struct col_exposition *p)
 	return p->format == COL_FORMAT_OPENMETRICS;
 }
 
+/* What a byte may be part of; the parser spends most of its time asking this. */
+enum {
+	IN_LABEL = 1,
+	IN_METRIC = 2,
+	DIGIT = 4,
+	ENDS_QUOTED = 8 /* stops the scan of a quoted text: quote, escape, line break, NUL */
+};
+
+__extension__ static const unsigned char classes[256] = {
+	['a' ... 'z'] = IN_LABEL | IN_METRIC,
+	['A' ... 'Z'] = IN_LABEL | IN_METRIC,
+	['0' ... '9'] = IN_LABEL | IN_METRIC | DIGIT,
+	['_'] = IN_LABEL | IN_METRIC,
+	[':'] = IN_METRIC,
+	['"'] = ENDS_QUOTED,
+	['\\'] = ENDS_QUOTED,
+	['\n'] = ENDS_QUOTED,
+	['\0'] = ENDS_QUOTED,
+};
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
-}
-
-static bool label_char(char c, bool first)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-	       (!first && c >= '0' && c <= '9');
-}
-
-static bool metric_char(char c, bool first)
-{
-	return label_char(c, first) || c == ':';
 }
 
 void col_exposition_init(struct col_exposition *p)
@@ -119,12 +127,15 @@ static int scan_quoted(
 	const char *c = p->at + 1, *end = p->end;
 	unsigned char high = 0;
 	bool plain = true;
-	for (; c < end && *c != '"' && *c != '\n'; c++) {
-		high |= (unsigned char)*c;
-		if (*c == '\\' || *c == '\0') {
-			plain = false;
-			c += *c == '\\' && c + 1 < end && c[1] != '\n';
+	for (;; c++) {
+		while (c < end && (classes[(unsigned char)*c] & ENDS_QUOTED) == 0) {
+			high |= (unsigned char)*c++;
 		}
+		if (c >= end || *c == '"' || *c == '\n') {
+			break;
+		}
+		plain = false;
+		c += *c == '\\' && c + 1 < end && c[1] != '\n';
 	}
 	if (c >= end || *c != '"') {
 		return FAIL(p, p->at, "%s has no closing quote", wanted);
@@ -164,13 +175,17 @@ static void settle(struct col_exposition *p)
 	p->nfixups = 0;
 }
 
-static int read_name(struct col_exposition *p, bool (*allowed)(char, bool), struct col_text *ret)
+/* kind: IN_LABEL or IN_METRIC. */
+static int read_name(struct col_exposition *p, unsigned kind, struct col_text *ret)
 {
-	const char *from = p->at;
-	while (p->at < p->end && allowed(*p->at, p->at == from)) {
-		p->at++;
+	const char *from = p->at, *c = from, *end = p->end;
+	if (c < end && (classes[(unsigned char)*c] & DIGIT) == 0) {
+		while (c < end && (classes[(unsigned char)*c] & kind) != 0) {
+			c++;
+		}
 	}
-	*ret = (struct col_text){from, (size_t)(p->at - from)};
+	p->at = c;
+	*ret = (struct col_text){from, (size_t)(c - from)};
 	return ret->len > 0 ? 0 : -ENOENT;
 }
 
@@ -235,7 +250,7 @@ static int read_label(struct col_exposition *p, struct ops_error *err)
 			return FAIL(p, q.from, "the label name is empty");
 		}
 		keep_quoted(p, &q, &label->name, &name.len);
-	} else if (read_name(p, label_char, &name) == 0) {
+	} else if (read_name(p, IN_LABEL, &name) == 0) {
 		label->name = name.data;
 	} else {
 		return FAIL(p, p->at, "expected a label name");
@@ -274,6 +289,9 @@ static int read_labels(struct col_exposition *p, struct ops_error *err)
 static int compare_names(const void *a, const void *b)
 {
 	const struct ops_label *x = a, *y = b;
+	if (x->name[0] != y->name[0]) { /* no name is empty */
+		return (unsigned char)x->name[0] < (unsigned char)y->name[0] ? -1 : 1;
+	}
 	int c = memcmp(x->name, y->name, OPS_MIN(x->name_len, y->name_len));
 	return c != 0 ? c : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
@@ -325,7 +343,7 @@ static int read_series(struct col_exposition *p, struct ops_error *err)
 	p->nlabels = p->nfixups = 0;
 	ops_strbuf_reset(&p->scratch);
 	bool bare = *p->at != '{';
-	if (bare && read_name(p, metric_char, &p->name) != 0) {
+	if (bare && read_name(p, IN_METRIC, &p->name) != 0) {
 		return FAIL(p, p->at, "expected a metric name or a comment");
 	}
 	bool separated = at_char(p, ' ') || (!is_openmetrics(p) && at_char(p, '\t'));
@@ -436,8 +454,8 @@ static int read_family_name(struct col_exposition *p, struct ops_error *err)
 		settle(p);
 		return r;
 	}
-	return read_name(p, metric_char, &p->name) == 0 ? 0
-							: FAIL(p, p->at, "expected a metric name");
+	return read_name(p, IN_METRIC, &p->name) == 0 ? 0
+						      : FAIL(p, p->at, "expected a metric name");
 }
 
 static struct col_text trim(struct col_text text)
@@ -571,31 +589,4 @@ int col_exposition_next(struct col_exposition *p, struct ops_error *err)
 		return FAIL(p, p->at, "the document does not end with # EOF");
 	}
 	return COL_ENTRY_END;
-}
-
-/* ---- negotiation ---- */
-
-int col_format_from_content_type(
-	const char *content_type, int fallback, enum col_format *ret, struct ops_error *err)
-{
-	size_t len = strcspn(content_type, "; \t");
-	if (len == strlen("text/plain") && strncasecmp(content_type, "text/plain", len) == 0) {
-		*ret = COL_FORMAT_TEXT;
-		return 0;
-	}
-	if (len == strlen("application/openmetrics-text") &&
-		strncasecmp(content_type, "application/openmetrics-text", len) == 0) {
-		*ret = COL_FORMAT_OPENMETRICS;
-		return 0;
-	}
-	if (fallback >= 0) {
-		*ret = (enum col_format)fallback;
-		return 0;
-	}
-	int r = len == 0 ? ops_error_set(err, -EINVAL, "the target sent no Content-Type")
-			 : ops_error_set(err, -EINVAL, "the target sent Content-Type \"%.100s\"",
-				   content_type);
-	ops_error_hint(err, "text/plain; version=0.0.4, application/openmetrics-text, or set "
-			    "fallback_scrape_protocol");
-	return r;
 }

@@ -81,10 +81,3 @@ int col_exposition_next(struct col_exposition *p, struct ops_error *err) OPS_MUS
  */
 int col_tail_parse(enum col_format format, const char *at, const char *end, struct col_tail *ret,
 	const char **ret_next, const char **ret_what) OPS_MUST_CHECK;
-
-/*
- * By Content-Type. fallback: -1, or the format to take when the type is missing or unknown.
- * -EINVAL with err when there is none.
- */
-int col_format_from_content_type(const char *content_type, int fallback, enum col_format *ret,
-	struct ops_error *err) OPS_MUST_CHECK;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
@@ -125,6 +126,31 @@ static const char *outcome_reason(enum ops_http_outcome o)
 		return "failed";
 	}
 	return "failed";
+}
+
+int col_format_from_content_type(
+	const char *content_type, int fallback, enum col_format *ret, struct ops_error *err)
+{
+	size_t len = strcspn(content_type, "; \t");
+	if (len == strlen("text/plain") && strncasecmp(content_type, "text/plain", len) == 0) {
+		*ret = COL_FORMAT_TEXT;
+		return 0;
+	}
+	if (len == strlen("application/openmetrics-text") &&
+		strncasecmp(content_type, "application/openmetrics-text", len) == 0) {
+		*ret = COL_FORMAT_OPENMETRICS;
+		return 0;
+	}
+	if (fallback >= 0) {
+		*ret = (enum col_format)fallback;
+		return 0;
+	}
+	int r = len == 0 ? ops_error_set(err, -EINVAL, "the target sent no Content-Type")
+			 : ops_error_set(err, -EINVAL, "the target sent Content-Type \"%.100s\"",
+				   content_type);
+	ops_error_hint(err, "text/plain; version=0.0.4, application/openmetrics-text, or set "
+			    "fallback_scrape_protocol");
+	return r;
 }
 
 int col_fetch_check(const struct col_target *t, const struct ops_http_response *res,

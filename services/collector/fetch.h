@@ -16,3 +16,9 @@ int col_fetch_start(struct ops_http_client *client, const struct col_target *t,
  */
 int col_fetch_check(const struct col_target *t, const struct ops_http_response *res,
 	enum col_format *ret_format, const char **ret_reason, struct ops_error *err) OPS_MUST_CHECK;
+/*
+ * By Content-Type. fallback: -1, or the format to take when the type is missing or unknown.
+ * -EINVAL with err when there is none.
+ */
+int col_format_from_content_type(const char *content_type, int fallback, enum col_format *ret,
+	struct ops_error *err) OPS_MUST_CHECK;

@@ -22,8 +22,12 @@ void col_merge_done(struct col_merge *m)
 	ops_arena_done(&m->names);
 }
 
-static int compare(const struct ops_label *a, const struct ops_label *b)
+/* Names are never empty, and their first bytes mostly differ: a call is saved. */
+static inline int compare(const struct ops_label *a, const struct ops_label *b)
 {
+	if (a->name[0] != b->name[0]) {
+		return (unsigned char)a->name[0] < (unsigned char)b->name[0] ? -1 : 1;
+	}
 	int c = memcmp(a->name, b->name, OPS_MIN(a->name_len, b->name_len));
 	return c != 0 ? c : (a->name_len > b->name_len) - (a->name_len < b->name_len);
 }

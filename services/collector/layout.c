@@ -88,15 +88,15 @@ static int check_limits(struct builder *b, const struct ops_labels *ls)
 	}
 	for (uint32_t i = 0; i < ls->n; i++) {
 		const struct ops_label *x = &ls->items[i];
+		if (x->name_len <= name_max && x->value_len <= value_max) {
+			continue;
+		}
 		if (x->name_len > name_max) {
 			return REFUSE(b, -E2BIG, "label_name_length_limit exceeded by \"%.40s\"",
 				x->name);
 		}
-		if (x->value_len > value_max) {
-			return REFUSE(b, -E2BIG,
-				"label_value_length_limit exceeded by the value of \"%.100s\"",
-				x->name);
-		}
+		return REFUSE(b, -E2BIG,
+			"label_value_length_limit exceeded by the value of \"%.100s\"", x->name);
 	}
 	return 0;
 }
@@ -129,7 +129,8 @@ static int make_series(struct builder *b, struct ops_labels **ret)
 {
 	struct ops_labels *ls = col_merge_build(&b->merge, &b->p, b->rules);
 	const struct col_relabel *relabel = b->rules->relabel;
-	if (relabel != NULL && relabel->n > 0) {
+	bool relabelled = relabel != NULL && relabel->n > 0;
+	if (relabelled) {
 		struct ops_labels_builder lb;
 		ops_labels_builder_from(&lb, ls);
 		ops_labels_unref(ls);
@@ -139,7 +140,7 @@ static int make_series(struct builder *b, struct ops_labels **ret)
 	}
 	*ret = NULL;
 	int r = ls != NULL ? check_limits(b, ls) : 0;
-	if (r == 0 && ls != NULL) {
+	if (r == 0 && ls != NULL && (relabelled || b->rules->legacy_names)) {
 		r = check_names(b, ls);
 	}
 	if (r != 0) {
@@ -205,6 +206,7 @@ static int on_sample(struct builder *b)
 
 static int read_document(struct builder *b, struct col_text body)
 {
+	ops_strbuf_reserve(&b->l->prefixes, body.len);
 	for (;;) {
 		int r = col_exposition_next(&b->p, b->err);
 		if (r <= 0) {

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "services/collector/fetch.h"
+
 static struct col_exposition p;
 
 static int setup(void **state)
