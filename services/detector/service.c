@@ -24,8 +24,6 @@ static struct ops_metric firing_gauge =
 static struct ops_metric store_series = OPS_GAUGE("ops_detector_series", "Series in the store.");
 static struct ops_metric store_bytes =
 	OPS_GAUGE("ops_detector_store_bytes", "Memory of the store.");
-static struct ops_metric store_refused = OPS_GAUGE("ops_detector_samples_refused",
-	"Samples that the store did not take since the start.", "reason");
 
 struct detector {
 	struct ops_daemon *daemon;
@@ -160,17 +158,12 @@ static enum ops_health collectors_health(void *arg, char *buf, size_t size, doub
 
 static void collect(void *arg)
 {
-	static const char *const reasons[DET_REFUSED_COUNT] = {
-		"out_of_order", "duplicate", "memory", "too_old"};
 	const struct detector *d = arg;
 	struct det_store_stats stats;
 	det_store_stats(d->store, &stats);
 	ops_metric_set(&firing_gauge, (double)det_rules_firing(d->rules));
 	ops_metric_set(&store_series, (double)stats.series);
 	ops_metric_set(&store_bytes, (double)stats.memory_bytes);
-	for (size_t i = 0; i < DET_REFUSED_COUNT; i++) {
-		ops_metric_set(&store_refused, (double)stats.refused[i], reasons[i]);
-	}
 }
 
 /* ---- life ---- */
