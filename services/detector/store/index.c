@@ -169,6 +169,29 @@ static struct det_postings join(
 	return out;
 }
 
+/* a|b|c: its values are looked up, not tried. False: not such an expression. */
+static bool of_literals(const struct det_label_name *n, const struct ops_matcher *m, bool wanted,
+	const struct det_postings **lists, size_t *found)
+{
+	const char *const *literals;
+	size_t nliterals;
+	if ((m->op == OPS_MATCH_RE) != wanted || m->re == NULL ||
+		!ops_regex_literals(m->re, &literals, &nliterals)) {
+		return false;
+	}
+	for (size_t i = 0; i < nliterals; i++) {
+		const struct det_label_value *v = ops_map_gets(n->values, literals[i]);
+		bool again = v == NULL;
+		for (size_t k = 0; k < *found && !again; k++) {
+			again = lists[k] == &v->postings;
+		}
+		if (!again) {
+			lists[(*found)++] = &v->postings;
+		}
+	}
+	return true;
+}
+
 /* Postings of all values of the matcher's name that it accepts (or, wanted false, refuses). */
 static struct det_postings of_values(const struct det_index *ix, const struct ops_matcher *m,
 	bool wanted, struct ops_arena *arena)
@@ -186,6 +209,9 @@ static struct det_postings of_values(const struct det_index *ix, const struct op
 		ops_arena_array(arena, const struct det_postings *, ops_map_count(n->values) + 1);
 	size_t found = 0;
 	struct ops_map_entry e;
+	if (of_literals(n, m, wanted, lists, &found)) {
+		return join(lists, found, arena);
+	}
 	for (size_t at = 0; ops_map_next(n->values, &at, &e);) {
 		const struct det_label_value *v = e.value;
 		if (ops_matcher_match_value(m, v->text) == wanted) {

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Thousands of random steps against a model that keeps every sample in plain arrays: layouts that
+ * come, change and come back, rows that repeat or are late, single samples, staleness markers,
+ * sealing.
+ */
+#include "services/detector/store/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+	SERIES = 6,
+	LAYOUTS = 1 << SERIES, /* a layout is a set of series; its id is the set */
+	STEPS = 6000,
+};
+
+struct model {
+	int64_t t[SERIES][STEPS + 1];
+	double v[SERIES][STEPS + 1];
+	size_t n[SERIES];
+	int live_layouts[SERIES];
+	bool live[LAYOUTS];
+	int64_t row_last[LAYOUTS];
+};
+
+static uint32_t random_state = 12345;
+
+static uint32_t next_random(uint32_t below)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (random_state >> 8) % below;
+}
+
+static struct ops_labels *labels_of(int i)
+{
+	char text[8];
+	snprintf(text, sizeof(text), "%d", i);
+	return ops_labels_of("__name__", "m", "i", text, NULL);
+}
+
+static int64_t last_of(const struct model *m, int s)
+{
+	return m->n[s] != 0 ? m->t[s][m->n[s] - 1] : INT64_MIN;
+}
+
+static void model_add(struct model *m, int s, int64_t t, double v)
+{
+	if (t > last_of(m, s)) {
+		m->t[s][m->n[s]] = t;
+		m->v[s][m->n[s]++] = v;
+	}
+}
+
+static void step_layout(struct det_store *store, struct model *m, uint32_t set)
+{
+	struct ops_labels *series[SERIES];
+	uint32_t family[SERIES];
+	struct ops_layout l = {
+		.id = set, .job = "", .instance = "", .series = series, .family = family};
+	for (int s = 0; s < SERIES; s++) {
+		if (set >> s & 1) {
+			family[l.n] = UINT32_MAX;
+			series[l.n++] = labels_of(s);
+			m->live_layouts[s] += !m->live[set];
+		}
+	}
+	assert_int_equal(det_store_layout(store, &l), m->live[set] ? 1 : 0);
+	m->live[set] = true;
+	for (size_t i = 0; i < l.n; i++) {
+		ops_labels_unref(series[i]);
+	}
+}
+
+static void step_batch(struct det_store *store, struct model *m, uint32_t set, int64_t t)
+{
+	double values[SERIES];
+	struct ops_batch b = {.layout_id = set, .time_ms = t, .values = values};
+	for (int s = 0; s < SERIES; s++) {
+		if (set >> s & 1) {
+			values[b.n++] = (double)next_random(1000) / (s == 0 ? 3 : 1);
+		}
+	}
+	assert_int_equal(det_store_append_batch(store, &b), m->live[set] ? 0 : 1);
+	if (!m->live[set] || t <= m->row_last[set]) {
+		return;
+	}
+	m->row_last[set] = t;
+	size_t column = 0;
+	for (int s = 0; s < SERIES; s++) {
+		if (set >> s & 1) {
+			model_add(m, s, t, values[column++]);
+		}
+	}
+}
+
+static void step_single(struct det_store *store, struct model *m, int64_t t)
+{
+	int s = (int)next_random(SERIES);
+	struct ops_labels *ls = labels_of(s);
+	double v = (double)next_random(50);
+	bool newer = t > last_of(m, s);
+	int rc = det_store_append(store, ls, t, v);
+	assert_true(!newer || rc == 0);
+	model_add(m, s, t, v);
+	ops_labels_unref(ls);
+}
+
+static void step_retire(struct det_store *store, struct model *m, uint32_t set, int64_t t)
+{
+	det_store_retire_layout(store, set, t);
+	if (!m->live[set]) {
+		return;
+	}
+	m->live[set] = false;
+	bool any = false;
+	for (int s = 0; s < SERIES; s++) {
+		m->live_layouts[s] -= (int)(set >> s & 1);
+		any = any || ((set >> s & 1) && m->live_layouts[s] == 0 && t > last_of(m, s));
+	}
+	if (!any || t <= m->row_last[set]) {
+		return;
+	}
+	m->row_last[set] = t;
+	for (int s = 0; s < SERIES; s++) {
+		if ((set >> s & 1) && m->live_layouts[s] == 0) {
+			model_add(m, s, t, ops_stale_nan());
+		}
+	}
+}
+
+static void compare(struct det_store *store, const struct model *m)
+{
+	struct det_samples out = {0};
+	for (int s = 0; s < SERIES; s++) {
+		struct ops_labels *ls = labels_of(s);
+		struct det_series *series = det_store_find(store, ls);
+		ops_labels_unref(ls);
+		if (series == NULL) {
+			assert_int_equal(m->n[s], 0);
+			continue;
+		}
+		assert_int_equal(det_series_last(series), last_of(m, s));
+		det_series_read(series, INT64_MIN, INT64_MAX, &out);
+		assert_int_equal(out.n, m->n[s]);
+		if (out.n != 0) {
+			assert_memory_equal(out.t, m->t[s], out.n * sizeof(int64_t));
+			assert_memory_equal(out.v, m->v[s], out.n * sizeof(double));
+			int64_t from = out.t[out.n / 3], to = out.t[out.n / 2];
+			det_series_read(series, from, to, &out);
+			assert_int_equal(out.n, m->n[s] / 2 - m->n[s] / 3 + 1);
+		}
+	}
+	det_samples_done(&out);
+}
+
+static void test_against_model(void **state)
+{
+	(void)state;
+	static struct model m;
+	struct det_store *store =
+		det_store_new(&(struct det_store_options){.retention_ms = INT64_MAX / 4});
+	int64_t t = 1000000;
+	for (size_t i = 0; i < LAYOUTS; i++) {
+		m.row_last[i] = INT64_MIN;
+	}
+	uint32_t favourite = LAYOUTS - 1;
+	for (int step = 0; step < STEPS; step++) {
+		uint32_t set = next_random(3) != 0 ? favourite : 1 + next_random(LAYOUTS - 1);
+		int64_t when = next_random(20) == 0 ? t - next_random(5000) : t;
+		switch (next_random(40)) {
+		case 0:
+			favourite = set;
+			break;
+		case 1:
+		case 2:
+			step_layout(store, &m, set);
+			break;
+		case 3:
+			step_retire(store, &m, set, when);
+			break;
+		case 4:
+		case 5:
+			step_single(store, &m, when);
+			break;
+		case 6:
+			det_store_maintain(store, t);
+			break;
+		default:
+			t += next_random(3) * 500;
+			step_batch(store, &m, set, when);
+			break;
+		}
+		if (next_random(50) == 0) { /* what is idle now gets sealed */
+			t += 3600001;
+			det_store_maintain(store, t);
+		}
+		if (step % 500 == 0) {
+			compare(store, &m);
+		}
+	}
+	compare(store, &m);
+	det_store_free(store);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_against_model),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
