@@ -2,8 +2,8 @@
 /* check, reload, top, db migrate: looking after the services themselves. */
 #include "cli/ctl.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -17,13 +17,37 @@
 
 /* ---- check ---- */
 
-/* The service's program: beside this one, in the build tree beside it, or in PATH. */
-static char *find_program(const char *service)
+struct check { /* of one or more files */
+	const struct ctl *ctl;
+	json_t *files;
+	int worst;
+};
+
+/* Where this program is, whatever name or link it was called by. */
+static char *own_folder(void)
 {
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	self[n > 0 ? n : 0] = '\0';
-	OPS_CLEANUP(ops_freep) char *dir = ops_path_dir(self);
+	return ops_path_dir(self);
+}
+
+/* PREFIX/below when this is PREFIX/bin/opsctl and that exists, else the packaged place. */
+static char *installed(const char *below, const char *packaged)
+{
+	OPS_CLEANUP(ops_freep) char *dir = own_folder();
+	char *path = ops_xasprintf("%s/../%s", dir, below);
+	if (access(path, R_OK) == 0) {
+		return path;
+	}
+	free(path);
+	return ops_xstrdup(packaged);
+}
+
+/* The service's program: beside this one, in the build tree beside it, or in PATH. */
+static char *find_program(const char *service)
+{
+	OPS_CLEANUP(ops_freep) char *dir = own_folder();
 	char *beside = ops_xasprintf("%s/ops-%s", dir, service);
 	if (access(beside, X_OK) == 0) {
 		return beside;
@@ -37,15 +61,38 @@ static char *find_program(const char *service)
 	return ops_xasprintf("ops-%s", service);
 }
 
+/* With --json stdout belongs to the document; what is wrong is told on stderr either way. */
+static void hide_stdout(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, STDOUT_FILENO);
+	}
+}
+
+static void add_verdict(struct check *k, const char *file, const char *service, int code)
+{
+	json_t *one = json_object();
+	ops_json_set_string(one, "file", file);
+	ops_json_set_string(one, "kind", service != NULL ? service : "rules");
+	ops_json_set_bool(one, "good", code == CTL_OK);
+	json_array_append_new(k->files, one);
+	k->worst = code != CTL_OK ? code : k->worst;
+}
+
 /* The service checks its own file: one loader, so that a checked file is a file that loads. */
-static int check_with_service(const char *service, const char *file)
+static int run_service_check(const struct check *k, const char *service, const char *file)
 {
 	OPS_CLEANUP(ops_freep) char *program = find_program(service);
+	fflush(stdout); /* the child writes to the same place */
 	pid_t pid = fork();
 	if (pid < 0) {
 		return ctl_fail(CTL_FAILED, "could not start %s: %s", program, strerror(errno));
 	}
 	if (pid == 0) {
+		if (k->ctl->json) {
+			hide_stdout();
+		}
 		execlp(program, program, "--check", "--config", file, (char *)NULL);
 		fprintf(stderr, "opsctl: could not run %s: %s\n", program, strerror(errno));
 		_exit(127);
@@ -57,7 +104,7 @@ static int check_with_service(const char *service, const char *file)
 	return code == 127 ? CTL_FAILED : code;
 }
 
-static int check_rules(const char *file)
+static int run_rules_check(const struct check *k, const char *file)
 {
 	struct ops_arena arena;
 	struct ops_error err;
@@ -79,7 +126,7 @@ static int check_rules(const char *file)
 	}
 	if (rc != 0) {
 		rc = ctl_fail_error(CTL_CONFIG, &err);
-	} else {
+	} else if (!k->ctl->json) {
 		printf("%s: %zu groups, %zu rules, good\n", file, groups.n, rules);
 	}
 	free(groups.items);
@@ -103,48 +150,83 @@ static const char *service_of(const char *file)
 	return NULL;
 }
 
-static int check_all_services(void)
+static void check_file(struct check *k, const char *service, const char *file)
 {
-	const char *dir = getenv("OPS_CONFIG_DIR");
-	dir = dir != NULL ? dir : "/etc/hms-ops";
-	int worst = CTL_OK;
+	int code = service != NULL ? run_service_check(k, service, file) : run_rules_check(k, file);
+	add_verdict(k, file, service, code);
+}
+
+static void check_all_services(struct check *k)
+{
+	const char *named = getenv("OPS_CONFIG_DIR");
+	OPS_CLEANUP(ops_freep)
+	char *dir = named != NULL && named[0] != '\0' ? ops_xstrdup(named)
+						      : installed("etc/hms-ops", "/etc/hms-ops");
+	size_t found = 0;
 	for (enum ctl_service s = 0; s < CTL_SERVICES; s++) {
 		OPS_CLEANUP(ops_freep)
 		char *file = ops_xasprintf("%s/ops-%s.yml", dir, ctl_service_name(s));
-		if (access(file, R_OK) != 0) {
-			printf("%s: not there, skipped\n", file);
+		if (access(file, F_OK) != 0) {
+			fprintf(stderr, "opsctl: %s: not there, skipped\n", file);
 			continue;
 		}
-		int code = check_with_service(ctl_service_name(s), file);
-		worst = code != CTL_OK ? code : worst;
+		found++;
+		check_file(k, ctl_service_name(s), file);
 	}
-	return worst;
+	if (found == 0) {
+		k->worst = ctl_fail(CTL_CONFIG,
+			"no service's file in %s; OPS_CONFIG_DIR names another folder", dir);
+	}
+}
+
+static int finish_check(struct check *k)
+{
+	if (k->ctl->json) {
+		ctl_print_json(k->files);
+	}
+	json_decref(k->files);
+	return k->worst;
+}
+
+static bool is_service(const char *name)
+{
+	for (enum ctl_service s = 0; s < CTL_SERVICES; s++) {
+		if (strcmp(name, ctl_service_name(s)) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static int run_check(struct ctl *c)
 {
+	const char *named = ctl_flag(c, "service");
+	if (named != NULL && !is_service(named)) {
+		return ctl_usage(c,
+			"no such service '%s'; detector, collector, alertmanager, "
+			"freeze, auditlog",
+			named);
+	}
+	struct check k = {.ctl = c, .files = json_array()};
 	if (c->nargs == 0) {
-		return check_all_services();
+		check_all_services(&k);
 	}
-	int worst = CTL_OK;
 	for (int i = 0; i < c->nargs; i++) {
-		const char *service = ctl_flag(c, "service") != NULL ? ctl_flag(c, "service")
-								     : service_of(c->args[i]);
-		int code = service != NULL ? check_with_service(service, c->args[i])
-					   : check_rules(c->args[i]);
-		worst = code != CTL_OK ? code : worst;
+		check_file(&k, named != NULL ? named : service_of(c->args[i]), c->args[i]);
 	}
-	return worst;
+	return finish_check(&k);
 }
 
 static int run_check_rules(struct ctl *c)
 {
-	int worst = c->nargs > 0 ? CTL_OK : ctl_usage(c, "which files?");
-	for (int i = 0; i < c->nargs; i++) {
-		int code = check_rules(c->args[i]);
-		worst = code != CTL_OK ? code : worst;
+	if (c->nargs == 0) {
+		return ctl_usage(c, "which files?");
 	}
-	return worst;
+	struct check k = {.ctl = c, .files = json_array()};
+	for (int i = 0; i < c->nargs; i++) {
+		check_file(&k, NULL, c->args[i]);
+	}
+	return finish_check(&k);
 }
 
 /* ---- reload ---- */
@@ -163,14 +245,21 @@ static bool wanted(const struct ctl *c, enum ctl_service s)
 
 static int run_reload(struct ctl *c)
 {
+	for (int i = 0; i < c->nargs; i++) {
+		const char *name = c->args[i];
+		if (!is_service(ops_str_starts(name, "ops-") ? name + 4 : name)) {
+			return ctl_usage(c,
+				"no such service '%s'; detector, collector, "
+				"alertmanager, freeze, auditlog",
+				name);
+		}
+	}
 	int worst = CTL_OK;
-	size_t asked = 0;
 	OPS_JSON_AUTO *out = json_object();
 	for (enum ctl_service s = 0; s < CTL_SERVICES; s++) {
 		if (!wanted(c, s)) {
 			continue;
 		}
-		asked++;
 		struct ctl_reply r;
 		int code = ctl_request(c, s, "POST", "/-/reload", NULL, &r);
 		if (!c->json) {
@@ -180,10 +269,6 @@ static int run_reload(struct ctl *c)
 		ops_json_set_bool(out, ctl_service_name(s), code == 0);
 		ctl_reply_done(&r);
 		worst = code != 0 ? code : worst;
-	}
-	if (asked == 0) {
-		return ctl_usage(
-			c, "no such service; detector, collector, alertmanager, freeze, auditlog");
 	}
 	if (c->json) {
 		ctl_print_json(out);
@@ -255,14 +340,24 @@ static int run_top(struct ctl *c)
 
 /* ---- db migrate ---- */
 
+struct migration_run {
+	const struct ctl *ctl;
+	json_t *steps;
+};
+
 static void on_step(void *arg, const struct ops_migration *m)
 {
-	const struct ctl *c = arg;
-	bool dry = ctl_flag(c, "dry-run") != NULL;
-	printf("%s  %s\n", m->name,
-		m->applied ? "was applied"
-		: dry	   ? "would be applied"
-			   : "applied");
+	const struct migration_run *run = arg;
+	bool dry = ctl_flag(run->ctl, "dry-run") != NULL;
+	const char *state = m->applied ? "was applied" : dry ? "would be applied" : "applied";
+	if (!run->ctl->json) {
+		printf("%s  %s\n", m->name, state);
+		return;
+	}
+	json_t *one = json_object();
+	ops_json_set_string(one, "name", m->name);
+	ops_json_set_string(one, "state", state);
+	json_array_append_new(run->steps, one);
 }
 
 /* DIR/ops_freeze.password -> role ops_freeze: services log in with what their secret file says. */
@@ -295,14 +390,21 @@ static int set_passwords(const char *conninfo, const char *dir)
 static int run_migrate(struct ctl *c)
 {
 	const char *conninfo = NULL;
-	const char *dir =
-		ctl_flag(c, "dir") != NULL ? ctl_flag(c, "dir") : "/usr/share/hms-ops/sql";
 	int rc = ctl_database(c, &conninfo);
 	if (rc != CTL_OK) {
 		return rc;
 	}
+	OPS_CLEANUP(ops_freep)
+	char *dir = ctl_flag(c, "dir") != NULL
+			    ? ops_xstrdup(ctl_flag(c, "dir"))
+			    : installed("share/hms-ops/sql", "/usr/share/hms-ops/sql");
 	struct ops_error err;
-	rc = ops_migrate(conninfo, dir, ctl_flag(c, "dry-run") != NULL, on_step, c, &err);
+	OPS_JSON_AUTO *steps = json_array();
+	struct migration_run run = {c, steps};
+	rc = ops_migrate(conninfo, dir, ctl_flag(c, "dry-run") != NULL, on_step, &run, &err);
+	if (c->json) {
+		ctl_print_json(steps);
+	}
 	if (rc != 0) {
 		return ctl_fail_error(rc == -ENOTCONN ? CTL_UNREACHABLE : CTL_FAILED, &err);
 	}
@@ -326,7 +428,7 @@ const struct ctl_command ctl_admin_commands[] = {
 		{{"database", "CONNINFO", "as its owner (default OPS_DATABASE)"},
 			{"password-file", "FILE",
 				"its password (default OPS_DATABASE_PASSWORD_FILE)"},
-			{"dir", "DIR", "numbered SQL files (default /usr/share/hms-ops/sql)"},
+			{"dir", "DIR", "numbered SQL files (default PREFIX/share/hms-ops/sql)"},
 			{"password-dir", "DIR", "set role passwords from ROLE.password files"},
 			{"dry-run", NULL, "only say what would be done"}},
 		run_migrate},

@@ -171,8 +171,12 @@ static int run_silence_expire(struct ctl *c)
 	if (c->nargs == 0) {
 		return ctl_usage(c, "which silence?");
 	}
+	OPS_JSON_AUTO *expired = json_array();
 	for (int i = 0; i < c->nargs; i++) {
 		struct ops_strbuf path = OPS_STRBUF_INIT;
+		if (!ctl_id_valid(c->args[i])) {
+			return ctl_usage(c, "'%s' is not an id", c->args[i]);
+		}
 		ops_strbuf_printf(&path, "/api/v2/silence/%s", c->args[i]);
 		struct ctl_reply r;
 		int rc = ctl_request(
@@ -182,6 +186,10 @@ static int run_silence_expire(struct ctl *c)
 		if (rc != 0) {
 			return rc;
 		}
+		json_array_append_new(expired, json_string(c->args[i]));
+	}
+	if (c->json) {
+		ctl_print_json(expired);
 	}
 	return CTL_OK;
 }

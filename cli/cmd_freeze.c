@@ -134,6 +134,10 @@ static int run_set(struct ctl *c)
 
 static int clear_by_id(struct ctl *c, const char *id, struct ctl_reply *r)
 {
+	if (!ctl_id_valid(id)) {
+		memset(r, 0, sizeof(*r));
+		return ctl_usage(c, "'%s' is not an id", id);
+	}
 	struct ops_strbuf path = OPS_STRBUF_INIT;
 	ops_strbuf_printf(&path, "/v1/freezes/%s", id);
 	ctl_url_add(&path, "reason", ctl_flag(c, "reason"));

@@ -101,6 +101,8 @@ int ctl_request(const struct ctl *c, enum ctl_service s, const char *method, con
 	const json_t *body, struct ctl_reply *ret);
 void ctl_url_add(struct ops_strbuf *url, const char *name,
 	const char *value); /* ?name=value or &..., encoded */
+/* What may stand in a path without encoding: letters, digits, '-'. */
+bool ctl_id_valid(const char *id);
 const char *ctl_user(void); /* for the audit log: SUDO_USER, or the login name */
 
 /* ---- output ---- */

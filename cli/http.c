@@ -35,6 +35,13 @@ const char *ctl_service_url(enum ctl_service s)
 	return url != NULL && url[0] != '\0' ? url : services[s].url;
 }
 
+bool ctl_id_valid(const char *id)
+{
+	size_t len = strlen(id);
+	return len > 0 && len <= 64 &&
+	       strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") == len;
+}
+
 const char *ctl_user(void)
 {
 	const char *sudo = getenv("SUDO_USER");

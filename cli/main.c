@@ -231,16 +231,55 @@ static enum parsed parse_words(struct ctl *c, char **words, int nwords)
 			outcome = one != PARSED_RUN ? one : outcome;
 		} else if (c->nargs < CTL_ARGS_MAX) {
 			c->args[c->nargs++] = words[i];
+		} else {
+			ctl_fail(CTL_USAGE, "more than %d arguments", CTL_ARGS_MAX);
+			outcome = PARSED_BAD;
 		}
 	}
 	return outcome;
 }
 
+/* Global flags may stand before the command ("opsctl --json top"): how many words they take. */
+static int leading_flags(char **words, int nwords)
+{
+	int i = 0;
+	while (i < nwords && ops_str_starts(words[i], "--") && words[i][2] != '\0') {
+		const char *name = words[i] + 2;
+		size_t len = strcspn(name, "=");
+		int at = flag_index(globals, OPS_LENGTH(globals), name, len);
+		if (at < 0) {
+			break;
+		}
+		i += globals[at].value != NULL && name[len] != '=' ? 2 : 1;
+	}
+	return OPS_MIN(i, nwords);
+}
+
+/* The usage line says it: "[FILE...] [--json]" does, "--scope SCOPE" and "[--follow]" do not. */
+static bool takes_arguments(const struct ctl_command *cmd)
+{
+	const char *word = cmd->args;
+	bool value = false; /* of the flag before it */
+	while (*word != '\0') {
+		size_t len = strcspn(word, " ");
+		size_t open = strspn(word, "([");
+		bool flag = ops_str_starts(word + open, "--");
+		if (!flag && !value && word[0] != '|') {
+			return true;
+		}
+		value = flag && word[len - 1] != ']';
+		word += len + (word[len] == ' ' ? 1 : 0);
+	}
+	return false;
+}
+
 static int run(struct ctl *c, char **words, int nwords)
 {
-	int used = 0;
-	c->command = find_command(words, nwords, &used);
-	enum parsed outcome = parse_words(c, words + used, nwords - used);
+	int used = 0, lead = leading_flags(words, nwords);
+	c->command = find_command(words + lead, nwords - lead, &used);
+	enum parsed outcome = parse_words(c, words, lead);
+	enum parsed rest = parse_words(c, words + lead + used, nwords - lead - used);
+	outcome = rest == PARSED_RUN || outcome == PARSED_BAD ? outcome : rest;
 	if (outcome == PARSED_VERSION) {
 		puts("opsctl " OPS_VERSION " (" OPS_REVISION ")");
 		return CTL_OK;
@@ -253,6 +292,9 @@ static int run(struct ctl *c, char **words, int nwords)
 	if (c->command != NULL && outcome == PARSED_HELP) {
 		print_command_help(c->command);
 		return CTL_OK;
+	}
+	if (c->command != NULL && c->nargs > 0 && !takes_arguments(c->command)) {
+		return ctl_usage(c, "unexpected argument '%s'", c->args[0]);
 	}
 	if (c->command != NULL) {
 		return c->command->run(c);

@@ -180,6 +180,9 @@ int ops_http_json(struct ops_http_req *req, json_t **ret)
 	if (rc == 0)
 		return 0;
 	ops_error_prefix(&err, "body is not the JSON that was expected");
+	if (err.hint[0] == '\0')
+		ops_error_hint(&err,
+			"one JSON value in UTF-8; line and column say where it stops being one");
 	ops_http_reply_error(req, rc == -EFBIG ? 413 : 400, &err);
 	return -EINVAL;
 }

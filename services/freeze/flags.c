@@ -18,6 +18,7 @@
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 #include "common/metrics/metrics.h"
+#include "services/freeze/record.h"
 
 #define SUFFIX ".flag"
 enum {
@@ -31,7 +32,9 @@ static struct ops_metric write_errors =
 struct frz_flags {
 	struct ops_loop *loop;
 	char *dir, *legacy_file;
-	struct ops_map *texts; /* scope -> wanted content, owned */
+	bool legacy_unwritten;	   /* the last write of it failed */
+	struct ops_map *texts;	   /* scope -> wanted content, owned */
+	struct ops_map *unwritten; /* scopes of those whose file is ours to repair; values unused */
 	int inotify;
 	struct ops_watch *watch;
 	struct ops_timer *timer;
@@ -83,19 +86,59 @@ static bool says_freeze(const char *path)
 	       (text.len == 6 || text.data[6] == '\n');
 }
 
+static int write_flag(struct frz_flags *f, const char *scope, const char *content)
+{
+	OPS_CLEANUP(ops_freep) char *path = flag_path(f, scope);
+	int rc = ops_file_write_atomic(path, content, strlen(content), 0644);
+	if (rc == 0) {
+		ops_map_removes(f->unwritten, scope);
+	} else if (ops_map_gets(f->unwritten, scope) == NULL) {
+		ops_map_puts(f->unwritten, scope, f);
+	}
+	return rc;
+}
+
 static void check_wanted(struct frz_flags *f)
 {
 	size_t at = 0;
 	struct ops_map_entry e;
 	while (ops_map_next(f->texts, &at, &e)) {
 		OPS_CLEANUP(ops_freep) char *path = flag_path(f, e.key);
-		if (!says_freeze(path)) {
-			/* The handler may change the map: start over with the next check. */
-			OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(e.key);
-			f->on_change(f->arg, scope, FRZ_FLAG_REMOVED);
-			return;
+		if (says_freeze(path)) {
+			continue;
 		}
+		if (ops_map_gets(f->unwritten, e.key) != NULL) {
+			/* A full disk is nobody's hand: try again, and tell no story. */
+			if (write_flag(f, e.key, e.value) != 0) {
+				ops_metric_add(&write_errors, 1);
+			}
+			continue;
+		}
+		/* The handler may change the map: start over with the next check. */
+		OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(e.key);
+		f->on_change(f->arg, scope, FRZ_FLAG_REMOVED);
+		return;
 	}
+}
+
+/* The compatibility file stands for every frozen scope, and so does its removal. */
+static void check_legacy(struct frz_flags *f)
+{
+	size_t n = 0, cap = 0, at = 0;
+	char **scopes = NULL;
+	struct ops_map_entry e;
+	if (f->legacy_file == NULL || f->legacy_unwritten || says_freeze(f->legacy_file)) {
+		return;
+	}
+	while (ops_map_next(f->texts, &at, &e)) {
+		OPS_GROW(scopes, n, cap);
+		scopes[n++] = ops_xstrdup(e.key);
+	}
+	for (size_t i = 0; i < n; i++) {
+		f->on_change(f->arg, scopes[i], FRZ_FLAG_REMOVED);
+		free(scopes[i]);
+	}
+	free(scopes);
 }
 
 static void check_forged(struct frz_flags *f)
@@ -111,7 +154,8 @@ static void check_forged(struct frz_flags *f)
 		}
 		OPS_CLEANUP(ops_freep) char *scope = scope_of(d->d_name);
 		OPS_CLEANUP(ops_freep) char *path = ops_path_join(f->dir, d->d_name);
-		if (ops_map_gets(f->texts, scope) == NULL && says_freeze(path)) {
+		if (frz_scope_valid(scope) && ops_map_gets(f->texts, scope) == NULL &&
+			says_freeze(path)) {
 			forged = scope;
 			scope = NULL;
 		}
@@ -125,6 +169,7 @@ static void check_forged(struct frz_flags *f)
 void frz_flags_check(struct frz_flags *f)
 {
 	check_wanted(f);
+	check_legacy(f);
 	check_forged(f);
 }
 
@@ -146,26 +191,29 @@ static void on_timer(void *arg)
 }
 
 /* The compatibility file says FREEZE while any scope is frozen. */
-static int write_legacy(const struct frz_flags *f)
+static int write_legacy(struct frz_flags *f)
 {
 	if (f->legacy_file == NULL) {
 		return 0;
 	}
 	const char *text = ops_map_count(f->texts) > 0 ? "FREEZE\n" : "";
-	return ops_file_write_atomic(f->legacy_file, text, strlen(text), 0644);
+	int rc = ops_file_write_atomic(f->legacy_file, text, strlen(text), 0644);
+	f->legacy_unwritten = rc != 0;
+	return rc;
 }
 
 int frz_flags_set(struct frz_flags *f, const char *scope, const char *text)
 {
-	OPS_CLEANUP(ops_freep) char *path = flag_path(f, scope);
 	int rc;
 	if (text == NULL) {
+		OPS_CLEANUP(ops_freep) char *path = flag_path(f, scope);
 		free(ops_map_removes(f->texts, scope));
+		ops_map_removes(f->unwritten, scope);
 		rc = unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
 	} else {
 		char *content = ops_xasprintf("FREEZE\n%s", text);
 		free(ops_map_puts(f->texts, scope, content));
-		rc = ops_file_write_atomic(path, content, strlen(content), 0644);
+		rc = write_flag(f, scope, content);
 	}
 	int legacy = write_legacy(f);
 	rc = rc != 0 ? rc : legacy;
@@ -203,6 +251,7 @@ int frz_flags_open(struct ops_loop *loop, const struct frz_flags_config *cfg,
 	f->dir = ops_xstrdup(cfg->dir);
 	f->legacy_file = ops_xstrdup(cfg->legacy_file);
 	f->texts = ops_map_new();
+	f->unwritten = ops_map_new();
 	f->inotify = -1;
 	f->on_change = cfg->on_change;
 	f->arg = cfg->arg;
@@ -227,6 +276,7 @@ void frz_flags_close(struct frz_flags *f)
 	ops_watch_free(f->watch);
 	ops_closep(&f->inotify);
 	ops_map_free(f->texts, free);
+	ops_map_free(f->unwritten, NULL);
 	free(f->legacy_file);
 	free(f->dir);
 	free(f);

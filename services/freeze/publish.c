@@ -2,6 +2,10 @@
 /*
  * What a scope looks like from outside. The bus and the flag file say what the gate would say for a
  * deploy in exactly this scope, computed by the same function.
+ *
+ * A wide freeze decides for narrow scopes too, so a change of "*" or "claims" is told again for
+ * every scope below it that was ever told: otherwise the flag of "claims" would outlive the freeze
+ * of "*" that wrote it.
  */
 #include "services/freeze/service.h"
 
@@ -39,18 +43,31 @@ static void send_state(struct frz_service *s, const char *scope, const struct fr
 	ops_freeze_state_done(&state);
 }
 
+/* One "name: value" line: what people typed must not look like another line. */
+static void add_line(struct ops_strbuf *text, const char *name, const char *value)
+{
+	if (value == NULL) {
+		return;
+	}
+	ops_strbuf_printf(text, "%s: ", name);
+	for (const char *c = value; *c != '\0'; c++) {
+		ops_strbuf_addc(text, (unsigned char)*c < 0x20 || *c == 0x7f ? ' ' : *c);
+	}
+	ops_strbuf_addc(text, '\n');
+}
+
 static void write_flag(struct frz_service *s, const char *scope, const struct frz_record *r)
 {
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
 	if (r != NULL) {
 		char since[32];
-		ops_strbuf_printf(&text,
-			"scope: %s\nreason: %s\nactor: %s\nsource: %s\nid: %s\nsince: %s\n", scope,
-			r->reason, r->actor, frz_source_text(r->source), r->id,
-			ops_time_format(r->from_ms, since, sizeof(since)));
-		if (r->alert != NULL) {
-			ops_strbuf_printf(&text, "alert: %s\n", r->alert);
-		}
+		add_line(&text, "scope", r->scope);
+		add_line(&text, "reason", r->reason);
+		add_line(&text, "actor", r->actor);
+		add_line(&text, "source", frz_source_text(r->source));
+		add_line(&text, "id", r->id);
+		add_line(&text, "since", ops_time_format(r->from_ms, since, sizeof(since)));
+		add_line(&text, "alert", r->alert);
 	}
 	int rc = frz_flags_set(s->flags, scope, r != NULL ? ops_strbuf_text(&text) : NULL);
 	if (rc != 0) {
@@ -58,7 +75,7 @@ static void write_flag(struct frz_service *s, const char *scope, const struct fr
 	}
 }
 
-void frz_publish_scope(struct frz_service *s, const char *scope)
+static void publish_one(struct frz_service *s, const char *scope)
 {
 	const struct frz_request req = {scope, FRZ_DEPLOY, ops_now_ms()};
 	const struct frz_record *match = NULL;
@@ -66,4 +83,19 @@ void frz_publish_scope(struct frz_service *s, const char *scope)
 	frz_evaluate(&s->set, &req, &match, 1, &n);
 	write_flag(s, scope, match);
 	send_state(s, scope, match);
+}
+
+void frz_publish_scope(struct frz_service *s, const char *scope)
+{
+	if (ops_map_gets(s->told, scope) == NULL) {
+		ops_map_puts(s->told, scope, s);
+	}
+	publish_one(s, scope);
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(s->told, &at, &e)) {
+		if (strcmp(e.key, scope) != 0 && frz_scope_covers(scope, e.key)) {
+			publish_one(s, e.key);
+		}
+	}
 }

@@ -12,6 +12,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/text.h"
+#include "common/msg/fields.h"
 
 enum {
 	SCOPE_MAX = 128,
@@ -137,7 +138,7 @@ static int take_texts(const json_t *j, struct frz_record *r, struct ops_error *e
 	if (rc < 0) {
 		return rc;
 	}
-	if (id != NULL && strlen(id) != sizeof(r->id) - 1) {
+	if (id != NULL && !ops_msg_uuid(id)) {
 		return ops_error_set(err, -EINVAL, "id is not a UUID");
 	}
 	if (id != NULL) {

@@ -103,8 +103,8 @@ int frz_change(struct frz_service *s, enum frz_event_kind kind, struct frz_recor
 	frz_history_event(s->outbox, &e);
 	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(next->scope);
 	replace_in_set(s, next);
-	confirm_history(s);
 	frz_publish_scope(s, scope);
+	confirm_history(s); /* last: what it confirms is not told again by the next start */
 	return 0;
 }
 
@@ -149,10 +149,23 @@ int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_c
 
 /* ---- time, alerts, hands on the flag files ---- */
 
+/* A freeze that was set for later begins: nobody calls, but flag file and bus must say so. */
+static void publish_begun(struct frz_service *s, int64_t now)
+{
+	for (size_t i = 0; i < s->set.n; i++) {
+		const struct frz_record *r = s->set.items[i];
+		if (r->from_ms > s->looked_ms && r->from_ms <= now) {
+			frz_publish_scope(s, r->scope);
+		}
+	}
+	s->looked_ms = now;
+}
+
 static void on_expiry(void *arg)
 {
 	struct frz_service *s = arg;
 	int64_t now = ops_now_ms();
+	publish_begun(s, now);
 	for (size_t i = s->set.n; i > 0; i--) {
 		struct frz_record *r = s->set.items[i - 1];
 		struct ops_error err;
@@ -277,10 +290,6 @@ static void on_flag_change(void *arg, const char *scope, enum frz_flag_change ch
 	r->from_ms = ops_now_ms();
 	const struct frz_caller hand = {"unknown", "user", NULL, NULL};
 	struct ops_error err;
-	if (!frz_scope_valid(scope)) {
-		frz_record_free(r);
-		return;
-	}
 	/* Whoever could write there wanted a stop: the safe reading of FREEZE is a freeze. */
 	if (frz_change(s, FRZ_OOB, r, &hand, "a flag file was made by hand", &err) != 0) {
 		log_error("could not record an out-of-band freeze", F_STR("error", err.message));
@@ -289,10 +298,14 @@ static void on_flag_change(void *arg, const char *scope, enum frz_flag_change ch
 
 /* ---- wiring ---- */
 
+/* Perhaps the process died before it told: rows go again, and start() tells the scope's state. */
 static void on_old_event(void *arg, const struct frz_event *e)
 {
 	struct frz_service *s = arg;
 	frz_history_event(s->outbox, e);
+	if (ops_map_gets(s->told, e->record->scope) == NULL) {
+		ops_map_puts(s->told, e->record->scope, s);
+	}
 }
 
 static void on_pg_state(void *arg, bool connected)
@@ -349,8 +362,16 @@ static int open_journal(struct frz_service *s, struct ops_error *err)
 			frz_set_remove(&s->set, s->set.items[i - 1]);
 		}
 	}
-	confirm_history(s);
 	return 0;
+}
+
+/* What stood outside may be older than the journal: every scope that it speaks of is told. */
+static void publish_all(struct frz_service *s)
+{
+	for (size_t i = 0; i < s->set.n; i++) {
+		ops_map_puts(s->told, s->set.items[i]->scope, s);
+	}
+	frz_publish_scope(s, "*");
 }
 
 static int open_flags(struct frz_service *s, struct ops_error *err)
@@ -408,6 +429,7 @@ static void stop(void *state)
 	frz_journal_close(s->journal);
 	ops_outbox_close(s->outbox);
 	frz_set_done(&s->set);
+	ops_map_free(s->told, NULL);
 	free(s);
 }
 
@@ -416,6 +438,7 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	struct frz_service *s = ops_xcalloc(1, sizeof(*s));
 	s->daemon = d;
 	s->config = config;
+	s->told = ops_map_new();
 	int (*const steps[])(struct frz_service *, struct ops_error *) = {
 		open_outbox, open_journal, open_flags, open_bus};
 	for (size_t i = 0; i < OPS_LENGTH(steps); i++) {
@@ -427,9 +450,9 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	}
 	ops_metrics_on_collect(collect_gauges, s);
 	frz_api_register(s, ops_daemon_http(d));
-	for (size_t i = 0; i < s->set.n; i++) {
-		frz_publish_scope(s, s->set.items[i]->scope);
-	}
+	publish_all(s);
+	confirm_history(s);
+	s->looked_ms = ops_now_ms();
 	s->expiry = ops_timer_new(ops_daemon_loop(d), on_expiry, s);
 	ops_timer_start(s->expiry, 0);
 	ops_daemon_set_ready(d, true, NULL);

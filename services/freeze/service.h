@@ -4,6 +4,7 @@
  * ops-freeze put together: the set of records and everything that is derived from it. All changes
  * go through frz_change(), in one order: audit record, journal, set, history, flag file, bus.
  */
+#include "common/base/map.h"
 #include "common/bus/bus.h"
 #include "common/pg/outbox.h"
 #include "common/run/run.h"
@@ -24,6 +25,9 @@ struct frz_service {
 	struct ops_daemon *daemon;
 	const struct frz_config *config;
 	struct frz_set set;
+	struct ops_map
+		*told;	   /* scopes whose state stands outside (flag file, bus); values unused */
+	int64_t looked_ms; /* until when the passing of time was looked at */
 	struct frz_journal *journal;
 	struct frz_flags *flags;
 	struct ops_outbox *outbox;
@@ -56,7 +60,7 @@ void frz_history_event(struct ops_outbox *o, const struct frz_event *e);
 void frz_history_decision(struct ops_outbox *o, const struct frz_request *req, enum frz_decision d,
 	const struct frz_caller *by, const struct frz_record *const *matches, size_t n);
 
-/* publish.c: what stands outside for a scope: flag file and bus */
+/* publish.c: what stands outside for a scope and those below it: flag file and bus */
 void frz_publish_scope(struct frz_service *s, const char *scope);
 
 /* api.c */
