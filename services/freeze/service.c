@@ -224,17 +224,16 @@ static int on_alert(void *arg, const struct ops_bus_message *m)
 static void restore_flags(struct frz_service *s, const char *scope, const struct frz_caller *by)
 {
 	for (size_t i = 0; i < s->set.n; i++) {
+		struct ops_error err;
 		if (strcmp(s->set.items[i]->scope, scope) == 0) {
-			struct ops_error err;
-			if (frz_change(s, FRZ_RESTORE, copy_record(s->set.items[i]), by,
-				    "the flag file was removed by hand; restored by policy",
-				    &err) != 0) {
-				return;
-			}
-			break;
+			/* Writes the file by the way; when it fails (logged) the next check comes.
+			 */
+			(void)!frz_change(s, FRZ_RESTORE, copy_record(s->set.items[i]), by,
+				"the flag file was removed by hand; restored by policy", &err);
+			return;
 		}
 	}
-	frz_publish_scope(s, scope);
+	frz_publish_scope(s, scope); /* frozen by a wider freeze */
 }
 
 /* An out-of-band change is recorded as such before policy answers it. */

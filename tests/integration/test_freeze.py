@@ -246,7 +246,7 @@ def test_a_removed_flag_comes_back_and_is_on_record(freeze):
     flag(s).write_text("")
     wait_until(lambda: says_freeze(flag(s)), 5, "an emptied flag is back")
     assert ask(s).json["freezes"][0]["id"] == record["id"]
-    wait_until(lambda: s.metric("ops_freeze_changes_total", kind="restore") == 2, 5)
+    wait_until(lambda: s.metric("ops_freeze_changes_total", kind="restore") == 2, 5, "both are counted")
     assert audit_actions(s).count(b"freeze.out_of_band") == 2
 
 
