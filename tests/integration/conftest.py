@@ -4,6 +4,7 @@
 pg        a fresh migrated database in a private PostgreSQL: .conninfo(user), .query(), .value(), .stop(), .start()
 ports     ports() -> one free tcp port, ports(3) -> a list
 bus_key   path of a bus key file
+target    target("a 1\n") -> a Target (an exporter whose answer a test can change), ended with the test
 service   service("ops-freeze", {...config...}) -> a started Service; all are ended and checked at the end of the test
 """
 import itertools
@@ -88,3 +89,17 @@ def service(tmp_path, bus_key):
         except AssertionError as e:
             errors.append(str(e))
     assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def target():
+    made = []
+
+    def make(*args, **kw):
+        made.append(harness.Target(*args, **kw))
+        return made[-1]
+
+    yield make
+    for t in made:
+        t.shutdown()
+        t.server_close()

@@ -4,6 +4,7 @@
 Import from here (`from harness import wait_until, http_json`); the fixtures are in conftest.py.
 """
 import ctypes
+import gzip
 import json
 import os
 import pathlib
@@ -14,9 +15,11 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from http import server as http_server
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("OPS_BUILD", REPO / "build")).resolve()
@@ -334,6 +337,52 @@ def opsctl(*args, check=None, env=None, timeout=60, input=None):  # noqa: A002
     if check is not None:
         assert done.returncode == check, f"opsctl {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+class Target(http_server.ThreadingHTTPServer):
+    """An exporter whose answer a test can change at any time."""
+    daemon_threads = True
+
+    def __init__(self, body="", content_type="text/plain; version=0.0.4"):
+        super().__init__(("127.0.0.1", 0), _TargetHandler)
+        self.body, self.content_type, self.status = body, content_type, 200
+        self.delay, self.compress = 0, False
+        self.requests = []
+        self.gate = threading.Event()  # cleared: answers wait for it
+        self.gate.set()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class _TargetHandler(http_server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        t = self.server
+        t.requests.append((self.path, dict(self.headers)))
+        t.gate.wait(60)
+        if t.delay:
+            time.sleep(t.delay)
+        body = t.body.encode()
+        self.send_response(t.status)
+        if t.content_type:
+            self.send_header("Content-Type", t.content_type)
+        if t.compress:
+            assert "gzip" in self.headers.get("Accept-Encoding", "")
+            body = gzip.compress(body)
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:
+            pass
+
+    def log_message(self, *args):
+        pass
 
 
 class PgCluster:

@@ -1,73 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """ops-collector against fake targets, with a real detector behind it where one is asked."""
 import base64
-import gzip
-import http.server
 import json
-import threading
-import time
 import urllib.parse
 
 import pytest
 
 from harness import http_get, wait_until
-
-
-class Target(http.server.ThreadingHTTPServer):
-    """An exporter whose answer a test can change at any time."""
-    daemon_threads = True
-
-    def __init__(self, body="", content_type="text/plain; version=0.0.4"):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.body, self.content_type, self.status = body, content_type, 200
-        self.delay, self.compress = 0, False
-        self.requests = []
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def address(self):
-        return f"127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        t = self.server
-        t.requests.append((self.path, dict(self.headers)))
-        if t.delay:
-            time.sleep(t.delay)
-        body = t.body.encode()
-        self.send_response(t.status)
-        if t.content_type:
-            self.send_header("Content-Type", t.content_type)
-        if t.compress:
-            assert "gzip" in self.headers.get("Accept-Encoding", "")
-            body = gzip.compress(body)
-            self.send_header("Content-Encoding", "gzip")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        try:
-            self.wfile.write(body)
-        except OSError:
-            pass
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def target():
-    made = []
-
-    def make(*args, **kw):
-        made.append(Target(*args, **kw))
-        return made[-1]
-
-    yield make
-    for t in made:
-        t.shutdown()
-        t.server_close()
 
 
 class Stack:
