@@ -36,7 +36,8 @@ static char *own_folder(void)
 static char *installed(const char *below, const char *packaged)
 {
 	OPS_CLEANUP(ops_freep) char *dir = own_folder();
-	char *path = ops_xasprintf("%s/../%s", dir, below);
+	OPS_CLEANUP(ops_freep) char *prefix = ops_path_dir(dir);
+	char *path = ops_xasprintf("%s/%s", prefix, below);
 	if (access(path, R_OK) == 0) {
 		return path;
 	}

@@ -8,7 +8,7 @@
 
 static void print_case(const struct ctl_command *cmd)
 {
-	printf("\t\"%s\") flags=\"--json --token-file --timeout --no-color --help", cmd->path);
+	printf("\t\"%s\") flags+=\"", cmd->path);
 	for (int i = 0; i < CTL_FLAGS_MAX && cmd->flags[i].name != NULL; i++) {
 		printf(" --%s", cmd->flags[i].name);
 	}
@@ -20,13 +20,18 @@ static void print_words(void)
 {
 	puts("\tlocal words=\"\"\n\tcase \"$path\" in");
 	struct ops_strbuf first = OPS_STRBUF_INIT;
+	const char *last = "";
 	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
 		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
-			ops_strbuf_printf(&first, "%.*s ", (int)strcspn(c->path, " "), c->path);
-			const char *space = strchr(c->path, ' ');
-			if (space != NULL) {
-				printf("\t\"%.*s\") words+=\" %s\" ;;&\n", (int)(space - c->path),
-					c->path, space + 1);
+			size_t len = strcspn(c->path, " ");
+			if (strncmp(last, c->path, len + 1) != 0 &&
+				(strncmp(last, c->path, len) != 0 || last[len] != ' ')) {
+				ops_strbuf_printf(&first, "%.*s ", (int)len, c->path);
+			}
+			last = c->path;
+			if (c->path[len] == ' ') {
+				printf("\t\"%.*s\") words+=\" %s\" ;;&\n", (int)len, c->path,
+					c->path + len + 1);
 			}
 		}
 	}
@@ -34,15 +39,38 @@ static void print_words(void)
 	ops_strbuf_done(&first);
 }
 
+/* "|freeze|freeze check|...": a word belongs to the command only when it makes it one of these, so
+ * that the value of a flag is not taken for a part of it. */
+static void print_known(void)
+{
+	printf("\tlocal known=\"|");
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			printf("%.*s|%s|", (int)strcspn(c->path, " "), c->path, c->path);
+		}
+	}
+	puts("\"");
+}
+
+static void print_globals(void)
+{
+	printf("\tlocal flags=\"");
+	for (size_t i = 0; i < ctl_nglobals; i++) {
+		printf("%s--%s", i > 0 ? " " : "", ctl_globals[i].name);
+	}
+	puts("\"");
+}
+
 static void print_bash(void)
 {
 	puts("# bash completion for opsctl; load with: source <(opsctl completion bash)\n"
 	     "_opsctl() {\n"
-	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} path=\"\" flags=\"\" i w\n"
-	     "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	     "\t\tw=${COMP_WORDS[i]}\n"
-	     "\t\t[ \"$i\" = 1 ] && [ \"$w\" = ops ] && continue\n"
-	     "\t\tcase $w in -*) ;; *) path=\"${path:+$path }$w\" ;; esac\n"
+	     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} path=\"\" i next");
+	print_globals();
+	print_known();
+	puts("\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
+	     "\t\tnext=\"${path:+$path }${COMP_WORDS[i]}\"\n"
+	     "\t\tcase $known in *\"|$next|\"*) path=$next ;; esac\n"
 	     "\tdone");
 	print_words();
 	puts("\tcase \"$path\" in");

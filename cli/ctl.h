@@ -59,6 +59,8 @@ extern const struct ctl_command ctl_audit_commands[];  /* audit *, timeline */
 extern const struct ctl_command
 	ctl_admin_commands[]; /* check, reload, top, db migrate, completion */
 extern const struct ctl_command *const ctl_tables[]; /* all of them, NULL-terminated */
+extern const struct ctl_flag ctl_globals[];	     /* flags of every command */
+extern const size_t ctl_nglobals;
 
 int ctl_run_completion(struct ctl *c); /* completion.c */
 

@@ -18,7 +18,7 @@
 const struct ctl_command *const ctl_tables[] = {ctl_alert_commands, ctl_freeze_commands,
 	ctl_metric_commands, ctl_audit_commands, ctl_admin_commands, NULL};
 
-static const struct ctl_flag globals[] = {
+const struct ctl_flag ctl_globals[] = {
 	{"json", NULL, "print JSON for scripts"},
 	{"token-file", "FILE", "bearer token for the services (or OPS_TOKEN_FILE)"},
 	{"timeout", "DURATION", "give up on a service after this (default 10s)"},
@@ -26,6 +26,7 @@ static const struct ctl_flag globals[] = {
 	{"help", NULL, "this text"},
 	{"version", NULL, "version and exit"},
 };
+const size_t ctl_nglobals = OPS_LENGTH(ctl_globals);
 
 int ctl_fail(int code, const char *fmt, ...)
 {
@@ -85,7 +86,7 @@ static void print_help(void)
 		}
 	}
 	puts("\nflags for every command:");
-	print_flags(globals, OPS_LENGTH(globals));
+	print_flags(ctl_globals, ctl_nglobals);
 	puts("\nServices are found at OPS_DETECTOR_URL, OPS_COLLECTOR_URL, OPS_ALERTMANAGER_URL, "
 	     "OPS_FREEZE_URL and\n"
 	     "OPS_AUDITLOG_URL (default: their ports on 127.0.0.1), the database at OPS_DATABASE.\n"
@@ -102,7 +103,7 @@ static void print_command_help(const struct ctl_command *c)
 		print_flags(c->flags, CTL_FLAGS_MAX);
 	}
 	puts("\nflags for every command:");
-	print_flags(globals, OPS_LENGTH(globals));
+	print_flags(ctl_globals, ctl_nglobals);
 }
 
 /* How many words of the command line are this command's name; 0 = it is another. */
@@ -199,12 +200,12 @@ static enum parsed parse_flag(struct ctl *c, char **words, int nwords, int *at)
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	int own = c->command != NULL ? flag_index(c->command->flags, CTL_FLAGS_MAX, name, len) : -1;
-	int global = own < 0 ? flag_index(globals, OPS_LENGTH(globals), name, len) : -1;
+	int global = own < 0 ? flag_index(ctl_globals, ctl_nglobals, name, len) : -1;
 	if (own < 0 && global < 0) {
 		ctl_fail(CTL_USAGE, "unknown flag --%.*s", (int)len, name);
 		return PARSED_BAD;
 	}
-	const struct ctl_flag *flag = own >= 0 ? &c->command->flags[own] : &globals[global];
+	const struct ctl_flag *flag = own >= 0 ? &c->command->flags[own] : &ctl_globals[global];
 	if (flag->value != NULL && value == NULL) {
 		if (*at + 1 >= nwords) {
 			ctl_fail(CTL_USAGE, "--%s needs a value: %s", flag->name, flag->value);
@@ -246,11 +247,11 @@ static int leading_flags(char **words, int nwords)
 	while (i < nwords && ops_str_starts(words[i], "--") && words[i][2] != '\0') {
 		const char *name = words[i] + 2;
 		size_t len = strcspn(name, "=");
-		int at = flag_index(globals, OPS_LENGTH(globals), name, len);
+		int at = flag_index(ctl_globals, ctl_nglobals, name, len);
 		if (at < 0) {
 			break;
 		}
-		i += globals[at].value != NULL && name[len] != '=' ? 2 : 1;
+		i += ctl_globals[at].value != NULL && name[len] != '=' ? 2 : 1;
 	}
 	return OPS_MIN(i, nwords);
 }

@@ -19,6 +19,7 @@ struct ops_loaded {
 	struct ops_arena arena;
 	void *config;			 /* starts with struct ops_daemon_config */
 	const struct ops_conf_key *keys; /* common and own, in one table */
+	const struct ops_conf_node *root;
 	enum ops_role anonymous_role;
 	enum ops_log_level log_level;
 	struct ops_conf_warnings warnings;

@@ -175,6 +175,7 @@ int ops_loaded_new(const struct ops_service *service, const char *path, struct o
 	int rc = ops_conf_load_file(&l->arena, path, &opt, &root, err);
 	if (rc == 0)
 		rc = ops_conf_decode(&l->arena, root, l->keys, l->config, &l->warnings, err);
+	l->root = root;
 	if (rc == 0)
 		rc = check_common(l, root, err);
 	if (rc != 0) {
@@ -183,6 +184,21 @@ int ops_loaded_new(const struct ops_service *service, const char *path, struct o
 	}
 	*ret = l;
 	return 0;
+}
+
+/* A service's check knows values, not places: a message that begins with a key gets the place of
+ * that key. */
+static void place_error(const struct ops_loaded *l, struct ops_error *err)
+{
+	if (err->file[0] != '\0')
+		return;
+	OPS_CLEANUP(ops_freep) char *key = ops_xstrndup(err->message, strcspn(err->message, " :"));
+	const struct ops_conf_node *n = ops_conf_get(l->root, key);
+	struct ops_error at;
+	(void)!ops_conf_error(n != NULL ? n : l->root, &at, "%s", err->message);
+	memcpy(err->file, at.file, sizeof(err->file));
+	err->line = n != NULL ? at.line : 0;
+	err->column = n != NULL ? at.column : 0;
 }
 
 int ops_loaded_check(const struct ops_service *service, struct ops_loaded *l, struct ops_error *err)
@@ -194,7 +210,12 @@ int ops_loaded_check(const struct ops_service *service, struct ops_loaded *l, st
 		if (rc != 0)
 			return rc;
 	}
-	return service->check != NULL ? service->check(l->config, &l->warnings, err) : 0;
+	if (service->check == NULL)
+		return 0;
+	int rc = service->check(l->config, &l->warnings, err);
+	if (rc != 0)
+		place_error(l, err);
+	return rc;
 }
 
 /* host=... dbname=... : quoted with backslashes, as libpq reads it. */

@@ -8,7 +8,9 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "ops_version.h"
 
@@ -33,10 +35,11 @@ static const struct option options[] = {
 
 static void print_help(const struct ops_service *service)
 {
-	printf("Usage: %s --config FILE [--check | --dump-config] [--log-level LEVEL]\n\n"
+	printf("Usage: %s [--config FILE] [--check | --dump-config] [--log-level LEVEL]\n\n"
 	       "%s\n\n"
 	       "Options:\n"
-	       "  -c, --config FILE      configuration file (YAML)\n"
+	       "  -c, --config FILE      configuration file (YAML); default: "
+	       "PREFIX/etc/hms-ops/%s.yml\n"
 	       "      --check            check the configuration and everything it names, then "
 	       "exit\n"
 	       "      --dump-config      print the configuration as understood, secrets hidden, "
@@ -51,7 +54,7 @@ static void print_help(const struct ops_service *service)
 	       "drain and exit.\n\n"
 	       "Exit status:\n"
 	       "  0 drained, 2 usage, 3 configuration, 4 bus, 5 database, 70 internal\n",
-		service->name, service->summary);
+		service->name, service->summary, service->name);
 }
 
 static void print_reference(const struct ops_service *service)
@@ -64,6 +67,26 @@ static void print_reference(const struct ops_service *service)
 	fputs(ops_strbuf_text(&out), stdout);
 	ops_strbuf_done(&out);
 	ops_arena_done(&arena);
+}
+
+/*
+ * Without --config: PREFIX/etc/hms-ops of the program's own PREFIX, so that a tree installed
+ * anywhere runs as it is; then /etc/hms-ops, which is where PREFIX /usr keeps its configuration.
+ */
+static const char *default_config(const struct ops_service *service)
+{
+	static char found[4096]; /* lives as long as the flags */
+	char self[2048];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = '\0';
+	OPS_CLEANUP(ops_freep) char *dir = ops_path_dir(self);
+	OPS_CLEANUP(ops_freep) char *prefix = ops_path_dir(dir);
+	snprintf(found, sizeof(found), "%s/etc/hms-ops/%s.yml", prefix, service->name);
+	if (access(found, F_OK) == 0)
+		return found;
+	snprintf(found, sizeof(found), "/etc/hms-ops/%s.yml", service->name);
+	return access(found, F_OK) == 0 ? found : NULL;
 }
 
 static int usage_error(const struct ops_service *service, const char *message, const char *what)
@@ -118,6 +141,10 @@ int ops_daemon_flags(
 	if (optind < argc)
 		return usage_error(service, "unexpected argument ", argv[optind]);
 	if (ret->config == NULL)
-		return usage_error(service, "--config FILE is required", "");
+		ret->config = default_config(service);
+	if (ret->config == NULL)
+		return usage_error(service,
+			"--config FILE is required, and nothing is at /etc/hms-ops/",
+			service->name);
 	return GO_ON;
 }

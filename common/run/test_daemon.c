@@ -345,7 +345,7 @@ static void test_flags(void **state)
 		int code;
 		const char *say;
 	} table[] = {
-		{"", "--help", NULL, 0, "Usage: ops-greeter --config FILE"},
+		{"", "--help", NULL, 0, "Usage: ops-greeter [--config FILE]"},
 		{"", "--version", NULL, 0, "ops-greeter "},
 		{"", "--config-reference", NULL, 0, "greeting"},
 		{"", "--config-reference", NULL, 0, "drain_timeout"},
