@@ -81,34 +81,40 @@ void col_publisher_close(struct col_publisher *p)
 	free(p);
 }
 
-static void send_buffer(struct col_publisher *p, const char *kind, uint64_t layout_id)
+static int send_buffer(struct col_publisher *p, const char *kind, uint64_t layout_id)
 {
 	char topic[40];
 	snprintf(topic, sizeof(topic), "%s/%016" PRIx64, kind, layout_id);
-	p->sent_bytes += p->buffer.len + RECORD_OVERHEAD;
 	int r = ops_pub_send(p->pub, topic, p->buffer.data, p->buffer.len, NULL);
 	if (r != 0) {
 		ops_metric_add(&failed_total, 1);
 		log_warn("could not publish samples", F_STR("topic", topic), F_ERR(r));
+		return r;
 	}
+	p->sent_bytes += p->buffer.len + RECORD_OVERHEAD;
+	return 0;
 }
 
-static void send_layout(struct col_publisher *p, struct col_layout *layout)
+int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool announce)
 {
+	bool kept = layout->sent_at != 0 && p->sent_bytes - layout->sent_at <= p->ring_bytes / 2;
+	if (kept && !announce) {
+		return 0;
+	}
 	ops_strbuf_reset(&p->buffer);
 	ops_layout_encode(&layout->wire, &p->buffer);
-	layout->sent_at = p->sent_bytes;
-	send_buffer(p, "layout", layout->wire.id);
-	ops_metric_add(&layouts_total, 1);
+	uint64_t at = p->sent_bytes;
+	int r = send_buffer(p, "layout", layout->wire.id);
+	if (r == 0) {
+		layout->sent_at = at;
+		ops_metric_add(&layouts_total, 1);
+	}
+	return r;
 }
 
-void col_publish(struct col_publisher *p, struct col_layout *layout, int64_t time_ms,
-	const struct col_values *values, bool announce)
+void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,
+	const struct col_values *values)
 {
-	if (announce || layout->sent_at == 0 ||
-		p->sent_bytes - layout->sent_at > p->ring_bytes / 2) {
-		send_layout(p, layout);
-	}
 	const struct ops_batch batch = {.layout_id = layout->wire.id,
 		.time_ms = time_ms,
 		.values = values->values,
@@ -116,8 +122,9 @@ void col_publish(struct col_publisher *p, struct col_layout *layout, int64_t tim
 		.times_ms = values->has_times ? values->times_ms : NULL};
 	ops_strbuf_reset(&p->buffer);
 	ops_batch_encode(&batch, &p->buffer);
-	send_buffer(p, "batch", batch.layout_id);
-	ops_metric_add(&samples_total, (double)batch.n);
+	if (send_buffer(p, "batch", batch.layout_id) == 0) {
+		ops_metric_add(&samples_total, (double)batch.n);
+	}
 }
 
 void col_publish_member(struct col_publisher *p)

@@ -19,8 +19,14 @@ struct col_publisher_config {
 int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config *cfg,
 	struct col_publisher **ret, struct ops_error *err) OPS_MUST_CHECK;
 void col_publisher_close(struct col_publisher *p); /* NULL is fine */
-/* One row. announce: send the layout first in any case (it is new to the target's readers). */
-void col_publish(struct col_publisher *p, struct col_layout *layout, int64_t time_ms,
-	const struct col_values *values, bool announce);
+/*
+ * Sends the layout when it was never sent, when the ring may soon forget it, or when announce says
+ * that its target's readers knew another one. -EMSGSIZE: it is larger than a message may be.
+ */
+int col_publish_layout(
+	struct col_publisher *p, struct col_layout *layout, bool announce) OPS_MUST_CHECK;
+/* One row of a layout that was sent. */
+void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,
+	const struct col_values *values);
 /* This collector's presence. */
 void col_publish_member(struct col_publisher *p);

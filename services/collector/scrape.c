@@ -64,21 +64,29 @@ static void forget_rows(struct col_scraper *s)
 	}
 }
 
-/* s->now is a row of next; cache is what is to be remembered of the body. */
-static void publish_row(struct col_scraper *s, struct col_layout *next)
+/*
+ * s->now is a row of next. The new layout is sent first, because it may be refused (-EMSGSIZE); a
+ * reader lets go of the old one when the first row of the new one comes.
+ */
+static int publish_row(struct col_scraper *s, struct col_layout *next)
 {
 	struct col_publisher *to = s->owner->cfg.publisher;
 	bool switched = s->published != next;
+	int r = col_publish_layout(to, next, switched);
+	if (r != 0) {
+		return r;
+	}
 	if (s->published != NULL && switched) {
 		col_layout_retire(s->published, &s->last, next, &s->now,
 			s->target->job->track_timestamps_staleness);
-		col_publish(to, s->published, s->time_ms, &s->last, false);
+		col_publish_row(to, s->published, s->time_ms, &s->last);
 	}
-	col_publish(to, next, s->time_ms, &s->now, switched);
+	col_publish_row(to, next, s->time_ms, &s->now);
 	struct col_values swap = s->last;
 	s->last = s->now;
 	s->now = swap;
 	s->published = next;
+	return 0;
 }
 
 static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool up, size_t added)
@@ -89,21 +97,6 @@ static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool
 	v[COL_REPORT_SCRAPED] = (double)l->nlines;
 	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates);
 	v[COL_REPORT_ADDED] = (double)added;
-}
-
-static void finish_up(struct col_scraper *s, struct col_layout *fresh)
-{
-	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
-	size_t added = col_layout_added(next, s->published);
-	fill_reports(s, next, true, added);
-	s->health = COL_HEALTH_UP;
-	s->last_error[0] = '\0';
-	s->cache = next;
-	publish_row(s, next);
-	if (old != next) {
-		col_layout_free(old);
-	}
-	ops_metric_add(&duplicates_total, (double)next->nduplicates);
 }
 
 static void finish_down(struct col_scraper *s, const char *reason, const char *error)
@@ -124,7 +117,29 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	col_values_reserve(&s->now, s->now.n);
 	memset(s->now.times_ms, 0, s->now.n * sizeof(*s->now.times_ms));
 	fill_reports(s, s->reports, false, 0);
-	publish_row(s, s->reports);
+	int r = publish_row(s, s->reports);
+	(void)r; /* five series always fit; a failure is counted and logged there */
+}
+
+static void finish_up(struct col_scraper *s, struct col_layout *fresh)
+{
+	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
+	fill_reports(s, next, true, col_layout_added(next, s->published));
+	if (publish_row(s, next) != 0) {
+		col_layout_free(fresh);
+		ops_metric_add(&sample_limit_total, 1);
+		finish_down(s, "limit",
+			"the names of all series together are too large for a "
+			"message: split the target or drop labels");
+		return;
+	}
+	s->health = COL_HEALTH_UP;
+	s->last_error[0] = '\0';
+	s->cache = next;
+	if (old != next) {
+		col_layout_free(old);
+	}
+	ops_metric_add(&duplicates_total, (double)next->nduplicates);
 }
 
 /* ---- one scrape ---- */
@@ -256,7 +271,9 @@ static void scraper_start(struct col_scraper *s)
 	s->timer = ops_timer_new(s->owner->cfg.loop, on_due, s);
 	s->owner->owned++;
 	int64_t place = next_due(s->target, now);
-	arm(s, OPS_MIN(place, now + (int64_t)(s->target->hash % (uint64_t)within)));
+	int64_t first = now + (int64_t)(s->target->hash % (uint64_t)within);
+	bool soon = place - first < s->target->interval_ms / 4; /* not twice in a row */
+	arm(s, soon ? place : first);
 }
 
 static void scraper_stop(struct col_scraper *s)
@@ -324,8 +341,8 @@ static void bury(struct col_scraper *s)
 	if (s->published != NULL) {
 		int64_t now = ops_now_ms();
 		col_layout_retire(s->published, &s->last, NULL, NULL, true);
-		col_publish(s->owner->cfg.publisher, s->published, OPS_MAX(now, s->time_ms + 1),
-			&s->last, false);
+		col_publish_row(s->owner->cfg.publisher, s->published, OPS_MAX(now, s->time_ms + 1),
+			&s->last);
 	}
 	scraper_free(s);
 }

@@ -266,3 +266,25 @@ def test_detector_away(stack, target):
     wait_until(lambda: stack.value("a") == 2 and stack.value("b") == 5, timeout=15)
     # the ring had what was scraped before and meanwhile
     assert stack.value("min_over_time(a[1m])") == 1
+
+
+def test_layouts_outlive_the_ring(stack, target):
+    """A small ring wraps again and again; what it holds can be understood from it alone."""
+    t = target("".join(f'm{{number="{i}"}} {i}\n' for i in range(3000)))
+    stack.write([job("web", t)], scrape_interval="100ms")
+    c = stack.collector(ring_size="1MiB")
+    wait_until(lambda: stack.value("count(m)") == 3000)
+    wait_until(lambda: c.metric("ops_collector_layouts_published_total") >= 4, timeout=20)
+    stack.detector.sigkill()
+    stack.detector.start()
+    wait_until(lambda: stack.value("count(m)") == 3000 and stack.value("sum(m)") == 3000 * 2999 / 2, timeout=15)
+
+
+def test_too_many_names_for_a_message(alone, target):
+    t = target("".join(f'm{{number="{i}",text="{i:0>1500}"}} {i}\n' for i in range(12000)))
+    alone.write([job("huge", t, scrape_interval="2s")])
+    c = alone.collector()
+    wait_until(lambda: state(c, "huge")["health"] == "down", timeout=20)
+    assert "too large for a message" in state(c, "huge")["lastError"]
+    t.body = "m 1\n"
+    wait_until(lambda: state(c, "huge")["health"] == "up", timeout=20)
