@@ -221,33 +221,50 @@ static int on_alert(void *arg, const struct ops_bus_message *m)
 	return 0; /* a message that cannot be read will not get better by repeating it */
 }
 
-static void restore_flags(struct frz_service *s, const char *scope, const struct frz_caller *by)
+static struct frz_record *first_of_scope(const struct frz_service *s, const char *scope)
 {
 	for (size_t i = 0; i < s->set.n; i++) {
-		struct ops_error err;
 		if (strcmp(s->set.items[i]->scope, scope) == 0) {
-			/* Writes the file by the way; when it fails (logged) the next check comes.
-			 */
-			(void)!frz_change(s, FRZ_RESTORE, copy_record(s->set.items[i]), by,
-				"the flag file was removed by hand; restored by policy", &err);
-			return;
+			return s->set.items[i];
 		}
 	}
-	frz_publish_scope(s, scope); /* frozen by a wider freeze */
+	return NULL;
 }
 
-/* An out-of-band change is recorded as such before policy answers it. */
-static int record_out_of_band(struct frz_service *s, const char *scope, const char *what)
+/* The flag stands for a freeze of a wider scope: no record of this scope can carry the event. */
+static void restore_narrow(struct frz_service *s, const char *scope, const struct frz_caller *hand)
 {
 	char object[192];
 	snprintf(object, sizeof(object), "freeze/%s", scope);
-	const struct ops_audit_entry entry = {.actor = "unknown",
-		.actor_type = "user",
+	const struct ops_audit_entry entry = {.actor = hand->actor,
+		.actor_type = hand->actor_type,
 		.action = "freeze.out_of_band",
 		.object = object,
-		.reason = what,
+		.reason = "the flag file was removed or emptied",
 		.outcome = "success"};
-	return ops_audit_log(ops_daemon_audit(s->daemon), &entry);
+	if (ops_audit_log(ops_daemon_audit(s->daemon), &entry) == 0) {
+		frz_publish_scope(s, scope);
+	}
+}
+
+/*
+ * What was done by hand is on record before policy answers it: two events of the same freeze. Each
+ * writes the file by the way; when one fails (logged), the next look at the files tries again.
+ */
+static void restore_flags(struct frz_service *s, const char *scope, const struct frz_caller *hand)
+{
+	struct ops_error err;
+	struct frz_record *r = first_of_scope(s, scope);
+	if (r == NULL) {
+		restore_narrow(s, scope, hand);
+		return;
+	}
+	if (frz_change(s, FRZ_OOB, copy_record(r), hand, "the flag file was removed or emptied",
+		    &err) == 0) {
+		r = first_of_scope(s, scope);
+		(void)!frz_change(s, FRZ_RESTORE, copy_record(r), &self,
+			"the flag file is restored by policy", &err);
+	}
 }
 
 static void on_flag_removed(struct frz_service *s, const char *scope)
@@ -267,9 +284,7 @@ static void on_flag_removed(struct frz_service *s, const char *scope)
 		}
 		return;
 	}
-	if (record_out_of_band(s, scope, "the flag file was removed or emptied") == 0) {
-		restore_flags(s, scope, &self);
-	}
+	restore_flags(s, scope, &hand);
 }
 
 static void on_flag_change(void *arg, const char *scope, enum frz_flag_change change)
