@@ -144,6 +144,7 @@ json_t *alm_alert_to_json(const struct alm_alert *a)
 	ops_json_set_i64(j, "ends", a->ends_at_ms);
 	ops_json_set_i64(j, "updated", a->updated_at_ms);
 	ops_json_set_bool(j, "timeout", a->timeout);
+	ops_json_set_bool(j, "posted", a->posted);
 	if (a->has_value) {
 		char buf[40];
 		snprintf(buf, sizeof buf, "%a", a->value); /* NaN and infinities too */
@@ -201,6 +202,7 @@ int alm_alert_from_json(const json_t *j, struct alm_alert **ret)
 	a->ends_at_ms = ends;
 	a->updated_at_ms = updated;
 	(void)!ops_json_get_bool(j, "timeout", &a->timeout, NULL);
+	(void)!ops_json_get_bool(j, "posted", &a->posted, NULL);
 	read_texts(j, a);
 	*ret = a;
 	return 0;

@@ -12,7 +12,10 @@ struct alm_alert {
 	int64_t starts_at_ms;
 	int64_t ends_at_ms; /* 0 = open end: its source says when it is over */
 	int64_t updated_at_ms;
-	bool timeout; /* ends_at was set by resolve_timeout, not by the sender */
+	bool timeout;  /* ends_at was set by resolve_timeout, not by the sender */
+	bool posted;   /* came by HTTP: this service writes its transitions */
+	bool end_told; /* the transition to resolved is written; not kept over a restart, the row's
+			  id is the same */
 	bool has_value;
 	double value;
 	char *generator_url, *playbook, *expr; /* owned; may be NULL */

@@ -17,11 +17,13 @@ struct alm_alerts {
 	struct alm_alerts_config cfg;
 	struct alm_journal *journal;
 	struct ops_map *by_fingerprint;
+	uint64_t generation;
 };
 
 static enum alm_change merge(
 	struct alm_alerts *s, struct alm_alert *fresh, int64_t now_ms, struct alm_alert **ret)
 {
+	s->generation++;
 	struct alm_alert *known = alm_alerts_get(s, fresh->fingerprint);
 
 	if (known == NULL) {
@@ -67,6 +69,7 @@ int alm_alerts_open(
 
 	s->cfg = *cfg;
 	s->by_fingerprint = ops_map_new();
+	s->generation = 1;
 	int rc = alm_journal_open(&journal, &s->journal, err);
 	if (rc != 0) {
 		alm_alerts_close(s);
@@ -114,6 +117,11 @@ struct alm_alert *alm_alerts_get(const struct alm_alerts *s, uint64_t fingerprin
 	return ops_map_get(s->by_fingerprint, &fingerprint, sizeof fingerprint);
 }
 
+uint64_t alm_alerts_generation(const struct alm_alerts *s)
+{
+	return s->generation;
+}
+
 size_t alm_alerts_count(const struct alm_alerts *s)
 {
 	return ops_map_count(s->by_fingerprint);
@@ -136,6 +144,7 @@ size_t alm_alerts_sweep(struct alm_alerts *s, int64_t before_ms)
 			continue;
 		(void)ops_map_remove(s->by_fingerprint, &a->fingerprint, sizeof a->fingerprint);
 		alm_alert_free(a);
+		s->generation++;
 		n++;
 	}
 	return n;

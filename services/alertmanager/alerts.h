@@ -30,6 +30,8 @@ void alm_alerts_close(struct alm_alerts *s);
 int alm_alerts_put(struct alm_alerts *s, struct alm_alert *fresh_taken) OPS_MUST_CHECK;
 int alm_alerts_sync(struct alm_alerts *s) OPS_MUST_CHECK;
 struct alm_alert *alm_alerts_get(const struct alm_alerts *s, uint64_t fingerprint); /* or NULL */
+uint64_t alm_alerts_generation(
+	const struct alm_alerts *s); /* never 0; another number after each change */
 size_t alm_alerts_count(const struct alm_alerts *s);
 /* for (size_t at = 0; (a = alm_alerts_next(s, &at)) != NULL;) - do not put while iterating. */
 struct alm_alert *alm_alerts_next(const struct alm_alerts *s, size_t *at);

@@ -190,6 +190,7 @@ struct alm_dispatch *alm_dispatch_new(
 
 	d->conf = *conf;
 	d->cfg = alm_config_ref(cfg);
+	d->inhibitor = alm_inhibitor_new(cfg, conf->alerts);
 	d->groups = ops_map_new();
 	d->sweeper = ops_timer_new(conf->loop, on_sweep, d);
 	ops_timer_start(d->sweeper, SWEEP_MS);
@@ -204,6 +205,7 @@ void alm_dispatch_free(struct alm_dispatch *d)
 	alm_flush_cancel_all(d);
 	ops_map_free(d->groups, group_free);
 	ops_timer_free(d->sweeper);
+	alm_inhibitor_free(d->inhibitor);
 	alm_config_unref(d->cfg);
 	free(d);
 }
@@ -213,6 +215,8 @@ void alm_dispatch_reload(struct alm_dispatch *d, struct alm_config *cfg)
 	struct alm_config *old = d->cfg;
 
 	d->cfg = alm_config_ref(cfg);
+	alm_inhibitor_free(d->inhibitor);
+	d->inhibitor = alm_inhibitor_new(cfg, d->conf.alerts);
 	ops_map_free(d->groups, group_free);
 	d->groups = ops_map_new();
 	dispatch_stored(d);
@@ -254,6 +258,5 @@ void alm_suppression(
 	*ret = (struct alm_suppression){0};
 	ret->nsilences = alm_silences_match(
 		d->conf.silences, a->labels, now_ms, ret->silences, OPS_LENGTH(ret->silences));
-	ret->inhibited =
-		alm_inhibited(d->cfg, d->conf.alerts, a->labels, now_ms, &ret->inhibited_by);
+	ret->inhibited = alm_inhibited(d->inhibitor, a->labels, now_ms, &ret->inhibited_by);
 }

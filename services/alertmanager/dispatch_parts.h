@@ -19,6 +19,7 @@ struct group {
 struct alm_dispatch {
 	struct alm_dispatch_config conf;
 	struct alm_config *cfg;
+	struct alm_inhibitor *inhibitor;
 	struct ops_map *groups; /* map_key -> struct group */
 	struct flush *flushes;	/* list of all under way, also of groups that are gone */
 	struct ops_timer *sweeper;

@@ -77,19 +77,23 @@ static void flush_free(void *arg)
 	free(f);
 }
 
+static int by_labels(const void *x, const void *y)
+{
+	const struct alm_alert *const *a = x, *const *b = y;
+	return ops_labels_compare((*a)->labels, (*b)->labels);
+}
+
 /* What was resolved and told, and has not changed since, leaves the group. */
 static void drop_resolved(struct flush *f, struct group *g)
 {
-	for (size_t i = 0; i < f->nall; i++) {
-		if (!alm_alert_resolved(f->all[i], f->at_ms))
+	for (size_t k = g->pub.n; k > 0; k--) {
+		const struct alm_alert *a = g->pub.alerts[k - 1];
+		if (!alm_alert_resolved(a, f->at_ms))
 			continue;
-		for (size_t k = g->pub.n; k > 0; k--) {
-			const struct alm_alert *a = g->pub.alerts[k - 1];
-			if (a->fingerprint == f->all[i]->fingerprint &&
-				a->updated_at_ms == f->all[i]->updated_at_ms &&
-				alm_alert_resolved(a, f->at_ms))
-				alm_group_remove_at(g, k - 1);
-		}
+		struct alm_alert **told = bsearch(&a, f->all, f->nall, sizeof f->all[0], by_labels);
+		if (told != NULL && (*told)->updated_at_ms == a->updated_at_ms &&
+			alm_alert_resolved(*told, f->at_ms))
+			alm_group_remove_at(g, k - 1);
 	}
 }
 
@@ -149,11 +153,9 @@ static void snapshot(struct flush *f, const struct group *g)
 		struct alm_alert *c = alm_alert_copy(g->pub.alerts[i]);
 		if (!alm_alert_resolved(c, f->at_ms))
 			c->ends_at_ms = 0; /* it must not turn resolved while it is under way */
-		size_t at = i;
-		for (; at > 0 && ops_labels_compare(f->all[at - 1]->labels, c->labels) > 0; at--)
-			f->all[at] = f->all[at - 1];
-		f->all[at] = c;
+		f->all[i] = c;
 	}
+	qsort(f->all, f->nall, sizeof f->all[0], by_labels);
 }
 
 static bool muted(const struct flush *f, const struct alm_alert *a)
@@ -161,7 +163,7 @@ static bool muted(const struct flush *f, const struct alm_alert *a)
 	const char *id[1];
 	uint64_t by = 0;
 
-	if (alm_inhibited(f->cfg, f->d->conf.alerts, a->labels, f->at_ms, &by)) {
+	if (alm_inhibited(f->d->inhibitor, a->labels, f->at_ms, &by)) {
 		ops_metric_add(&suppressed_total, 1, "inhibition");
 		return true;
 	}

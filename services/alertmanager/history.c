@@ -6,12 +6,14 @@
  */
 #include "services/alertmanager/history.h"
 
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/number.h"
 #include "common/base/strbuf.h"
+#include "common/base/text.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 
@@ -108,6 +110,43 @@ int alm_history_transition(struct ops_outbox *o, const struct alm_transition *t)
 		time_or_null(a->ends_at_ms, ends, sizeof ends), a->playbook, t->source,
 		trace_id(a->traceparent, trace)};
 	return put(o, "transition", row, (int)OPS_LENGTH(row));
+}
+
+/* A UUID (version 8) of what the transition is: alert, start, which way. */
+static void derived_id(const struct alm_alert *a, bool resolved, char ret[37])
+{
+	unsigned char d[SHA256_DIGEST_LENGTH];
+	char hex[33], text[96];
+	int n = snprintf(text, sizeof text, "%s/%lld/%s", a->id, (long long)a->starts_at_ms,
+		resolved ? "resolved" : "firing");
+
+	SHA256((const unsigned char *)text, (size_t)n, d);
+	d[6] = (unsigned char)((d[6] & 0x0f) | 0x80);
+	d[8] = (unsigned char)((d[8] & 0x3f) | 0x80);
+	ops_hex_encode(d, 16, hex);
+	snprintf(ret, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+void alm_history_posted(struct ops_outbox *o, const struct alm_alert *a, bool resolved)
+{
+	struct ops_strbuf labels OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
+	struct ops_strbuf annotations OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
+	char id[37], at[40], starts[40], ends[40];
+	const char *name = ops_labels_get(a->labels, "alertname");
+
+	derived_id(a, resolved, id);
+	ops_labels_json(a->labels, &labels);
+	if (a->annotations != NULL)
+		ops_labels_json(a->annotations, &annotations);
+	const char *row[] = {id,
+		ops_time_format(resolved ? a->ends_at_ms : a->updated_at_ms, at, sizeof at), a->id,
+		resolved ? "resolved" : "firing", name != NULL ? name : "",
+		ops_labels_get(a->labels, "severity"), ops_strbuf_text(&labels),
+		annotations.len > 0 ? ops_strbuf_text(&annotations) : NULL, NULL, NULL, NULL,
+		ops_time_format(a->starts_at_ms, starts, sizeof starts),
+		resolved ? ops_time_format(a->ends_at_ms, ends, sizeof ends) : NULL,
+		alm_alert_playbook(a), "api", NULL};
+	(void)put(o, "transition", row, (int)OPS_LENGTH(row));
 }
 
 /* {a,b}: fingerprints are hexadecimal, nothing needs quotes. */

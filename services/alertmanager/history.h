@@ -18,6 +18,9 @@ struct alm_transition { /* of a bus message, or made for an alert that came by H
 };
 /* -errno: the row is not durable. */
 int alm_history_transition(struct ops_outbox *o, const struct alm_transition *t) OPS_MUST_CHECK;
+/* Of an alert that came by HTTP: the row's id follows from the alert, so that writing it again adds
+ * nothing. */
+void alm_history_posted(struct ops_outbox *o, const struct alm_alert *a, bool resolved);
 void alm_history_notification(struct ops_outbox *o, const char *id, const struct alm_outcome *out);
 void alm_history_run(struct ops_outbox *o, const struct alm_run *run);
 void alm_history_line(struct ops_outbox *o, const char *run_id, unsigned number, const char *stream,

@@ -25,6 +25,12 @@ static struct ops_metric invalid = OPS_COUNTER("alertmanager_alerts_invalid_tota
 /* 0001-01-01T00:00:00Z: how programs in Go write "no time". */
 #define GO_ZERO_MS (-62135596800000LL)
 
+enum {
+	LABELS_MAX = 256,
+	LABELS_BYTES_MAX = 65536,
+	ALERTS_MAX = 200000
+};
+
 static struct alm_alert *alert_of(const struct ops_alert *a)
 {
 	struct alm_alert *x = alm_alert_new(ops_labels_ref(a->labels),
@@ -83,7 +89,7 @@ int alm_ingest_message(void *arg, const struct ops_bus_message *m)
 	if (m->seq == 0)
 		return 0;
 	int rc = decode_and_store(arg, m, &err);
-	if (rc == -EINVAL) {
+	if (rc == -EINVAL || rc == -EMSGSIZE) {
 		ops_metric_add(&invalid, 1, "bus");
 		log_warn("refused a message of the alert stream", F_STR("topic", m->topic),
 			F_STR("error", err.message));
@@ -121,6 +127,14 @@ static int read_times(const json_t *posted, int64_t resolve_timeout_ms, struct a
 	return 0;
 }
 
+static bool too_large(const struct ops_labels *ls)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; ls != NULL && i < ls->n; i++)
+		bytes += ls->items[i].name_len + ls->items[i].value_len;
+	return ls != NULL && (ls->n > LABELS_MAX || bytes > LABELS_BYTES_MAX);
+}
+
 static int read_posted(
 	struct alm *s, const json_t *posted, struct alm_alert **ret, struct ops_error *err)
 {
@@ -140,6 +154,10 @@ static int read_posted(
 		rc = alm_labels_from_json(obj, &annotations, err);
 	if (rc == 0 && labels->n == 0)
 		rc = ops_error_set(err, -EINVAL, "at least one label pair is required");
+	if (rc == 0 && (too_large(labels) || too_large(annotations)))
+		rc = ops_error_set(err, -EINVAL,
+			"an alert has at most %d labels and annotations each, of %d bytes",
+			LABELS_MAX, LABELS_BYTES_MAX);
 	if (rc == 0 && ops_json_get_string(posted, "generatorURL", &generator, err) < 0)
 		rc = -EINVAL;
 	if (rc != 0) {
@@ -149,6 +167,7 @@ static int read_posted(
 	}
 	struct alm_alert *a = alm_alert_new(labels, annotations);
 	a->generator_url = ops_xstrdup(generator);
+	a->posted = true;
 	rc = read_times(
 		posted, alm_dispatch_config_now(s->dispatch)->global.resolve_timeout_ms, a, err);
 	if (rc != 0) {
@@ -167,6 +186,13 @@ int alm_ingest_posted(struct alm *s, const json_t *posted, struct ops_error *err
 	if (rc != 0) {
 		ops_metric_add(&invalid, 1, "v2");
 		return rc;
+	}
+	if (alm_alerts_count(s->alerts) >= ALERTS_MAX &&
+		alm_alerts_get(s->alerts, a->fingerprint) == NULL) {
+		alm_alert_free(a);
+		ops_metric_add(&invalid, 1, "v2");
+		return ops_error_set(
+			err, -ENOSPC, "%d alerts are known already, no more are taken", ALERTS_MAX);
 	}
 	ops_metric_add(
 		&received, 1, alm_alert_resolved(a, ops_now_ms()) ? "resolved" : "firing", "v2");

@@ -44,6 +44,9 @@ static void on_change(void *arg, struct alm_alert *a, enum alm_change change)
 	alm_dispatch_alert(s->dispatch, a);
 	if (change == ALM_FIRED)
 		alm_playbooks_consider(s->playbooks, a);
+	if (a->posted && change != ALM_UPDATED)
+		alm_history_posted(s->outbox, a, change == ALM_RESOLVED);
+	a->end_told = change == ALM_RESOLVED;
 	if (change != ALM_UPDATED)
 		log_info("alert changed", F_STR("to", change == ALM_FIRED ? "firing" : "resolved"),
 			F_STR("alertname", ops_labels_get(a->labels, "alertname")),
@@ -131,11 +134,25 @@ static void on_dead_row(void *arg, const char *statement, const char *sqlstate, 
 		F_STR("sqlstate", sqlstate), F_STR("error", message));
 }
 
+/* What its sender stopped talking about is over by time alone: nobody reports that, so it is looked
+ * for. */
+static void write_timeouts(struct alm *s, int64_t now_ms)
+{
+	struct alm_alert *a;
+	for (size_t at = 0; (a = alm_alerts_next(s->alerts, &at)) != NULL;) {
+		if (a->posted && !a->end_told && alm_alert_resolved(a, now_ms)) {
+			alm_history_posted(s->outbox, a, true);
+			a->end_told = true;
+		}
+	}
+}
+
 static void on_sweep(void *arg)
 {
 	struct alm *s = arg;
 	int64_t now_ms = ops_now_ms();
 
+	write_timeouts(s, now_ms);
 	(void)alm_alerts_sweep(s->alerts, now_ms - s->settings->alert_retention_ms);
 	alm_nflog_sweep(s->nflog, now_ms);
 	alm_silences_sweep(s->silences, now_ms);
@@ -166,7 +183,6 @@ static void collect(void *arg)
 		ops_metric_set(&silences_gauge, states[i],
 			alm_silence_state_text((enum alm_silence_state)i));
 	ops_metric_set(&nflog_gauge, (double)alm_nflog_count(s->nflog));
-	ops_metric_set(&loaded_ok, 1);
 }
 
 /* ---- opening ---- */
@@ -435,6 +451,7 @@ static int check(const void *config, struct ops_conf_warnings *w, struct ops_err
 	if (rc == 0)
 		rc = alm_config_load(set->config_file, w, &cfg, err);
 	alm_config_unref(cfg);
+	ops_metric_set(&loaded_ok, rc == 0);
 	return rc;
 }
 

@@ -216,10 +216,12 @@ static void run_inhibit(struct conformance_run *run, const json_t *file, const j
 		alm_alerts_open(&conf, &store, &err) == 0 &&
 		alm_labels_from_json(json_object_get(c, "target"), &target, &err) == 0;
 	if (ready) {
+		struct alm_inhibitor *in = alm_inhibitor_new(cfg, store);
 		put_alerts(store, json_object_get(c, equal ? "source_alerts" : "alerts"), equal);
 		conformance_equal(run, c,
-			alm_inhibited(cfg, store, target, fixed_now(), &by) ? "inhibited" : "free",
+			alm_inhibited(in, target, fixed_now(), &by) ? "inhibited" : "free",
 			json_is_true(json_object_get(c, "inhibited")) ? "inhibited" : "free");
+		alm_inhibitor_free(in);
 	} else {
 		conformance_fail(run, c, err.message, "a case that can be set up");
 	}
