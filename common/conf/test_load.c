@@ -238,8 +238,9 @@ static void test_environment(void **state)
 		{"a: ${OPS_T_NONE}", NULL,
 			"t.yml:1:4: environment variable is not set: OPS_T_NONE "
 			"(set it, or give a default: ${NAME:-default})"},
-		{"a:\n  - ${1}", NULL,
-			"t.yml:2:5: not a reference to an environment variable: ${1} (write $${ "
+		{"a: ${1}-x", "${1}-x", NULL}, /* a group of a regular expression */
+		{"a: ${a-b}", NULL,
+			"t.yml:1:4: not a reference to an environment variable: ${a-b} (write $${ "
 			"for a literal ${)"},
 		{"a: ${OPS_T_SET", NULL,
 			"t.yml:1:4: closing brace is missing after ${OPS_T_SET (write $${ for a "
