@@ -11,6 +11,7 @@
 #include "services/collector/config.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <string.h>
 
 #include "common/base/file.h"
@@ -25,6 +26,7 @@ enum {
 
 struct written_root {
 	const struct ops_conf_node *global, *scrape_configs;
+	struct ops_conf_strings files;
 	const struct ops_conf_node *silent[2];
 	const struct ops_conf_node *alerting;
 	const struct ops_conf_node *notes[ROOT_NOTES];
@@ -41,7 +43,9 @@ static const struct ops_conf_key root_keys[] = {
 	ROOT("scrape_configs", scrape_configs),
 	ROOT("rule_files", silent[0]),
 	ROOT("alerting", alerting),
-	ROOT("scrape_config_files", notes[0]),
+	{.name = "scrape_config_files",
+		.kind = OPS_CONF_K_PATHS,
+		.offset = offsetof(struct written_root, files)},
 	ROOT("remote_write", notes[1]),
 	ROOT("remote_read", notes[2]),
 	ROOT("storage", notes[3]),
@@ -167,26 +171,34 @@ static uint64_t hash_node(const struct ops_conf_node *n, uint64_t hash)
 	return hash;
 }
 
-static int load_jobs(struct col_config *c, const struct written_root *root,
-	const struct col_global *global, struct ops_conf_warnings *w, struct ops_error *err)
+struct loading {
+	struct col_config *config;
+	const struct ops_conf_node *global_node;
+	struct col_global global;
+	struct ops_conf_warnings *warnings;
+	struct ops_error *err;
+};
+
+static int load_jobs(struct loading *l, const struct ops_conf_node *list)
 {
-	const struct ops_conf_node *list = root->scrape_configs;
+	struct col_config *c = l->config;
 	if (ops_conf_is_null(list)) {
 		return 0;
 	}
 	if (list->type != OPS_CONF_SEQUENCE) {
-		return ops_conf_error(list, err, "scrape_configs must be a list");
+		return ops_conf_error(list, l->err, "scrape_configs must be a list");
 	}
-	c->jobs = ops_arena_array(&c->arena, struct col_job, list->n);
 	for (size_t i = 0; i < list->n; i++) {
-		struct col_job *job = &c->jobs[i];
-		int r = col_job_load(&c->arena, list->items[i], global, w, job, err);
+		const struct ops_conf_node *node = list->items[i];
+		OPS_GROW(c->jobs, c->njobs, c->cap_jobs);
+		struct col_job *job = &c->jobs[c->njobs];
+		int r = col_job_load(&c->arena, node, &l->global, l->warnings, job, l->err);
 		if (r != 0) {
 			return r;
 		}
 		c->njobs++;
-		job->hash = hash_node(list->items[i], hash_node(root->global, 0));
-		r = check_name_unique(c, i, list->items[i], err);
+		job->hash = hash_node(node, hash_node(l->global_node, 0));
+		r = check_name_unique(c, c->njobs - 1, node, l->err);
 		if (r != 0) {
 			return r;
 		}
@@ -194,10 +206,48 @@ static int load_jobs(struct col_config *c, const struct written_root *root,
 	return 0;
 }
 
+static const struct ops_conf_options options = {.expand_env = true, .keep_unset = true};
+
+/* A file of scrape_config_files holds scrape_configs and nothing else. */
+static int load_part(struct loading *l, const char *path)
+{
+	struct written_part {
+		const struct ops_conf_node *scrape_configs;
+	} part = {NULL};
+	static const struct ops_conf_key part_keys[] = {
+		{.name = "scrape_configs",
+			.kind = OPS_CONF_K_NODE,
+			.offset = offsetof(struct written_part, scrape_configs)},
+		OPS_CONF_END,
+	};
+	struct ops_arena *a = &l->config->arena;
+	struct ops_conf_node *root = NULL;
+	int r = ops_conf_load_file(a, path, &options, &root, l->err);
+	if (r == 0) {
+		r = ops_conf_decode(a, root, part_keys, &part, l->warnings, l->err);
+	}
+	return r != 0 ? r : load_jobs(l, part.scrape_configs);
+}
+
+static int load_parts(struct loading *l, const struct ops_conf_strings *patterns)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < patterns->n; i++) {
+		glob_t found = {.gl_pathc = 0};
+		size_t n = glob(patterns->items[i], 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+		for (size_t k = 0; r == 0 && k < n; k++) {
+			const char *path = ops_arena_strdup(&l->config->arena, found.gl_pathv[k]);
+			r = load_part(l, path);
+		}
+		globfree(&found);
+	}
+	return r;
+}
+
 static int load_root(struct col_config *c, struct ops_conf_warnings *w, struct ops_error *err)
 {
 	struct written_root root = {.global = NULL};
-	struct col_global global = {.interval_ms = 0};
+	struct loading l = {.config = c, .warnings = w, .err = err};
 	int r = ops_conf_decode(&c->arena, c->root, root_keys, &root, w, err);
 	if (r != 0) {
 		return r;
@@ -218,8 +268,6 @@ static struct col_config *config_new(void)
 	ops_arena_init(&c->arena);
 	return c;
 }
-
-static const struct ops_conf_options options = {.expand_env = true, .keep_unset = true};
 
 static int finish(struct col_config *c, int r, struct ops_conf_warnings *w, struct col_config **ret,
 	struct ops_error *err)
@@ -266,6 +314,7 @@ void col_config_free(struct col_config *c)
 	for (size_t i = 0; i < c->njobs; i++) {
 		col_job_done(&c->jobs[i]);
 	}
+	free(c->jobs);
 	ops_arena_done(&c->arena);
 	free(c);
 }

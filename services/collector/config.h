@@ -65,7 +65,7 @@ struct col_config {
 	struct ops_arena arena;
 	const struct ops_conf_node *root; /* for /api/v1/status/config */
 	struct col_job *jobs;
-	size_t njobs;
+	size_t njobs, cap_jobs;
 };
 
 /* path NULL or empty: no jobs. Errors are file:line:column. */

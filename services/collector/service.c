@@ -102,8 +102,11 @@ static void service_free(struct col_service *s)
 	free(s);
 }
 
-/* Two collectors on one host must differ, so the default has the process id. */
-static char *instance_name(const struct col_service_config *c)
+/*
+ * Unique, because two collectors on one host have two ports, and the same after a restart, so that
+ * the others need not share anew.
+ */
+static char *instance_name(struct ops_daemon *d, const struct col_service_config *c)
 {
 	if (c->instance != NULL && c->instance[0] != '\0') {
 		return ops_xstrdup(c->instance);
@@ -112,7 +115,7 @@ static char *instance_name(const struct col_service_config *c)
 	if (gethostname(host, sizeof(host) - 1) != 0) {
 		snprintf(host, sizeof(host), "collector");
 	}
-	return ops_xasprintf("%s-%ld", host, (long)getpid());
+	return ops_xasprintf("%s:%u", host, ops_http_server_port(ops_daemon_http(d)));
 }
 
 static int open_bus(struct col_service *s, struct ops_error *err)
@@ -184,7 +187,7 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	struct col_service *s = ops_xcalloc(1, sizeof(*s));
 	s->daemon = d;
 	s->config = config;
-	s->instance = instance_name(s->config);
+	s->instance = instance_name(d, s->config);
 	s->discovery = col_discovery_new();
 	int r = load_scrape_config(s->config, &s->scrape_config, err);
 	if (r != 0) {
@@ -275,7 +278,7 @@ static const struct ops_conf_key keys[] = {
 	KEY("replay_advertise", OPS_CONF_K_STRING, replay_advertise, OPS_CONF_RESTART, NULL,
 		"what the detector dials for that, when it is another address"),
 	KEY("instance", OPS_CONF_K_STRING, instance, OPS_CONF_RESTART, NULL,
-		"unique name among the collectors; default: host name and process id"),
+		"unique name among the collectors; default: host name and port"),
 	{.name = "ring_size",
 		.kind = OPS_CONF_K_SIZE,
 		.offset = offsetof(struct col_service_config, ring_bytes),

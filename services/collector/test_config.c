@@ -6,9 +6,11 @@
 #include <stdarg.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/base/file.h"
 #include "common/base/strbuf.h"
 
 static struct col_config *load(const char *text, struct ops_conf_warnings *w)
@@ -178,6 +180,37 @@ static void test_hash(void **state)
 	col_config_free(c);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	assert_int_equal(ops_file_write_atomic(path, text, strlen(text), 0600), 0);
+}
+
+static void test_parts(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/ops-parts-XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	OPS_CLEANUP(ops_freep) char *whole = ops_path_join(dir, "p.yml");
+	OPS_CLEANUP(ops_freep) char *part = ops_path_join(dir, "a.part.yml");
+	struct col_config *c = NULL;
+	struct ops_error err;
+	write_file(whole, "global: {scrape_interval: 7s}\nscrape_config_files: ['*.part.yml']\n"
+			  "scrape_configs: [{job_name: a}]\n");
+	write_file(part, "scrape_configs: [{job_name: b}]\n");
+	assert_int_equal(col_config_load(whole, NULL, &c, &err), 0);
+	assert_int_equal(c->njobs, 2);
+	assert_string_equal(c->jobs[1].name, "b");
+	assert_int_equal(c->jobs[1].interval_ms, 7000);
+	col_config_free(c);
+	write_file(part, "scrape_configs: [{job_name: a}]\n");
+	assert_int_equal(col_config_load(whole, NULL, &c, &err), -EINVAL);
+	assert_string_equal(err.file, part);
+	assert_string_equal(err.message, "there are two jobs named \"a\"");
+	assert_int_equal(unlink(whole), 0);
+	assert_int_equal(unlink(part), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_empty(void **state)
 {
 	(void)state;
@@ -197,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_empty),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
