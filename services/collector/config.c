@@ -257,9 +257,12 @@ static int load_root(struct col_config *c, struct ops_conf_warnings *w, struct o
 	if (!ops_conf_is_null(root.global) && root.global->type != OPS_CONF_MAPPING) {
 		return ops_conf_error(root.global, err, "global must be a mapping");
 	}
-	r = load_global(
-		&c->arena, ops_conf_is_null(root.global) ? NULL : root.global, w, &global, err);
-	return r != 0 ? r : load_jobs(c, &root, &global, w, err);
+	l.global_node = ops_conf_is_null(root.global) ? NULL : root.global;
+	r = load_global(&c->arena, l.global_node, w, &l.global, err);
+	if (r == 0) {
+		r = load_jobs(&l, root.scrape_configs);
+	}
+	return r != 0 ? r : load_parts(&l, &root.files);
 }
 
 static struct col_config *config_new(void)
