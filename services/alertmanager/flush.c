@@ -15,7 +15,8 @@
 #include "services/alertmanager/route.h"
 
 enum {
-	DEADLINE_MIN_MS = 10000
+	DEADLINE_MIN_MS = 10000,
+	LOG_KEPT_MIN_MS = 600000 /* a resolution must find the entry of its notification */
 };
 
 static struct ops_metric suppressed_total =
@@ -189,8 +190,9 @@ static void select_told(struct flush *f, struct group *g)
 
 static void fill_entry(const struct flush *f, struct alm_nflog_entry *e)
 {
-	*e = (struct alm_nflog_entry){
-		.at_ms = f->at_ms, .expires_ms = f->at_ms + 2 * f->route->repeat_interval_ms};
+	*e = (struct alm_nflog_entry){.at_ms = f->at_ms,
+		.expires_ms = f->at_ms + LOG_KEPT_MIN_MS +
+			      2 * (f->route->repeat_interval_ms + f->route->group_interval_ms)};
 	e->firing = ops_xcalloc(f->ntold + 1, sizeof e->firing[0]);
 	e->resolved = ops_xcalloc(f->ntold + 1, sizeof e->resolved[0]);
 	for (size_t i = 0; i < f->ntold; i++) {

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Notification log: what each integration of each receiver was last told about a group. Durable;
- * entries end two repeat intervals after they were written. "Twice is better than never": an entry
- * follows the receiver's answer, so a crash between the two repeats the notification.
+ * entries outlive two rounds of repeating. "Twice is better than never": an entry follows the
+ * receiver's answer, so a crash between the two repeats the notification.
  */
 #include "common/base/error.h"
 
