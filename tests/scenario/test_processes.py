@@ -275,9 +275,11 @@ def test_story_while_postgresql_is_away(stack):
         wait_until(lambda: s.transitions() == ["pending", "firing", "resolved"], 90, "every transition is in SQL, once")
         wait_until(lambda: [r["exit_code"] for r in s.runs()] == [0], 30, "the run is in SQL, once")
         wait_until(lambda: len(s.lines(s.runs()[0])) >= 4, 30, "its lines too")
+        refused = int(stack.programs["freeze"].metric("ops_freeze_gate_requests_total", decision="frozen"))
         for what, sql, n in (
                 ("freezes", 'SELECT id FROM "freeze".freezes WHERE cleared_at IS NOT NULL', 1),
-                ("refusals", "SELECT id FROM \"freeze\".decisions WHERE decision = 'frozen' AND action = 'deploy' AND actor IS NOT NULL", 1),
+                ("refusals", "SELECT id FROM \"freeze\".decisions WHERE decision = 'frozen'", refused),
+                ("audited refusals", "SELECT id FROM audit.entries WHERE outcome = 'refused'", refused),
                 ("the change", f"SELECT id FROM audit.records WHERE id = {story.quoted(change.json['id'])}", 1),
                 ("deploys", "SELECT seq FROM audit.entries WHERE action = 'deploy'", 2),
                 ("pages", f"SELECT id FROM alerts.notifications WHERE {story.quoted(s.fingerprint)} = ANY (fingerprints) AND outcome = 'sent'", 2)):

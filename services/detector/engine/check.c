@@ -93,6 +93,16 @@ static int64_t add_reach(int64_t a, int64_t b)
 	return a > INT64_MAX / 4 - b ? INT64_MAX / 4 : a + b;
 }
 
+/* A plain window ends at its edge; only an anchored or smoothed one looks back beyond it. */
+static void tell_matrix(const struct walk *w, const struct ops_promql_expr *e, int64_t reach)
+{
+	const struct ops_promql_expr *selector = e->matrix.vector;
+	bool beyond = selector->vector.anchored || selector->vector.smoothed;
+	reach = add_reach(reach, e->matrix.range_expr != NULL ? INT64_MAX / 4 : e->matrix.range_ms);
+	reach = add_reach(reach, shift_reach(&selector->vector.shift));
+	w->fn(w->arg, selector, add_reach(reach, beyond ? w->options->lookback_ms : 0));
+}
+
 static void walk(const struct walk *w, const struct ops_promql_expr *e, int64_t reach)
 {
 	if (e->kind == OPS_PROMQL_VECTOR_SELECTOR) {
@@ -101,9 +111,10 @@ static void walk(const struct walk *w, const struct ops_promql_expr *e, int64_t 
 		return;
 	}
 	if (e->kind == OPS_PROMQL_MATRIX_SELECTOR) {
-		bool computed = e->matrix.range_expr != NULL;
-		reach = add_reach(reach, computed ? INT64_MAX / 4 : e->matrix.range_ms);
-	} else if (e->kind == OPS_PROMQL_SUBQUERY) {
+		tell_matrix(w, e, reach);
+		return;
+	}
+	if (e->kind == OPS_PROMQL_SUBQUERY) {
 		bool computed = e->subquery.range_expr != NULL;
 		reach = add_reach(reach, computed ? INT64_MAX / 4 : e->subquery.range_ms);
 		reach = add_reach(reach, shift_reach(&e->subquery.shift));

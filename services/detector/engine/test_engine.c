@@ -326,7 +326,7 @@ static void test_selectors(void **state)
 	det_engine_selectors(expr, NULL, on_selector, &r);
 	assert_int_equal(r.n, 4);
 	assert_int_equal(r.ms[0], 5 * MINUTE_MS);
-	assert_int_equal(r.ms[1], 20 * MINUTE_MS);
+	assert_int_equal(r.ms[1], 15 * MINUTE_MS);
 	assert_int_equal(r.ms[2], 65 * MINUTE_MS);
 	assert_true(r.ms[3] > INT64_MAX / 8);
 	assert_string_equal(r.name[1], "b");
