@@ -655,3 +655,35 @@ def test_amtool(alertmanager, receiver):
     assert "FromTool" in amtool("alert", "query")
     assert "receiver" in amtool("config", "show")
     assert "r" in amtool("config", "routes", "test", "severity=critical")
+
+
+# ---- the bus ----
+
+def test_alerts_of_the_detector_arrive_survive_and_are_in_sql(alertmanager, receiver, service, ports, tmp_path, pg):
+    r = receiver()
+    (tmp_path / "rules.yml").write_text(
+        "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: Always\n    expr: vector(7) > 1\n"
+        "    labels: {severity: critical}\n    annotations: {summary: 'value {{ $value }}', playbook: note.sh}\n")
+    (tmp_path / "prometheus.yml").write_text("global: {evaluation_interval: 1s}\nrule_files: [rules.yml]\n")
+    alerts, replay = (f"tcp://127.0.0.1:{p}" for p in ports(2))
+    s = alertmanager(config(webhook(r)), {"note.sh": "#!/bin/sh\necho \"value $OPS_VALUE\"\n"},
+                     database=pg.conninfo("ops_alertmanager"), alerts_url=alerts, alerts_replay_url=replay)
+    # started before the detector: what it publishes is not missed
+    detector = service("ops-detector", {"scrape_config_file": str(tmp_path / "prometheus.yml"), "alerts_listen": alerts,
+                                        "alerts_replay_listen": replay, "samples_listen": f"tcp://127.0.0.1:{ports()}"})
+    wait_until(lambda: r.bodies, 20, "the detector's alert")
+    (a,) = r.bodies[0]["alerts"]
+    assert a["labels"] == {"alertname": "Always", "severity": "critical"} and a["annotations"]["summary"] == "value 7"
+    wait_until(lambda: runs(s, "succeeded"))
+    wait_until(lambda: pg.query("SELECT line FROM alerts.playbook_lines") == [("value 7",)])
+    fingerprint = a["fingerprint"]
+    # resolved while this service is dead: it hears of it afterwards, once
+    s.sigkill()
+    (tmp_path / "rules.yml").write_text("groups: []\n")
+    assert detector.post("/-/reload").code == 200
+    s.start()
+    wait_until(lambda: len(r.bodies) == 2, 20, "the resolution")
+    assert r.bodies[1]["status"] == "resolved"
+    wait_until(lambda: [x for (x,) in pg.query("SELECT status FROM alerts.transitions WHERE fingerprint = %s AND status <> 'pending' "
+                                               "ORDER BY at", (fingerprint,))] == ["firing", "resolved"], 20)
+    assert len(runs(s)) == 1 and len(r.bodies) == 2
