@@ -49,6 +49,17 @@ def test_links_between_pages_lead_somewhere():
     assert not broken
 
 
+def test_every_alert_about_ourselves_has_a_runbook():
+    for file in sorted((REPO / "deploy/etc/alerts").glob("*.y*ml")):
+        for named in re.findall(r"runbook: \"?([^\"\n]+)", file.read_text()):
+            assert (REPO / named).exists(), f"{file.name}: {named}"
+    ours = (REPO / "deploy/etc/alerts/hms_ops.yml").read_text()
+    names = re.findall(r"alert: (\w+)", ours)
+    assert len(names) == ours.count("runbook: ") > 5
+    titles = {p.read_text().split("\n")[0].removeprefix("# ") for p in (REPO / "docs/runbooks").glob("*.md")}
+    assert set(names) | {"TargetDown"} <= titles
+
+
 def test_help_of_every_service_is_in_its_page():
     for name in ("alertmanager", "auditlog", "collector", "detector", "freeze"):
         text = subprocess.run([harness.binary(f"ops-{name}"), "--help"], capture_output=True, text=True, check=True, timeout=30).stdout
