@@ -687,3 +687,27 @@ def test_alerts_of_the_detector_arrive_survive_and_are_in_sql(alertmanager, rece
     wait_until(lambda: [x for (x,) in pg.query("SELECT status FROM alerts.transitions WHERE fingerprint = %s AND status <> 'pending' "
                                                "ORDER BY at", (fingerprint,))] == ["firing", "resolved"], 20)
     assert len(runs(s)) == 1 and len(r.bodies) == 2
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+def test_a_real_prometheus_sends_its_alerts_here(alertmanager, receiver, ports, tmp_path):
+    r = receiver()
+    s = alertmanager(config(webhook(r)))
+    (tmp_path / "prom-rules.yml").write_text(
+        "groups:\n- name: g\n  interval: 1s\n  rules:\n  - alert: FromPrometheus\n    expr: vector(1)\n    labels: {team: a}\n")
+    (tmp_path / "prom.yml").write_text(
+        f"global: {{evaluation_interval: 1s}}\nrule_files: [{tmp_path}/prom-rules.yml]\n"
+        f"alerting:\n  alertmanagers:\n  - static_configs: [{{targets: ['127.0.0.1:{s.port}']}}]\n")
+    with open(tmp_path / "prom.log", "wb") as log:
+        prometheus = subprocess.Popen(
+            ["prometheus", f"--config.file={tmp_path}/prom.yml", f"--storage.tsdb.path={tmp_path}/data",
+             f"--web.listen-address=127.0.0.1:{ports()}",
+             "--rules.alert.resend-delay=1s"], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: r.bodies, 30, "its alert")
+        (a,) = r.bodies[0]["alerts"]
+        assert a["labels"] == {"alertname": "FromPrometheus", "team": "a"} and "graph?g0.expr=vector" in a["generatorURL"]
+        assert r.bodies[0]["alerts"][0]["endsAt"] == "0001-01-01T00:00:00Z"
+    finally:
+        prometheus.terminate()
+        prometheus.wait(20)
