@@ -18,6 +18,7 @@ struct ops_conf_node {
 	enum ops_conf_type type;
 	bool quoted; /* scalar in quotes or a block scalar */
 	int line, column;
+	int indent; /* of a block scalar: columns before its lines, which begin below `line` */
 	const char *file;
 	const char *text; /* scalar; NUL-terminated, "" for an empty one */
 	size_t len;

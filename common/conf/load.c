@@ -164,6 +164,19 @@ static int expand_env(struct loader *l, struct ops_conf_node *n)
 	return r;
 }
 
+/* The columns before a block scalar's first line that is not empty; they are not in its text. */
+static int block_indent(const struct loader *l, size_t header)
+{
+	const char *end = l->text + l->len;
+	const char *at = l->text + OPS_MIN(header, l->len);
+	int columns = 0;
+	while (at < end && *at != '\n')
+		at++;
+	for (; at < end && (*at == '\n' || *at == '\r' || *at == ' '); at++)
+		columns = *at == ' ' ? columns + 1 : 0;
+	return columns;
+}
+
 static int on_scalar(struct loader *l, const yaml_event_t *e)
 {
 	const char *text = (const char *)e->data.scalar.value;
@@ -179,6 +192,8 @@ static int on_scalar(struct loader *l, const yaml_event_t *e)
 	n->node.text = ops_arena_strndup(l->arena, text, len);
 	n->node.len = len;
 	n->node.quoted = string || style != YAML_PLAIN_SCALAR_STYLE;
+	if (style == YAML_LITERAL_SCALAR_STYLE || style == YAML_FOLDED_SCALAR_STYLE)
+		n->node.indent = block_indent(l, e->start_mark.index);
 	bool expandable =
 		style == YAML_PLAIN_SCALAR_STYLE || style == YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 	if (l->expand_env && expandable && !in_key_position(l) &&

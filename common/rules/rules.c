@@ -215,16 +215,17 @@ void ops_rule_expr_position(const struct ops_rule *rule, struct ops_error *err)
 	int line = OPS_MAX(err->line, 1), column = OPS_MAX(err->column, 1);
 	snprintf(err->file, sizeof(err->file), "%s", rule->file);
 	err->line = rule->expr_line + line - 1;
-	err->column = line == 1 ? rule->expr_column + column - 1 : column;
+	err->column = column + (line == 1 ? rule->expr_column - 1 : rule->expr_indent);
 }
 
 /* Where the first byte of a scalar's text stands: behind the quote, or on the line below a block's
- * '|'. */
-static void text_position(const struct ops_conf_node *n, int *ret_line, int *ret_column)
+ * '|', indented. */
+static void text_position(const struct ops_conf_node *n, struct ops_rule *rule)
 {
-	bool block = n->quoted && memchr(n->text, '\n', n->len) != NULL;
-	*ret_line = n->line + (block ? 1 : 0);
-	*ret_column = block ? 1 : n->column + (n->quoted ? 1 : 0);
+	bool block = n->indent > 0;
+	rule->expr_line = n->line + (block ? 1 : 0);
+	rule->expr_column = block ? n->indent + 1 : n->column + (n->quoted ? 1 : 0);
+	rule->expr_indent = n->indent;
 }
 
 static int parse_expr(
@@ -248,7 +249,7 @@ static int take_expr(const struct load *l, const struct ops_conf_node *n, struct
 	if (rc != 0) {
 		return rc;
 	}
-	text_position(n, &rule->expr_line, &rule->expr_column);
+	text_position(n, rule);
 	if (rule->expr_text[strspn(rule->expr_text, " \t\r\n")] == '\0') {
 		return ops_conf_error(n, l->err, "rule '%s': expr is empty", rule->name);
 	}

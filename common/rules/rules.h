@@ -40,7 +40,8 @@ struct ops_rule {
 	const char *playbook; /* NULL = none */
 	const char *file;
 	int line, column; /* of the rule */
-	int expr_line, expr_column;
+	int expr_line, expr_column; /* of the first byte of expr_text */
+	int expr_indent;	    /* columns before its further lines, in a block scalar */
 };
 
 struct ops_rule_group {
