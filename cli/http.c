@@ -3,7 +3,6 @@
  * block. */
 #include "cli/ctl.h"
 
-#include <ctype.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,13 +58,7 @@ void ctl_url_add(struct ops_strbuf *url, const char *name, const char *value)
 	}
 	bool first = strchr(ops_strbuf_text(url), '?') == NULL;
 	ops_strbuf_printf(url, "%c%s=", first ? '?' : '&', name);
-	for (const char *c = value; *c != '\0'; c++) {
-		if (isalnum((unsigned char)*c) || strchr("-_.~", *c) != NULL) {
-			ops_strbuf_addc(url, *c);
-		} else {
-			ops_strbuf_printf(url, "%%%02X", (unsigned)(unsigned char)*c);
-		}
-	}
+	ops_strbuf_add_url(url, value, strlen(value));
 }
 
 struct wait {
@@ -159,6 +152,18 @@ static const char *refusal_text(const struct ctl_reply *r)
 	return text != NULL && text[0] != '\0' ? text : ops_strbuf_text(&r->body);
 }
 
+/* "file:line:column: " of what a file is to blame for. */
+static char *refusal_place(const struct ctl_reply *r)
+{
+	const char *file = ctl_text(r->json, "file");
+	json_int_t line = json_integer_value(json_object_get(r->json, "line"));
+	json_int_t column = json_integer_value(json_object_get(r->json, "column"));
+	if (file[0] == '\0' || line == 0) {
+		return file[0] == '\0' ? ops_xstrdup("") : ops_xasprintf("%s: ", file);
+	}
+	return ops_xasprintf("%s:%lld:%lld: ", file, (long long)line, (long long)column);
+}
+
 int ctl_request(const struct ctl *c, enum ctl_service s, const char *method, const char *path,
 	const json_t *body, struct ctl_reply *ret)
 {
@@ -176,6 +181,8 @@ int ctl_request(const struct ctl *c, enum ctl_service s, const char *method, con
 			ctl_service_name(s), ret->code, refusal_text(ret));
 	}
 	const char *hint = ctl_text(ret->json, "hint");
-	return ctl_fail(CTL_FAILED, "%s refused (%d): %s%s%s%s", ctl_service_name(s), ret->code,
-		refusal_text(ret), hint[0] != '\0' ? " (" : "", hint, hint[0] != '\0' ? ")" : "");
+	OPS_CLEANUP(ops_freep) char *place = refusal_place(ret);
+	return ctl_fail(CTL_FAILED, "%s refused (%d): %s%s%s%s%s", ctl_service_name(s), ret->code,
+		place, refusal_text(ret), hint[0] != '\0' ? " (" : "", hint,
+		hint[0] != '\0' ? ")" : "");
 }

@@ -149,6 +149,20 @@ void ops_strbuf_add_json(struct ops_strbuf *b, const char *s, size_t len)
 	ops_strbuf_addc(b, '"');
 }
 
+void ops_strbuf_add_url(struct ops_strbuf *b, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
+
+		if (plain)
+			ops_strbuf_addc(b, s[i]);
+		else
+			ops_strbuf_printf(b, "%%%02X", c);
+	}
+}
+
 char *ops_strbuf_take(struct ops_strbuf *b)
 {
 	char *text = b->data != NULL ? b->data : ops_xstrdup("");

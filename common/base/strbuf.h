@@ -30,6 +30,8 @@ void ops_strbuf_add_double(struct ops_strbuf *b, double value);
 void ops_strbuf_add_utf8(struct ops_strbuf *b, const char *s, size_t len);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ops_strbuf_add_json(struct ops_strbuf *b, const char *s, size_t len);
+/* Percent-encoded as a value in a query: letters, digits and -_.~ stay as they are. */
+void ops_strbuf_add_url(struct ops_strbuf *b, const char *s, size_t len);
 /* The owned text ("" when empty); the buffer is empty afterwards. Release with free(). */
 char *ops_strbuf_take(struct ops_strbuf *b) OPS_MUST_CHECK;
 const char *ops_strbuf_text(const struct ops_strbuf *b); /* never NULL */
