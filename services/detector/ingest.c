@@ -6,6 +6,8 @@
  *
  * A target sends a new layout when its set of series changes. The old one is retired with the first
  * batch of the new one, at that batch's time; series that are in both go on without a marker.
+ * Targets are kept per collector: two of them may announce the same layout while a target moves,
+ * and the last one to do so owns it. One that no batch came for in a day is forgotten.
  *
  * A batch whose layout is not known can only be the head of a ring that wrapped: it is counted and
  * dropped, the collector sends the layout again behind it.
@@ -27,7 +29,8 @@ enum {
 	HEARTBEAT_MS = 1000,
 	MEMBER_SILENT_MS = 3500,
 	MEMBERS_MAX = 1024,
-	MAINTAIN_MS = 60000
+	MAINTAIN_MS = 60000,
+	TARGET_SILENT_MS = 24 * 3600 * 1000
 };
 
 static struct ops_metric samples_total =
@@ -36,6 +39,9 @@ static struct ops_metric batches_total =
 	OPS_COUNTER("ops_detector_batches_total", "Batches, by what became of them.", "outcome");
 static struct ops_metric layouts_total =
 	OPS_COUNTER("ops_detector_layouts_total", "Layouts, by what became of them.", "outcome");
+static struct ops_metric refused_total = OPS_COUNTER("ops_detector_messages_refused_total",
+	"Messages of collectors that are neither layout nor batch and could not be used.",
+	"reason");
 static struct ops_metric members_gauge =
 	OPS_GAUGE("ops_detector_collectors", "Collectors heard of lately.");
 static struct ops_metric lost_total = OPS_COUNTER(
@@ -48,6 +54,7 @@ struct member {
 
 struct target {			    /* what a target's layout is, and was until the next batch */
 	uint64_t current, previous; /* 0 = none */
+	int64_t heard_ms;	    /* monotonic */
 };
 
 struct det_ingest {
@@ -72,7 +79,34 @@ static struct target *target_of(
 		t = ops_xcalloc(1, sizeof(*t));
 		ops_map_put(in->targets, key.data, key.len, t);
 	}
+	t->heard_ms = ops_mono_ms();
 	return t;
+}
+
+/* The store forgets the layout unless another target has taken it over. */
+static void retire(struct det_ingest *in, const struct target *t, uint64_t id, int64_t time_ms)
+{
+	if (id != 0 && ops_map_get(in->by_layout, &id, sizeof(id)) == t) {
+		det_store_retire_layout(in->cfg.store, id, time_ms);
+		ops_map_remove(in->by_layout, &id, sizeof(id));
+	}
+}
+
+static void change_layout(struct det_ingest *in, struct target *t, uint64_t id)
+{
+	if (t->current == id) {
+		return;
+	}
+	if (t->previous == 0) {
+		t->previous = t->current;
+	} else {
+		/* Two changes before any batch: the middle one never had samples. */
+		retire(in, t, t->current, 0);
+	}
+	if (t->previous == id) {
+		t->previous = 0; /* back to what it was */
+	}
+	t->current = id;
 }
 
 static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
@@ -88,15 +122,7 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 	int rc = det_store_layout(in->cfg.store, l);
 	ops_metric_add(&layouts_total, 1, rc == 0 ? "new" : "known");
 	struct target *t = target_of(in, m->stream, l);
-	if (t->current != l->id) {
-		/* Two changes before any batch: the middle one never had samples. */
-		if (t->previous != 0) {
-			det_store_retire_layout(in->cfg.store, t->previous, 0);
-			ops_map_remove(in->by_layout, &t->previous, sizeof(t->previous));
-		}
-		t->previous = t->current;
-		t->current = l->id;
-	}
+	change_layout(in, t, l->id);
 	ops_map_put(in->by_layout, &l->id, sizeof(l->id), t);
 	ops_layout_free(l);
 }
@@ -104,12 +130,29 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 static void retire_previous(struct det_ingest *in, const struct ops_batch *b)
 {
 	struct target *t = ops_map_get(in->by_layout, &b->layout_id, sizeof(b->layout_id));
-	if (t == NULL || t->previous == 0 || t->current != b->layout_id) {
+	if (t == NULL) {
 		return;
 	}
-	det_store_retire_layout(in->cfg.store, t->previous, b->time_ms);
-	ops_map_remove(in->by_layout, &t->previous, sizeof(t->previous));
-	t->previous = 0;
+	t->heard_ms = ops_mono_ms();
+	if (t->current == b->layout_id) {
+		retire(in, t, t->previous, b->time_ms);
+		t->previous = 0;
+	}
+}
+
+static void forget_silent_targets(struct det_ingest *in)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(in->targets, &at, &e)) {
+		struct target *t = e.value;
+		if (ops_mono_ms() - t->heard_ms > TARGET_SILENT_MS) {
+			retire(in, t, t->previous, 0);
+			retire(in, t, t->current, 0);
+			ops_map_remove(in->targets, e.key, e.len);
+			free(t);
+		}
+	}
 }
 
 static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
@@ -177,11 +220,13 @@ static void on_announcement(struct det_ingest *in, const struct ops_bus_message 
 	}
 	json_decref(doc);
 	if (rc != 0) {
+		ops_metric_add(&refused_total, 1, "bad_announcement");
 		log_warn("refused a collector's announcement", F_STR("error", err.message));
 		return;
 	}
 	struct member *old = ops_map_gets(in->members, member.instance);
 	if (old == NULL && ops_map_count(in->members) >= MEMBERS_MAX) {
+		ops_metric_add(&refused_total, 1, "too_many_members");
 		ops_member_done(&member);
 		return;
 	}
@@ -222,6 +267,7 @@ static void on_heartbeat(void *arg)
 static void on_maintain(void *arg)
 {
 	struct det_ingest *in = arg;
+	forget_silent_targets(in);
 	det_store_maintain(in->cfg.store, ops_now_ms());
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 }
@@ -237,6 +283,8 @@ static int on_message(void *arg, const struct ops_bus_message *m)
 		on_layout(in, m);
 	} else if (strcmp(m->topic, "members/collector") == 0) {
 		on_announcement(in, m);
+	} else {
+		ops_metric_add(&refused_total, 1, "unknown_topic");
 	}
 	return 0; /* what could not be used would not get better by coming again */
 }
@@ -301,6 +349,11 @@ void det_ingest_close(struct det_ingest *in)
 size_t det_ingest_members(const struct det_ingest *in)
 {
 	return ops_map_count(in->members);
+}
+
+bool det_ingest_live(const struct det_ingest *in)
+{
+	return ops_sub_live(in->sub);
 }
 
 uint64_t det_ingest_lag(const struct det_ingest *in)

@@ -25,4 +25,6 @@ int det_ingest_open(const struct det_ingest_config *cfg, struct det_ingest **ret
 	struct ops_error *err) OPS_MUST_CHECK;
 void det_ingest_close(struct det_ingest *in);
 size_t det_ingest_members(const struct det_ingest *in);
+/* A collector is heard, and all that the heard ones have sent has arrived. */
+bool det_ingest_live(const struct det_ingest *in);
 uint64_t det_ingest_lag(const struct det_ingest *in); /* records behind the collectors */
