@@ -50,98 +50,119 @@ const struct ops_conf_key det_config_keys[] = {
 	OPS_CONF_END,
 };
 
-struct files {
-	const char **items;
+struct reader { /* what reading the sources adds to */
+	struct det_rule_sources *to;
+	struct ops_labels_builder external;
+	const char **files;
 	size_t n, cap;
+	struct ops_conf_warnings *warnings;
+	struct ops_error *err;
 };
 
-static void add_file(struct ops_arena *a, struct files *f, const char *path)
+static void add_file(struct reader *r, const char *path)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		if (strcmp(f->items[i], path) == 0) {
+	for (size_t i = 0; i < r->n; i++) {
+		if (strcmp(r->files[i], path) == 0) {
 			return;
 		}
 	}
-	OPS_GROW(f->items, f->n, f->cap);
-	f->items[f->n++] = ops_arena_strdup(a, path);
+	OPS_GROW(r->files, r->n, r->cap);
+	r->files[r->n++] = ops_arena_strdup(&r->to->arena, path);
 }
 
-static void add_pattern(
-	struct ops_arena *a, struct files *f, const char *pattern, struct ops_conf_warnings *w)
+static void add_pattern(struct reader *r, const char *pattern)
 {
 	glob_t found;
 	if (glob(pattern, 0, NULL, &found) == 0) {
 		for (size_t i = 0; i < found.gl_pathc; i++) {
-			add_file(a, f, found.gl_pathv[i]);
+			add_file(r, found.gl_pathv[i]);
 		}
 	} else {
-		ops_conf_warn(w, NULL, "rule_files: nothing matches %s", pattern);
+		ops_conf_warn(r->warnings, NULL, "rule_files: nothing matches %s", pattern);
 	}
 	globfree(&found);
 }
 
-static int add_list(struct ops_arena *a, struct files *f, const struct ops_conf_node *list,
-	const char *dir, struct ops_conf_warnings *w, struct ops_error *err)
+static int add_list(struct reader *r, const struct ops_conf_node *list, const char *dir)
 {
 	if (list == NULL || ops_conf_is_null(list)) {
 		return 0;
 	}
 	if (list->type != OPS_CONF_SEQUENCE) {
-		return ops_conf_error(list, err, "rule_files must be a list of files or patterns");
+		return ops_conf_error(
+			list, r->err, "rule_files must be a list of files or patterns");
 	}
 	for (size_t i = 0; i < list->n; i++) {
 		const char *pattern = NULL;
-		int rc = ops_conf_string(list->items[i], "rule_files", &pattern, err);
+		int rc = ops_conf_string(list->items[i], "rule_files", &pattern, r->err);
 		if (rc != 0) {
 			return rc;
 		}
 		OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, pattern);
-		add_pattern(a, f, path, w);
+		add_pattern(r, path);
 	}
 	return 0;
 }
 
-static int take_external_labels(
-	const struct ops_conf_node *map, struct ops_labels_builder *b, struct ops_error *err)
+static int take_external_labels(struct reader *r, const struct ops_conf_node *map)
 {
-	for (size_t i = 0; map != NULL && i < map->n; i++) {
+	if (map == NULL || ops_conf_is_null(map)) {
+		return 0;
+	}
+	if (map->type != OPS_CONF_MAPPING) {
+		return ops_conf_error(
+			map, r->err, "external_labels must be a mapping of names to texts");
+	}
+	for (size_t i = 0; i < map->n; i++) {
 		const char *value = NULL;
 		const char *name = map->keys[i]->text;
 		if (!ops_label_name_valid(name, strlen(name)) ||
 			strcmp(name, OPS_LABEL_NAME) == 0) {
-			return ops_conf_error(map->keys[i], err, "'%s' is not a label name", name);
+			return ops_conf_error(
+				map->keys[i], r->err, "'%s' is not a label name", name);
 		}
-		int rc = ops_conf_string(map->items[i], name, &value, err);
+		int rc = ops_conf_string(map->items[i], name, &value, r->err);
 		if (rc != 0) {
 			return rc;
 		}
-		ops_labels_builder_set(b, name, value);
+		ops_labels_builder_set(&r->external, name, value);
 	}
 	return 0;
 }
 
-static int read_prometheus(const struct det_config *cfg, struct det_rule_sources *s,
-	struct ops_labels_builder *b, struct files *f, struct ops_conf_warnings *w,
-	struct ops_error *err)
+static int take_interval(struct reader *r, const struct ops_conf_node *n)
+{
+	int64_t *ms = &r->to->set.interval_ms;
+	int rc = n != NULL ? ops_conf_duration(n, "evaluation_interval", ms, r->err) : 0;
+	if (rc == 0 && n != NULL && *ms <= 0) {
+		return ops_conf_error(n, r->err, "evaluation_interval must be longer than 0");
+	}
+	return rc;
+}
+
+static int read_prometheus(struct reader *r, const char *path)
 {
 	struct ops_conf_node *root = NULL;
 	const struct ops_conf_options opt = {.expand_env = true, .keep_unset = true};
-	int rc = ops_conf_load_file(&s->arena, cfg->scrape_config_file, &opt, &root, err);
+	int rc = ops_conf_load_file(&r->to->arena, path, &opt, &root, r->err);
+	if (rc == 0 && root->type != OPS_CONF_MAPPING) {
+		rc = ops_conf_error(root, r->err, "a mapping is wanted here");
+	}
 	if (rc != 0) {
 		return rc;
 	}
 	const struct ops_conf_node *global = ops_conf_get(root, "global");
-	const struct ops_conf_node *interval =
-		global != NULL ? ops_conf_get(global, "evaluation_interval") : NULL;
-	if (interval != NULL) {
-		rc = ops_conf_duration(interval, "evaluation_interval", &s->set.interval_ms, err);
-	}
-	if (rc == 0 && global != NULL) {
-		rc = take_external_labels(ops_conf_get(global, "external_labels"), b, err);
+	if (global != NULL && global->type == OPS_CONF_MAPPING) {
+		rc = take_interval(r, ops_conf_get(global, "evaluation_interval"));
+		if (rc == 0) {
+			rc = take_external_labels(r, ops_conf_get(global, "external_labels"));
+		}
+	} else if (global != NULL && !ops_conf_is_null(global)) {
+		rc = ops_conf_error(global, r->err, "global must be a mapping");
 	}
 	if (rc == 0) {
-		OPS_CLEANUP(ops_freep) char *dir = ops_path_dir(cfg->scrape_config_file);
-		rc = add_list(&s->arena, f, ops_conf_get(root, "rule_files"), dir, w, err);
+		OPS_CLEANUP(ops_freep) char *dir = ops_path_dir(path);
+		rc = add_list(r, ops_conf_get(root, "rule_files"), dir);
 	}
 	return rc;
 }
@@ -165,7 +186,7 @@ static int take_variables(
 			return rc;
 		}
 		all[i].name = ops_arena_strdup(&s->arena, map->keys[i]->text);
-		all[i].value = ops_arena_strdup(&s->arena, value);
+		all[i].value = ops_arena_strdup(&s->arena, value != NULL ? value : "");
 	}
 	s->set.variables = all;
 	s->set.nvariables = map->n;
@@ -200,33 +221,34 @@ static int take_features(
 	return 0;
 }
 
+static int read_all(struct reader *r, const struct det_config *cfg)
+{
+	int rc = take_features(cfg, r->to, r->err);
+	if (rc == 0 && cfg->scrape_config_file != NULL && cfg->scrape_config_file[0] != '\0') {
+		rc = read_prometheus(r, cfg->scrape_config_file);
+	}
+	for (size_t i = 0; rc == 0 && i < cfg->rule_files.n; i++) {
+		add_pattern(r, cfg->rule_files.items[i]);
+	}
+	return rc != 0 ? rc : take_variables(cfg->rule_variables, r->to, r->err);
+}
+
 int det_rule_sources_load(const struct det_config *cfg, struct det_rule_sources *ret,
 	struct ops_conf_warnings *warnings, struct ops_error *err)
 {
+	struct reader r = {.to = ret, .warnings = warnings, .err = err};
 	memset(ret, 0, sizeof(*ret));
 	ops_arena_init(&ret->arena);
-	struct files files = {NULL, 0, 0};
-	struct ops_labels_builder b;
-	ops_labels_builder_init(&b);
-	int rc = take_features(cfg, ret, err);
-	if (rc == 0 && cfg->scrape_config_file != NULL && cfg->scrape_config_file[0] != '\0') {
-		rc = read_prometheus(cfg, ret, &b, &files, warnings, err);
-	}
-	for (size_t i = 0; rc == 0 && i < cfg->rule_files.n; i++) {
-		add_pattern(&ret->arena, &files, cfg->rule_files.items[i], warnings);
-	}
-	if (rc == 0) {
-		rc = take_variables(cfg->rule_variables, ret, err);
-	}
-	ret->external_labels = ops_labels_builder_build(&b);
-	ops_labels_builder_done(&b);
+	ops_labels_builder_init(&r.external);
+	int rc = read_all(&r, cfg);
+	ret->external_labels = ops_labels_builder_build(&r.external);
+	ops_labels_builder_done(&r.external);
 	ret->set.external_labels = ret->external_labels;
 	ret->set.external_url = cfg->daemon.external_url;
-	ret->set.nfiles = files.n;
-	ret->set.files = files.n > 0 ? ops_arena_dup(&ret->arena, files.items,
-					       files.n * sizeof(*files.items))
-				     : NULL;
-	free(files.items);
+	ret->set.nfiles = r.n;
+	ret->set.files =
+		r.n > 0 ? ops_arena_dup(&ret->arena, r.files, r.n * sizeof(*r.files)) : NULL;
+	free(r.files);
 	if (rc != 0) {
 		det_rule_sources_done(ret);
 	}
