@@ -56,6 +56,24 @@ static int publish_alert(void *arg, const struct ops_alert *alert, const char *e
 	return ops_pub_send(d->alerts, topic.data, payload.data, payload.len, NULL);
 }
 
+static void begin_alerts(void *arg)
+{
+	struct detector *d = arg;
+	ops_pub_cork(d->alerts);
+}
+
+static int end_alerts(void *arg)
+{
+	struct detector *d = arg;
+	return ops_pub_uncork(d->alerts);
+}
+
+static bool caught_up(void *arg)
+{
+	const struct detector *d = arg;
+	return d->ingest != NULL && det_ingest_live(d->ingest);
+}
+
 static int open_alerts(struct detector *d, struct ops_error *err)
 {
 	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(ops_daemon_state_dir(d->daemon), "alerts");
@@ -118,6 +136,9 @@ static int open_rules(struct detector *d, struct ops_error *err)
 		.engine = &d->engine,
 		.state_file = d->state_file,
 		.publish = publish_alert,
+		.begin = begin_alerts,
+		.end = end_alerts,
+		.caught_up = caught_up,
 		.arg = d};
 	int rc = det_rules_new(&cfg, &d->rules, err);
 	if (rc == 0) {

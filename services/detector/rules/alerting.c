@@ -9,31 +9,23 @@
  *	resolved -> pending  in the result again: a new episode with its own start
  *
  * The store is in memory: after a restart it fills from the collectors' rings. An alert restored
- *from the state file is therefore not resolved by an empty result before the rule's data is back
- *(informed()).
+ *from the state file is therefore neither resolved nor fired by an empty result before the rule's
+ *data is back (informed()); its `for` goes on from the time in the file.
  */
 #include "services/detector/rules/internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/hash.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 #include "common/log/log.h"
-#include "common/metrics/metrics.h"
 
 enum {
 	RESOLVED_KEPT_MS = 15 * 60 * 1000,
 	INFORMED_CAP_MS = 10 * 60 * 1000
 };
-
-static struct ops_metric transitions = OPS_COUNTER(
-	"ops_detector_alert_transitions_total", "Alert transitions published.", "status");
-static struct ops_metric publish_errors = OPS_COUNTER("ops_detector_alert_publish_errors_total",
-	"Transitions that could not be made durable; tried again.");
 
 const char *det_alert_state_text(enum det_alert_state s)
 {
@@ -131,36 +123,44 @@ static void fire_when_due(struct det_rule *r, struct det_instance *a, int64_t no
 	}
 }
 
-static int apply_one(struct det_rule *r, const struct det_result_series *series, int64_t now_ms,
-	struct ops_error *err)
+static void apply_one(struct det_rule *r, const struct det_expand_context *c,
+	struct ops_labels *labels, int64_t now_ms)
 {
 	struct det_rules *owner = r->group->owner;
-	const struct det_expand_context c = {owner, owner->gen, series, now_ms};
-	struct ops_labels *labels = alert_labels(&c, r->rule);
 	uint64_t fingerprint = ops_labels_fingerprint(labels);
 	struct det_instance *a = ops_map_get(r->instances, &fingerprint, sizeof(fingerprint));
-	if (a != NULL && a->last_seen_ms == now_ms) {
-		ops_labels_unref(labels);
-		return ops_error_set(err, -EINVAL,
-			"vector contains metrics with the same labelset after applying alert "
-			"labels");
-	}
 	if (a == NULL) {
 		a = ops_xcalloc(1, sizeof(*a));
-		a->labels = labels;
+		a->labels = ops_labels_ref(labels);
 		a->fingerprint = fingerprint;
 		ops_map_put(r->instances, &fingerprint, sizeof(fingerprint), a);
-	} else {
-		ops_labels_unref(labels);
 	}
 	enum det_alert_state before = a->state;
 	see(a, now_ms);
 	owner->changed = owner->changed || before != a->state;
-	a->value = series->npoints > 0 ? series->points[0].v : 0;
+	a->value = c->series->npoints > 0 ? c->series->points[0].v : 0;
 	ops_labels_unref(a->annotations);
-	a->annotations = alert_annotations(&c, r->rule);
+	a->annotations = alert_annotations(c, r->rule);
 	fire_when_due(r, a, now_ms);
-	return 0;
+}
+
+/* All label sets first: a duplicate refuses the whole result before any alert has changed. */
+static int label_all(struct det_rule *r, const struct det_result *result, int64_t now_ms,
+	struct ops_labels **ret)
+{
+	struct det_rules *owner = r->group->owner;
+	struct ops_map *seen = ops_map_new();
+	int rc = 0;
+	for (size_t i = 0; i < result->n; i++) {
+		const struct det_expand_context c = {owner, owner->gen, &result->series[i], now_ms};
+		ret[i] = alert_labels(&c, r->rule);
+		uint64_t fingerprint = ops_labels_fingerprint(ret[i]);
+		if (ops_map_put(seen, &fingerprint, sizeof(fingerprint), ret[i]) != NULL) {
+			rc = -EINVAL;
+		}
+	}
+	ops_map_free(seen, NULL);
+	return rc;
 }
 
 /* ---- what is not in the result ---- */
@@ -247,26 +247,37 @@ static void apply_absent(struct det_rule *r, int64_t now_ms)
 			continue;
 		}
 		bool held = a->restored && !informed(r, now_ms);
-		if (held || keeps_firing(r, a, now_ms)) {
-			fire_when_due(r, a, now_ms);
-			continue;
+		if (!held && !keeps_firing(r, a, now_ms)) {
+			resolve(r, a, now_ms);
 		}
-		resolve(r, a, now_ms);
 	}
 }
 
 int det_alerting_apply(
 	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
 {
-	r->deadline_ms = 0;
-	for (size_t i = 0; i < result->n; i++) {
-		int rc = apply_one(r, &result->series[i], now_ms, err);
-		if (rc != 0) {
-			return rc;
+	struct det_rules *owner = r->group->owner;
+	struct ops_labels **labels =
+		ops_xcalloc(OPS_MAX(result->n, 1), sizeof(struct ops_labels *));
+	int rc = label_all(r, result, now_ms, labels);
+	if (rc == 0) {
+		r->deadline_ms = 0;
+		for (size_t i = 0; i < result->n; i++) {
+			const struct det_expand_context c = {
+				owner, owner->gen, &result->series[i], now_ms};
+			apply_one(r, &c, labels[i], now_ms);
 		}
+		apply_absent(r, now_ms);
+	} else {
+		ops_error_set(err, rc,
+			"vector contains metrics with the same labelset after applying alert "
+			"labels");
 	}
-	apply_absent(r, now_ms);
-	return 0;
+	for (size_t i = 0; i < result->n; i++) {
+		ops_labels_unref(labels[i]);
+	}
+	free(labels);
+	return rc;
 }
 
 void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms)
@@ -278,99 +289,6 @@ void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms)
 		if (a->state != DET_INACTIVE) {
 			resolve(r, a, now_ms);
 		}
-	}
-}
-
-/* ---- telling the world ---- */
-
-/* The same transition has the same id, whenever and however often it is published. */
-static void event_id(const struct det_instance *a, char ret[37])
-{
-	const int64_t identity[4] = {(int64_t)a->fingerprint, (int64_t)a->state, a->active_ms,
-		a->state == DET_PENDING	 ? 0
-		: a->state == DET_FIRING ? a->fired_ms
-					 : a->resolved_ms};
-	uint64_t high = ops_hash64(identity, sizeof(identity), 1);
-	uint64_t low = ops_hash64(identity, sizeof(identity), 2);
-	/* UUID version 8 (RFC 9562): the bits are ours */
-	high = (high & ~0xf000ULL) | 0x8000ULL;
-	low = (low & ~(3ULL << 62)) | (2ULL << 62);
-	snprintf(ret, 37, "%08x-%04x-%04x-%04x-%012llx", (unsigned)(high >> 32),
-		(unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff), (unsigned)(low >> 48),
-		(unsigned long long)(low & 0xffffffffffffULL));
-}
-
-static char *generator_url(const struct det_generation *gen, const struct ops_rule *rule)
-{
-	struct ops_strbuf url = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&url, "%s/api/v1/query?query=", gen->external_url);
-	for (const char *c = rule->expr_text; *c != '\0'; c++) {
-		bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
-			     (*c >= '0' && *c <= '9') || *c == '_' || *c == '-' || *c == '.';
-		if (plain) {
-			ops_strbuf_addc(&url, *c);
-		} else {
-			ops_strbuf_printf(&url, "%%%02X", (unsigned)(unsigned char)*c);
-		}
-	}
-	return ops_strbuf_take(&url);
-}
-
-static int publish_one(struct det_rule *r, struct det_instance *a)
-{
-	static const enum ops_alert_status statuses[] = {
-		OPS_ALERT_RESOLVED, OPS_ALERT_PENDING, OPS_ALERT_FIRING};
-	struct det_rules *owner = r->group->owner;
-	struct ops_alert alert;
-	char id[37];
-	ops_alert_init(&alert);
-	alert.status = statuses[a->state];
-	alert.labels = ops_labels_ref(a->labels);
-	alert.annotations = a->annotations != NULL ? ops_labels_ref(a->annotations) : NULL;
-	alert.fingerprint = a->fingerprint;
-	alert.active_at_ms = a->active_ms;
-	alert.starts_at_ms = a->fired_ms;
-	alert.ends_at_ms = a->state == DET_INACTIVE ? a->resolved_ms : 0;
-	alert.value = a->value;
-	alert.expr = ops_xstrdup(r->rule->expr_text);
-	alert.generator_url = generator_url(owner->gen, r->rule);
-	alert.playbook = ops_xstrdup(r->rule->playbook);
-	alert.rule =
-		ops_xasprintf("%s;%s;%s", r->group->def->file, r->group->def->name, r->rule->name);
-	event_id(a, id);
-	int rc = owner->cfg.publish(owner->cfg.arg, &alert, id);
-	if (rc == 0) {
-		ops_metric_add(&transitions, 1, ops_alert_status_text(alert.status));
-		log_info("alert changed", F_STR("status", ops_alert_status_text(alert.status)),
-			F_STR("alertname", r->rule->name), F_DOUBLE("value", a->value));
-	}
-	ops_alert_done(&alert);
-	return rc;
-}
-
-/* A firing alert that nobody was told is pending needs no pending first: states are told as they
- * are now. */
-void det_alerting_publish(struct det_rule *r)
-{
-	size_t at = 0;
-	struct ops_map_entry e;
-	while (ops_map_next(r->instances, &at, &e)) {
-		struct det_instance *a = e.value;
-		bool news = a->state != a->published ||
-			    (!a->ever_published && a->state != DET_INACTIVE);
-		if (!news) {
-			continue;
-		}
-		int rc = publish_one(r, a);
-		if (rc != 0) {
-			ops_metric_add(&publish_errors, 1);
-			log_error("could not publish an alert", F_STR("alertname", r->rule->name),
-				F_ERR(rc));
-			return;
-		}
-		a->published = a->state;
-		a->ever_published = true;
-		r->group->owner->changed = true;
 	}
 }
 

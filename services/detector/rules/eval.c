@@ -6,8 +6,11 @@
  * the interval takes it), which bounds arrival work at a few per cent of a core per rule whatever
  * comes in. Time: each group has a timer at its interval, shortened to the next end of a `for`.
  *
- * Within a group rules run in order; a recording rule's samples mark the rules below it dirty
- * through the store's listener, so a chain of rules settles in one pass.
+ * Within a group rules run in order; a recording rule's samples mark the rules that read it dirty
+ * through the store's listener, so a chain of rules settles in one turn, across groups too.
+ *
+ * After a restart nothing is evaluated until the collectors' rings were read, or some seconds are
+ * over: half of the past is worse than none.
  */
 #include "services/detector/rules/internal.h"
 
@@ -21,7 +24,12 @@
 #include "common/metrics/metrics.h"
 
 enum {
-	COST_SHARE = 20
+	COST_SHARE = 20,
+	TELL_AGAIN_MS = 1000,
+	SETTLE_POLL_MS = 100,
+	SETTLE_MIN_MS =
+		2000, /* collectors dial again within a second and then say where they are */
+	SETTLE_MAX_MS = 5000
 };
 
 static struct ops_metric evaluations =
@@ -53,6 +61,7 @@ static void fail(struct det_rule *r, int rc, const struct ops_error *err)
 {
 	const char *reason = rc == -ETIMEDOUT ? "timeout" : rc == -E2BIG ? "limit" : "error";
 	r->failures++;
+	r->deadline_ms = 0; /* the interval tries again; a deadline in the past would never rest */
 	snprintf(r->error, sizeof(r->error), "%s", err->message);
 	ops_metric_add(&failures, 1, reason);
 	log_warn("could not evaluate a rule", F_STR("rule", r->key), F_STR("error", err->message));
@@ -98,17 +107,17 @@ static bool due(const struct det_rule *r, bool all, int64_t now_ms)
 }
 
 /* The state file is written before anybody is told; without it nobody is told yet. */
-static void tell(struct det_rule_group *g)
+void det_group_tell(struct det_rule_group *g)
 {
 	int rc = det_state_save(g->owner);
 	if (rc != 0) {
+		g->untold = true;
 		log_error("could not save the state of rules; alerts wait", F_ERR(rc));
 		return;
 	}
-	for (size_t i = 0; i < g->n; i++) {
-		if (g->rules[i].rule->kind == OPS_RULE_ALERTING) {
-			det_alerting_publish(&g->rules[i]);
-		}
+	det_publish_group(g);
+	if (!det_publish_leftovers(g->owner)) {
+		g->untold = true;
 	}
 }
 
@@ -135,7 +144,7 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 		g->last_cost_ns = ops_mono_ns() - start;
 	}
 	if (any) {
-		tell(g);
+		det_group_tell(g);
 	}
 }
 
@@ -150,15 +159,58 @@ static void arm(struct det_rule_group *g)
 			wait = OPS_MIN(wait, g->rules[i].deadline_ms - now);
 		}
 	}
+	if (g->untold) {
+		wait = OPS_MIN(wait, (int64_t)TELL_AGAIN_MS);
+	}
 	ops_timer_start(g->timer, OPS_MAX(wait, 1));
+}
+
+static bool settled(struct det_rules *r)
+{
+	if (!r->settled) {
+		int64_t up_ms = ops_mono_ms() - r->started_mono_ms;
+		r->settled = r->cfg.caught_up == NULL || up_ms >= SETTLE_MAX_MS ||
+			     (up_ms >= SETTLE_MIN_MS && r->cfg.caught_up(r->cfg.arg));
+	}
+	return r->settled;
+}
+
+static void wake(struct det_rules *r)
+{
+	if (!ops_timer_pending(r->arrival)) {
+		ops_timer_start(r->arrival, 0);
+	}
+}
+
+static bool any_dirty(const struct det_rule_group *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->rules[i].dirty) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static void on_group_timer(void *arg)
 {
 	struct det_rule_group *g = arg;
+	struct det_rules *r = g->owner;
 	int64_t now = ops_now_ms();
+	if (!settled(r)) {
+		ops_timer_start(g->timer, SETTLE_POLL_MS);
+		return;
+	}
 	det_group_evaluate(g, now - g->last_eval_ms >= g->interval_ms, now);
+	if (g->untold) {
+		det_group_tell(g);
+	}
 	arm(g);
+	for (size_t i = 0; i < r->gen->n; i++) {
+		if (any_dirty(&r->gen->groups[i])) {
+			wake(r); /* what this group recorded is read by another */
+		}
+	}
 }
 
 void det_group_start(struct det_rule_group *g)
@@ -172,19 +224,33 @@ void det_group_start(struct det_rule_group *g)
 	arm(g);
 }
 
+static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->rules[i].dirty && due(&g->rules[i], false, now_ms)) {
+			det_group_evaluate(g, false, now_ms);
+			arm(g);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Again until nothing is left: a group may record what one before it reads. It ends because a rule
+ * is due once a millisecond and the clock is read once. */
 static void on_arrival(void *arg)
 {
 	struct det_rules *r = arg;
 	int64_t now = ops_now_ms();
-	for (size_t i = 0; r->gen != NULL && i < r->gen->n; i++) {
-		struct det_rule_group *g = &r->gen->groups[i];
-		bool dirty = false;
-		for (size_t k = 0; k < g->n && !dirty; k++) {
-			dirty = g->rules[k].dirty;
-		}
-		if (dirty) {
-			det_group_evaluate(g, false, now);
-			arm(g);
+	bool any = r->gen != NULL;
+	if (!settled(r)) {
+		ops_timer_start(r->arrival, SETTLE_POLL_MS);
+		return;
+	}
+	while (any) {
+		any = false;
+		for (size_t i = 0; i < r->gen->n; i++) {
+			any = evaluate_dirty(&r->gen->groups[i], now) || any;
 		}
 	}
 }
@@ -204,13 +270,6 @@ static void on_layout_gone(void *arg, uint64_t id)
 	struct det_rules *r = arg;
 	if (r->gen != NULL) {
 		det_index_forget_layout(r->gen, id);
-	}
-}
-
-static void wake(struct det_rules *r)
-{
-	if (!ops_timer_pending(r->arrival)) {
-		ops_timer_start(r->arrival, 0);
 	}
 }
 
@@ -241,6 +300,7 @@ int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret, st
 	r->cfg = *cfg;
 	r->saved = ops_map_new();
 	r->started_ms = ops_now_ms();
+	r->started_mono_ms = ops_mono_ms();
 	ops_arena_init(&r->scratch);
 	r->arrival = ops_timer_new(cfg->loop, on_arrival, r);
 	int rc = det_state_load(r, err);

@@ -301,19 +301,18 @@ static int fn_strip_domain(struct ops_tmpl_call *call, const struct ops_tmpl_val
 	return 0;
 }
 
+/* As a form does it: a blank is a plus. */
 static const char *query_escape(struct ops_arena *a, const char *s)
 {
 	struct ops_strbuf out = OPS_STRBUF_INIT;
-	for (; *s != '\0'; s++) {
-		bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-			     (*s >= '0' && *s <= '9') || strchr("-_.~", *s) != NULL;
-		if (plain) {
-			ops_strbuf_addc(&out, *s);
-		} else if (*s == ' ') {
-			ops_strbuf_addc(&out, '+');
-		} else {
-			ops_strbuf_printf(&out, "%%%02X", (unsigned)(unsigned char)*s);
+	for (const char *part = s;; part++) {
+		size_t len = strcspn(part, " ");
+		ops_strbuf_add_url(&out, part, len);
+		part += len;
+		if (*part == '\0') {
+			break;
 		}
+		ops_strbuf_addc(&out, '+');
 	}
 	const char *text = ops_arena_strdup(a, ops_strbuf_text(&out));
 	ops_strbuf_done(&out);

@@ -18,6 +18,7 @@ struct det_instance { /* one alert: a rule and a label set */
 	enum det_alert_state state;
 	enum det_alert_state published; /* what the bus was told last */
 	bool ever_published;
+	bool sent;     /* in this turn, not known to be durable yet */
 	bool restored; /* from the state file, and not seen in a result since */
 	int64_t active_ms, fired_ms, resolved_ms, keep_since_ms;
 	int64_t last_seen_ms;
@@ -55,6 +56,7 @@ struct det_rule_group {
 	size_t n;
 	int64_t interval_ms, last_eval_ms, last_cost_ns;
 	struct ops_timer *timer;
+	bool untold; /* publishing failed: again soon */
 };
 
 struct det_generation { /* one loaded configuration */
@@ -80,10 +82,11 @@ struct det_rules {
 	struct det_rules_config cfg;
 	struct det_generation *gen;
 	struct ops_map
-		*saved; /* rule key -> json_t array of instances whose rule was not loaded yet */
+		*saved; /* rule key -> json_t array of instances whose rule is not loaded */
 	struct ops_timer *arrival; /* evaluates the dirty ones in the next turn */
 	struct ops_arena scratch;  /* of one evaluation */
-	int64_t started_ms;
+	int64_t started_ms, started_mono_ms;
+	bool settled; /* the store has caught up with what was missed while we were down */
 	bool changed; /* state file is behind memory */
 	bool evaluating;
 };
@@ -105,18 +108,28 @@ bool det_index_mark_series(
 /* eval.c */
 void det_group_start(struct det_rule_group *g);
 void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms);
+/* Saves the state, then tells what is news. */
+void det_group_tell(struct det_rule_group *g);
 
 /* alerting.c: result -> instances; sets rule->deadline_ms, owner->changed */
 int det_alerting_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,
 	struct ops_error *err) OPS_MUST_CHECK;
 void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms);
-void det_alerting_publish(struct det_rule *r);
 void det_alerting_write_series(struct det_rule *r, int64_t now_ms); /* ALERTS, ALERTS_FOR_STATE */
 void det_instance_free(void *instance);
+
+/* publish.c: what is news goes out; the state file must have it before */
+void det_publish_group(struct det_rule_group *g); /* sets untold */
+void det_leftover_take(struct det_rules *r, const struct det_rule *rule);
+void det_leftover_resolve(struct det_rules *r, int64_t now_ms);
+bool det_publish_leftovers(struct det_rules *r); /* false: some are left */
 
 /* recording.c */
 int det_recording_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,
 	struct ops_error *err) OPS_MUST_CHECK;
+
+/* The rule is gone, and so are the series that it made. */
+void det_recording_end(const struct det_rule *r, int64_t now_ms);
 
 /* expand.c */
 struct ops_tmpl_set *det_expand_set(void);
@@ -138,3 +151,5 @@ int det_state_load(struct det_rules *r, struct ops_error *err) OPS_MUST_CHECK;
 void det_state_adopt(
 	struct det_rules *r, struct det_rule *rule);	/* instances saved under its key */
 int det_state_save(struct det_rules *r) OPS_MUST_CHECK; /* when changed */
+json_t *det_instance_json(const struct det_instance *a) OPS_MUST_CHECK;
+struct det_instance *det_instance_from_json(const json_t *j) OPS_MUST_CHECK; /* NULL: malformed */

@@ -210,10 +210,11 @@ static struct det_generation *new_generation(const struct det_rules_set *set)
 	return g;
 }
 
+/* owner NULL: only to be checked. */
 static int load_generation(const struct det_rules_set *set, struct det_rules *owner,
-	const struct det_engine_options *engine, struct ops_conf_warnings *warnings,
-	struct det_generation **ret, struct ops_error *err)
+	struct ops_conf_warnings *warnings, struct det_generation **ret, struct ops_error *err)
 {
+	static const struct det_engine_options no_engine = {.lookback_ms = 0};
 	struct det_generation *g = new_generation(set);
 	const struct ops_rules_options opt = {.variables = set->variables,
 		.nvariables = set->nvariables,
@@ -225,7 +226,7 @@ static int load_generation(const struct det_rules_set *set, struct det_rules *ow
 		rc = ops_rules_load_file(&g->arena, set->files[i], &opt, &g->defs, warnings, err);
 	}
 	if (rc == 0) {
-		rc = build_groups(g, owner, engine, err);
+		rc = build_groups(g, owner, owner != NULL ? owner->cfg.engine : &no_engine, err);
 	}
 	if (rc != 0) {
 		det_generation_free(g);
@@ -239,9 +240,8 @@ static int load_generation(const struct det_rules_set *set, struct det_rules *ow
 int det_rules_check(
 	const struct det_rules_set *set, struct ops_conf_warnings *warnings, struct ops_error *err)
 {
-	const struct det_engine_options engine = {.lookback_ms = 0};
 	struct det_generation *g = NULL;
-	int rc = load_generation(set, NULL, &engine, warnings, &g, err);
+	int rc = load_generation(set, NULL, warnings, &g, err);
 	det_generation_free(rc == 0 ? g : NULL);
 	return rc;
 }
@@ -274,30 +274,20 @@ static void take_over(struct det_rules *r, struct det_generation *old, struct de
 	}
 }
 
-static void resolve_left_over(struct det_generation *old)
+/* Alerts of rules that are not in the new generation. */
+static void leave_over(struct det_rules *r, struct det_generation *old)
 {
+	int64_t now_ms = ops_now_ms();
 	for (size_t i = 0; old != NULL && i < old->n; i++) {
 		for (size_t k = 0; k < old->groups[i].n; k++) {
-			det_alerting_resolve_all(&old->groups[i].rules[k], ops_now_ms());
-			det_alerting_publish(&old->groups[i].rules[k]);
+			struct det_rule *rule = &old->groups[i].rules[k];
+			det_alerting_resolve_all(rule, now_ms);
+			det_alerting_write_series(rule, now_ms);
+			det_recording_end(rule, now_ms);
+			det_leftover_take(r, rule);
 		}
 	}
-}
-
-/* Layouts that the store knows already were announced to the old index. */
-static void move_layouts(struct det_generation *old, struct det_generation *next)
-{
-	size_t at = 0;
-	struct ops_map_entry e;
-	while (old != NULL && ops_map_next(old->by_layout, &at, &e)) {
-		struct det_rule_list *all = ops_xcalloc(1, sizeof(*all));
-		for (size_t i = 0; i < next->n; i++) {
-			for (size_t k = 0; k < next->groups[i].n; k++) {
-				det_rule_list_add(all, &next->groups[i].rules[k]);
-			}
-		}
-		rule_list_free(ops_map_put(next->by_layout, e.key, e.len, all));
-	}
+	det_leftover_resolve(r, now_ms);
 }
 
 static void count_rules(const struct det_generation *g)
@@ -316,19 +306,20 @@ int det_rules_load(struct det_rules *r, const struct det_rules_set *set,
 	struct ops_conf_warnings *warnings, struct ops_error *err)
 {
 	struct det_generation *next = NULL;
-	int rc = load_generation(set, r, r->cfg.engine, warnings, &next, err);
+	int rc = load_generation(set, r, warnings, &next, err);
 	if (rc != 0) {
 		return rc;
 	}
 	struct det_generation *old = r->gen;
 	take_over(r, old, next);
-	move_layouts(old, next);
 	r->gen = next;
-	resolve_left_over(old);
+	leave_over(r, old);
 	det_generation_free(old);
+	det_store_announce(r->cfg.store); /* its layouts, to the new index */
 	count_rules(next);
 	for (size_t i = 0; i < next->n; i++) {
 		det_group_start(&next->groups[i]);
+		det_group_tell(&next->groups[i]);
 	}
 	return 0;
 }

@@ -68,6 +68,26 @@ static int store_result(struct det_rule *r, const struct det_result *result, int
 	return refused;
 }
 
+/* Markers for what was recorded last and is not in next. Returns how many the store refused. */
+static int end_series(const struct det_rule *r, const struct ops_map *next, int64_t now_ms)
+{
+	int refused = 0;
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->recorded, &at, &e)) {
+		if (next == NULL || ops_map_get(next, e.key, e.len) == NULL) {
+			refused += append(
+				r->group->owner->cfg.store, e.value, now_ms, ops_stale_nan());
+		}
+	}
+	return refused;
+}
+
+void det_recording_end(const struct det_rule *r, int64_t now_ms)
+{
+	(void)end_series(r, NULL, now_ms); /* the store counts what it refuses */
+}
+
 int det_recording_apply(
 	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
 {
@@ -78,14 +98,7 @@ int det_recording_apply(
 		return rc;
 	}
 	int refused = store_result(r, result, now_ms);
-	size_t at = 0;
-	struct ops_map_entry e;
-	while (ops_map_next(r->recorded, &at, &e)) {
-		if (ops_map_get(next, e.key, e.len) == NULL) {
-			refused += append(
-				r->group->owner->cfg.store, e.value, now_ms, ops_stale_nan());
-		}
-	}
+	refused += end_series(r, next, now_ms);
 	ops_map_free(r->recorded, free_labels);
 	r->recorded = next;
 	return refused > 0 ? ops_error_set(err, -ENOSPC, "the store refused %d samples", refused)

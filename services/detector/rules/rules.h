@@ -27,6 +27,13 @@ struct det_rules_config { /* borrowed; engine is read at each evaluation */
 	/* Makes the transition durable and public. Negative errno: it is tried again at the next
 	 * evaluation. */
 	int (*publish)(void *arg, const struct ops_alert *alert, const char *event_id);
+	/* Around the transitions of one turn; end negative: none of them counts. May be NULL. */
+	void (*begin)(void *arg);
+	int (*end)(void *arg);
+	/* Is the store up to date with the collectors? Asked after a restart with a state file, for
+	 * at most five seconds: old samples that are still being replayed must not move an alert.
+	 * May be NULL. */
+	bool (*caught_up)(void *arg);
 	void *arg;
 };
 

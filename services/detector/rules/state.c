@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Alert state on disk: one JSON file, replaced atomically whenever a state changed and before the
- * change is published. Alerts are kept under their rule's key. What belongs to no loaded rule waits
- * in memory for one reload (a rule file that was broken for a moment must not resolve its alerts)
- * and goes with the next save.
+ * change is published. Alerts are kept under their rule's key, those of rules that are gone too,
+ * until it was told that they are resolved.
  */
 #include "services/detector/rules/internal.h"
 
@@ -39,14 +38,16 @@ static struct ops_labels *labels_from(const json_t *obj)
 	json_t *value;
 	json_object_foreach((json_t *)(uintptr_t)obj, name, value)
 	{
-		ops_labels_builder_set(&b, name, json_string_value(value));
+		if (json_is_string(value)) {
+			ops_labels_builder_set(&b, name, json_string_value(value));
+		}
 	}
 	struct ops_labels *labels = ops_labels_builder_build(&b);
 	ops_labels_builder_done(&b);
 	return labels;
 }
 
-static json_t *instance_json(const struct det_instance *a)
+json_t *det_instance_json(const struct det_instance *a)
 {
 	json_t *j = json_object();
 	ops_json_set(j, "labels", labels_json(a->labels));
@@ -75,7 +76,7 @@ static int take_state(
 	return 0;
 }
 
-static struct det_instance *instance_from(const json_t *j)
+struct det_instance *det_instance_from_json(const json_t *j)
 {
 	struct ops_error err;
 	struct det_instance *a = ops_xcalloc(1, sizeof(*a));
@@ -106,6 +107,7 @@ int det_state_load(struct det_rules *r, struct ops_error *err)
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
 	int rc = ops_file_read(r->cfg.state_file, STATE_LIMIT, &text);
 	if (rc == -ENOENT) {
+		r->settled = true; /* a first start has missed nothing */
 		return 0;
 	}
 	OPS_JSON_AUTO *doc = NULL;
@@ -137,7 +139,7 @@ void det_state_adopt(struct det_rules *r, struct det_rule *rule)
 	json_t *item;
 	json_array_foreach(list, i, item)
 	{
-		struct det_instance *a = instance_from(item);
+		struct det_instance *a = det_instance_from_json(item);
 		if (a == NULL) {
 			log_warn("left out a malformed alert of the state file",
 				F_STR("rule", rule->key));
@@ -149,30 +151,44 @@ void det_state_adopt(struct det_rules *r, struct det_rule *rule)
 	json_decref(list);
 }
 
+static json_t *rule_json(const struct det_rule *rule)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	json_t *list = json_array();
+	while (ops_map_next(rule->instances, &at, &e)) {
+		json_array_append_new(list, det_instance_json(e.value));
+	}
+	return list;
+}
+
+static json_t *all_json(const struct det_rules *r)
+{
+	json_t *rules = json_object();
+	for (size_t i = 0; i < r->gen->n; i++) {
+		for (size_t k = 0; k < r->gen->groups[i].n; k++) {
+			const struct det_rule *rule = &r->gen->groups[i].rules[k];
+			if (ops_map_count(rule->instances) > 0) {
+				ops_json_set(rules, rule->key, rule_json(rule));
+			}
+		}
+	}
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->saved, &at, &e)) {
+		ops_json_set(rules, e.key, json_incref(e.value));
+	}
+	return rules;
+}
+
 int det_state_save(struct det_rules *r)
 {
 	if (!r->changed) {
 		return 0;
 	}
 	OPS_JSON_AUTO *doc = json_object();
-	json_t *rules = json_object();
 	ops_json_set_time(doc, "saved", ops_now_ms());
-	ops_json_set(doc, "rules", rules);
-	for (size_t i = 0; i < r->gen->n; i++) {
-		for (size_t k = 0; k < r->gen->groups[i].n; k++) {
-			const struct det_rule *rule = &r->gen->groups[i].rules[k];
-			size_t at = 0;
-			struct ops_map_entry e;
-			json_t *list = NULL;
-			while (ops_map_next(rule->instances, &at, &e)) {
-				list = list != NULL ? list : json_array();
-				json_array_append_new(list, instance_json(e.value));
-			}
-			if (list != NULL) {
-				ops_json_set(rules, rule->key, list);
-			}
-		}
-	}
+	ops_json_set(doc, "rules", all_json(r));
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
 	ops_json_dump(doc, &text);
 	int rc = ops_file_write_atomic(r->cfg.state_file, text.data, text.len, 0600);

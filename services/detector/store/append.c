@@ -78,6 +78,18 @@ int det_store_layout(struct det_store *s, const struct ops_layout *layout)
 	return 0;
 }
 
+void det_store_announce(const struct det_store *s)
+{
+	struct ops_map_entry e;
+	for (size_t at = 0; s->listener.on_layout != NULL && ops_map_next(s->layouts, &at, &e);) {
+		const struct det_group *g = e.value;
+		if (!g->retired) {
+			s->listener.on_layout(
+				s->listener.arg, g->layout_id, g->series, g->ncolumns);
+		}
+	}
+}
+
 bool det_store_has_layout(const struct det_store *s, uint64_t layout_id)
 {
 	const struct det_group *g = ops_map_get(s->layouts, &layout_id, sizeof(layout_id));

@@ -74,6 +74,8 @@ void det_store_free(struct det_store *s);
 /* Applies at the next append and maintenance. */
 void det_store_configure(struct det_store *s, const struct det_store_options *options);
 void det_store_listen(struct det_store *s, const struct det_store_listener *listener); /* copied */
+/* Tells the listener of every live layout, as if each became known now: for a new index. */
+void det_store_announce(const struct det_store *s);
 
 /*
  * Resolves the layout's series (their label sets are shared, not copied) and remembers its
