@@ -75,8 +75,9 @@ static void run_free(struct alm_run *run)
 
 static const char *outcome_constant(const char *text)
 {
-	static const char *const known[] = {
-		"running", "succeeded", "failed", "timed_out", "interrupted", "not_started"};
+	static const char *const known[] = {"running", "succeeded", "failed", "timed_out",
+		"interrupted", "not_started", "skipped_cooldown", "skipped_suppressed",
+		"skipped_breaker", "skipped_queue_full"};
 	for (size_t i = 0; i < OPS_LENGTH(known); i++) {
 		if (strcmp(known[i], text) == 0)
 			return known[i];
@@ -186,8 +187,9 @@ static const char *known_run(
 			continue;
 		if (run->alert_starts_ms == a->starts_at_ms)
 			return "done";
-		if (run->started_ms + p->cfg.cooldown_ms > now_ms)
-			return "cooldown";
+		if (!ops_str_starts(run->outcome, "skipped_") &&
+			run->started_ms + p->cfg.cooldown_ms > now_ms)
+			return "skipped_cooldown";
 	}
 	return NULL;
 }
@@ -217,9 +219,9 @@ static const char *reason_not_to(
 	const char *reason = known_run(p, a, playbook);
 
 	if (reason == NULL && p->cfg.suppressed(p->cfg.arg, a))
-		reason = "suppressed";
+		reason = "skipped_suppressed";
 	if (reason == NULL && breaker_of(p, playbook)->open_until_mono_ms > ops_mono_ms())
-		reason = "breaker";
+		reason = "skipped_breaker";
 	return reason;
 }
 
@@ -344,6 +346,39 @@ static void start_run(struct alm_playbooks *p, const struct alm_alert *a, const 
 	start_process(p, run, a);
 }
 
+/*
+ * Not to run is a decision too: on record, so that the alert's history says why nothing was done
+ * and a restart does not decide anew about an alert that fired long ago. A flapping alert has one
+ * such record.
+ */
+static void skip_run(struct alm_playbooks *p, const struct alm_alert *a, const char *playbook,
+	const char *outcome)
+{
+	struct alm_run *run = p->n > 0 ? p->runs[p->n - 1] : NULL;
+
+	ops_metric_add(&skipped_total, 1, playbook, outcome + strlen("skipped_"));
+	log_info("playbook is not run", F_STR("playbook", playbook), F_STR("fingerprint", a->id),
+		F_STR("reason", outcome));
+	bool again = run != NULL && strcmp(run->outcome, outcome) == 0 &&
+		     strcmp(run->fingerprint, a->id) == 0 && strcmp(run->playbook, playbook) == 0;
+	if (!again) {
+		run = run_add(p);
+		ops_uuid4(run->id);
+		memcpy(run->fingerprint, a->id, sizeof run->fingerprint);
+		memcpy(run->traceparent, a->traceparent, sizeof run->traceparent);
+		run->playbook = ops_xstrdup(playbook);
+		run->started_ms = ops_now_ms();
+		run->finished_ms = run->started_ms;
+		run->exit_code = -1;
+		run->outcome = outcome;
+	}
+	run->alert_starts_ms = a->starts_at_ms;
+	if (record(p, run) != 0)
+		log_error("could not record that a playbook is not run", F_STR("run_id", run->id));
+	if (!again)
+		p->cfg.on_finished(p->cfg.arg, run);
+}
+
 static void on_starter(void *arg)
 {
 	struct alm_playbooks *p = arg;
@@ -356,7 +391,7 @@ static void on_starter(void *arg)
 		if (reason == NULL)
 			start_run(p, a, playbook);
 		else if (strcmp(reason, "done") != 0)
-			ops_metric_add(&skipped_total, 1, playbook, reason);
+			skip_run(p, a, playbook, reason);
 		alm_alert_free(a);
 	}
 }
@@ -369,14 +404,12 @@ void alm_playbooks_consider(struct alm_playbooks *p, const struct alm_alert *a)
 		return;
 	const char *reason = reason_not_to(p, a, playbook);
 	if (reason == NULL && p->nqueue == QUEUE_MAX)
-		reason = "queue_full";
+		reason = "skipped_queue_full";
 	if (reason == NULL) {
 		p->queue[p->nqueue++] = alm_alert_copy(a);
 		ops_timer_start(p->starter, 0);
 	} else if (strcmp(reason, "done") != 0) {
-		ops_metric_add(&skipped_total, 1, playbook, reason);
-		log_info("playbook is not run", F_STR("playbook", playbook),
-			F_STR("fingerprint", a->id), F_STR("reason", reason));
+		skip_run(p, a, playbook, reason);
 	}
 }
 

@@ -18,7 +18,8 @@ struct alm_run {
 	int64_t alert_starts_ms, started_ms, finished_ms; /* finished 0 = still running */
 	int exit_code, signal;				  /* exit_code -1 = none */
 	bool timed_out;
-	const char *outcome; /* running, succeeded, failed, timed_out, interrupted, not_started */
+	const char *outcome; /* running, succeeded, failed, timed_out, interrupted, not_started,
+				skipped_<why> */
 	unsigned lines;
 };
 

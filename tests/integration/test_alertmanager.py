@@ -600,9 +600,51 @@ def test_silenced_alert_runs_no_playbook(alertmanager, receiver, tmp_path):
     s.post("/api/v2/silences", {"matchers": [{"name": "alertname", "value": "Broken", "isRegex": False, "isEqual": True}],
                                 "startsAt": now(), "endsAt": now(60), "createdBy": "a", "comment": "b"})
     post(s, alert(annotations={"playbook": "x.sh"}), alert("Free", annotations={"playbook": "x.sh"}))
-    wait_until(lambda: runs(s))
-    assert len(s.get("/api/v1/playbooks").json) == 1
+    wait_until(lambda: runs(s, "succeeded"))
+    (skipped,) = runs(s, "skipped_suppressed")
     assert s.metric("ops_playbook_skipped_total", reason="suppressed") == 1
+    for silence in s.get("/api/v2/silences").json:
+        assert http_delete(s, f"/api/v2/silence/{silence['id']}").code == 200
+    s.sigkill()  # a restart does not decide anew
+    s.start()
+    post(s, alert("Later", annotations={"playbook": "x.sh"}))
+    wait_until(lambda: len(runs(s, "succeeded")) == 2)
+    assert skipped["fingerprint"] not in [r["fingerprint"] for r in runs(s, "succeeded")]
+
+
+def test_cooldown_breaker_and_concurrency(alertmanager, receiver, tmp_path):
+    log = tmp_path / "log"
+    s = alertmanager(config(webhook(receiver())), {
+        "fail.sh": "#!/bin/sh\nexit 1\n", "slow.sh": f"#!/bin/sh\necho + >> {log}\nsleep 0.4\necho - >> {log}\n"},
+        playbook_concurrency=2)
+    post(s, alert("Flap", annotations={"playbook": "fail.sh"}))
+    wait_until(lambda: runs(s, "failed"))
+    post(s, alert("Flap", annotations={"playbook": "fail.sh"}, ends=now()))
+    wait_until(lambda: s.get("/api/v2/alerts").json == [])
+    post(s, {**alert("Flap", annotations={"playbook": "fail.sh"}), "startsAt": now()})
+    wait_until(lambda: runs(s, "skipped_cooldown"))
+    for i in range(5):
+        post(s, alert(f"Fails{i}", annotations={"playbook": "fail.sh"}))
+    wait_until(lambda: runs(s, "skipped_breaker"))
+    assert len(runs(s, "failed")) == 5 and s.metric("ops_playbook_breaker_open", playbook="fail.sh") == 1
+    post(s, *[alert(f"Slow{i}", annotations={"playbook": "slow.sh"}) for i in range(5)])
+    wait_until(lambda: len(runs(s, "succeeded")) == 5)
+    at_once = level = 0
+    for mark in log.read_text().split():
+        level += 1 if mark == "+" else -1
+        at_once = max(at_once, level)
+    assert at_once == 2
+
+
+def test_sigterm_waits_for_a_playbook(alertmanager, receiver, tmp_path):
+    done = tmp_path / "done"
+    s = alertmanager(config(webhook(receiver())), {"x.sh": f"#!/bin/sh\nsleep 1\ntouch {done}\n"})
+    post(s, alert(annotations={"playbook": "x.sh"}))
+    wait_until(lambda: s.get("/api/v1/playbooks").json)
+    s.sigterm()
+    assert done.exists()
+    s.start()
+    assert runs(s)[0]["outcome"] == "succeeded"
 
 
 # ---- history ----
