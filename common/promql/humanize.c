@@ -6,6 +6,8 @@
 #include "common/promql/humanize.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -88,7 +90,8 @@ char *ops_humanize_duration(double v, char *buf)
 	}
 	const char *sign = v < 0 ? "-" : "";
 	double size = fabs(v);
-	long long whole = size < 9e18 ? (long long)size : 9000000000000000000LL;
+	/* What does not fit becomes the smallest number, as with the conversion of the original. */
+	long long whole = size < 9223372036854775808.0 ? (long long)size : LLONG_MIN;
 	long long days = whole / 86400, hours = whole / 3600 % 24;
 	long long minutes = whole / 60 % 60, seconds = whole % 60;
 	if (days != 0) {
@@ -103,6 +106,53 @@ char *ops_humanize_duration(double v, char *buf)
 		return with_unit(v, "", "s", buf);
 	}
 	return buf;
+}
+
+/* "1.5" of 1500 thousandths: a number of units with as many decimals as it needs. */
+static size_t add_decimal(char *buf, size_t size, uint64_t v, uint64_t unit)
+{
+	int digits = 0;
+	uint64_t fraction = v % unit;
+	for (uint64_t u = unit; u > 1; u /= 10) {
+		digits++;
+	}
+	for (; fraction != 0 && fraction % 10 == 0; fraction /= 10) {
+		digits--;
+	}
+	int n = fraction == 0
+			? snprintf(buf, size, "%" PRIu64, v / unit)
+			: snprintf(buf, size, "%" PRIu64 ".%0*" PRIu64, v / unit, digits, fraction);
+	return (size_t)OPS_MAX(n, 0);
+}
+
+int ops_duration_text(double seconds, char *buf)
+{
+	double ns = seconds * 1e9;
+	if (!(fabs(ns) < 9.2e18)) {
+		return -ERANGE;
+	}
+	uint64_t rest = (uint64_t)fabs(ns);
+	size_t n = 0, size = OPS_HUMANIZE_MAX;
+	buf[0] = '\0';
+	if (ns < 0 && rest > 0) {
+		buf[n++] = '-';
+	}
+	if (rest > 0 && rest < 1000000000) {
+		bool nano = rest < 1000, micro = rest < 1000000;
+		n += add_decimal(buf + n, size - n, rest, nano ? 1 : micro ? 1000 : 1000000);
+		snprintf(buf + n, size - n, "%s", nano ? "ns" : micro ? "\xc2\xb5s" : "ms");
+		return 0;
+	}
+	uint64_t hours = rest / 3600000000000ULL, minutes = rest / 60000000000ULL % 60;
+	if (hours > 0) {
+		n += (size_t)snprintf(buf + n, size - n, "%" PRIu64 "h", hours);
+	}
+	if (hours > 0 || minutes > 0) {
+		n += (size_t)snprintf(buf + n, size - n, "%" PRIu64 "m", minutes);
+	}
+	n += add_decimal(buf + n, size - n, rest % 60000000000ULL, 1000000000);
+	snprintf(buf + n, size - n, "s");
+	return 0;
 }
 
 /* ".128", ".5" or "": milliseconds without trailing zeros. */

@@ -195,6 +195,11 @@ static void print_list(const struct ops_tmpl_list *l, struct ops_strbuf *out)
 static void print_map(const struct ops_tmpl_map *m, struct ops_strbuf *out)
 {
 	struct ops_arena a;
+	const struct ops_tmpl_value *text = m->strict ? ops_tmpl_map_get(m, "String") : NULL;
+	if (text != NULL) {
+		ops_tmpl_print(text, out);
+		return;
+	}
 	ops_arena_init(&a);
 	const size_t *order = tmpl_sorted_keys(&a, m);
 

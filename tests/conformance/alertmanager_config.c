@@ -76,4 +76,5 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 	alm_config_unref(cfg);
 }
 
-const struct conformance_kind conformance_am_config = {"am_config", run_case, NULL, NULL};
+const struct conformance_kind conformance_am_config = {
+	.name = "am_config", .run_case = run_case};

@@ -374,7 +374,9 @@ static void run_silence(struct conformance_run *run, const json_t *file, const j
 	conformance_equal(run, c, got ? "yes" : "no", wanted ? "yes" : "no");
 }
 
-const struct conformance_kind conformance_am_intervals = {"am_intervals", run_interval, NULL, NULL};
+const struct conformance_kind conformance_am_intervals = {
+	.name = "am_intervals", .run_case = run_interval};
 const struct conformance_kind conformance_am_inhibition = {
-	"am_inhibition", run_inhibit, NULL, NULL};
-const struct conformance_kind conformance_am_silences = {"am_silences", run_silence, NULL, NULL};
+	.name = "am_inhibition", .run_case = run_inhibit};
+const struct conformance_kind conformance_am_silences = {
+	.name = "am_silences", .run_case = run_silence};

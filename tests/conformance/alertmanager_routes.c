@@ -217,4 +217,5 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 	alm_config_unref(cfg);
 }
 
-const struct conformance_kind conformance_am_routes = {"am_routes", run_case, NULL, NULL};
+const struct conformance_kind conformance_am_routes = {
+	.name = "am_routes", .run_case = run_case};

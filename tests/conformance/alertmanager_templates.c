@@ -136,4 +136,5 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 	ops_tmpl_set_free(set);
 }
 
-const struct conformance_kind conformance_am_templates = {"am_templates", run_case, NULL, NULL};
+const struct conformance_kind conformance_am_templates = {
+	.name = "am_templates", .run_case = run_case};

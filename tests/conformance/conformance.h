@@ -24,12 +24,14 @@ struct conformance_kind {
 	int (*run_file)(struct conformance_run *run);
 	/* Prints further scores; may be NULL. */
 	void (*summary)(void);
+	size_t json_flags; /* of jansson, beside the usual ones */
 };
 
 extern const struct conformance_kind conformance_promql_parser;
 extern const struct conformance_kind conformance_durations;
 extern const struct conformance_kind conformance_exposition, conformance_exposition_payload;
 extern const struct conformance_kind conformance_relabel;
+extern const struct conformance_kind conformance_rules, conformance_templates;
 extern const struct conformance_kind conformance_matchers;
 extern const struct conformance_kind conformance_am_config, conformance_am_routes,
 	conformance_am_templates;

@@ -31,6 +31,8 @@ static const struct conformance_kind *const kinds[] = {
 	&conformance_promql_classic,
 	&conformance_promql_parser,
 	&conformance_relabel,
+	&conformance_rules,
+	&conformance_templates,
 };
 
 void conformance_pass(struct conformance_run *run)
@@ -104,7 +106,9 @@ static int run_file(const struct conformance_kind *kind, struct conformance_run 
 	struct ops_strbuf text = OPS_STRBUF_INIT;
 	json_error_t error;
 	int r = ops_file_read(run->path, MAX_FILE_BYTES, &text);
-	json_t *file = r == 0 ? json_loadb(ops_strbuf_text(&text), text.len, 0, &error) : NULL;
+	json_t *file =
+		r == 0 ? json_loadb(ops_strbuf_text(&text), text.len, kind->json_flags, &error)
+		       : NULL;
 	ops_strbuf_done(&text);
 	const json_t *cases = json_object_get(file, "cases");
 	if (!json_is_array(cases)) {

@@ -36,6 +36,8 @@ FILES = {
     "am_routes": ["alertmanager/routing*.json"],
     "am_silences": ["alertmanager/silences.json", "alertmanager/silence_matcher_validate.json"],
     "am_templates": ["alertmanager/templates.json"],
+    "rules": ["rules/files.json"],
+    "templates": ["templates/prometheus.json"],
     "matchers": ["alertmanager/matcher_*.json", "alertmanager/label_names.json"],
 }
 

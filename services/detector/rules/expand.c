@@ -241,10 +241,32 @@ static int fn_parse_duration(struct ops_tmpl_call *call, const struct ops_tmpl_v
 	size_t len;
 	int64_t ms;
 	const char *text = ops_tmpl_text(ops_tmpl_arena(call), &args[0], &len);
-	if (ops_duration_parse(text, len, &ms) != 0) {
+	size_t sign = text[0] == '-' ? 1 : 0;
+	if (ops_duration_parse(text + sign, len - sign, &ms) != 0) {
 		return ops_tmpl_fail(call, "'%s' is not a duration", text);
 	}
-	*ret = ops_tmpl_float((double)ms / 1000);
+	*ret = ops_tmpl_float((double)(sign != 0 ? -ms : ms) / 1000);
+	return 0;
+}
+
+/* A struct with what people ask of Go's: its text and the whole of it in a unit. */
+static int fn_to_duration(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
+	struct ops_tmpl_value *ret)
+{
+	(void)n;
+	struct ops_arena *a = ops_tmpl_arena(call);
+	double v;
+	char buf[OPS_HUMANIZE_MAX];
+	if (ops_tmpl_number(&args[0], &v) != 0 || ops_duration_text(v, buf) != 0) {
+		return ops_tmpl_fail(call, "not a duration");
+	}
+	*ret = ops_tmpl_map(a);
+	ret->u.map->strict = true;
+	ops_tmpl_map_set(a, ret->u.map, "String", ops_tmpl_stringn(a, buf, strlen(buf)));
+	ops_tmpl_map_set(a, ret->u.map, "Milliseconds", ops_tmpl_int((int64_t)(v * 1000)));
+	ops_tmpl_map_set(a, ret->u.map, "Seconds", ops_tmpl_float(v));
+	ops_tmpl_map_set(a, ret->u.map, "Minutes", ops_tmpl_float(v / 60));
+	ops_tmpl_map_set(a, ret->u.map, "Hours", ops_tmpl_float(v / 3600));
 	return 0;
 }
 
@@ -392,6 +414,7 @@ static const struct ops_tmpl_func own_funcs[] = {
 	{"humanizePercentage", fn_humanize_percentage, 1, 1},
 	{"humanizeTimestamp", fn_humanize_timestamp, 1, 1},
 	{"toTime", fn_to_time, 1, 1},
+	{"toDuration", fn_to_duration, 1, 1},
 	{"parseDuration", fn_parse_duration, 1, 1},
 	{"now", fn_now, 0, 0},
 	{"stripPort", fn_strip_port, 1, 1},
