@@ -17,7 +17,7 @@
 
 enum {
 	ATTEMPT_MAX_MS = 30000,
-	PAUSE_BASE_MS = 500,
+	PAUSE_BASE_MS = 200, /* a page that failed once is tried again at once */
 	PAUSE_MAX_MS = 30000
 };
 
