@@ -217,7 +217,7 @@ static enum parsed parse_flag(struct ctl *c, char **words, int nwords, int *at)
 		c->values[own] = value != NULL ? value : "";
 		return PARSED_RUN;
 	}
-	return set_global(c, flag->name, value);
+	return set_global(c, flag->name, value != NULL ? value : "");
 }
 
 static enum parsed parse_words(struct ctl *c, char **words, int nwords)

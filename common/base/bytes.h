@@ -27,6 +27,16 @@ static inline void ops_put_u64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
+/* The same bits: tells NaN markers and the two zeros apart, and equal NaNs are equal. */
+static inline bool ops_double_same(double a, double b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, &a, sizeof(x));
+	memcpy(&y, &b, sizeof(y));
+	return x == y;
+}
+
 static inline uint16_t ops_get_u16(const void *p)
 {
 	uint16_t v;

@@ -16,7 +16,7 @@ static void set_text(char *buf, size_t size, const char *fmt, va_list ap)
 		buf[0] = '\0';
 }
 
-int ops_error_set(struct ops_error *err, int code, const char *fmt, ...)
+int(ops_error_set)(struct ops_error *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -35,7 +35,7 @@ int ops_error_set(struct ops_error *err, int code, const char *fmt, ...)
 	return code;
 }
 
-int ops_error_set_at(struct ops_error *err, int code, const char *file, int line, int column,
+int(ops_error_set_at)(struct ops_error *err, int code, const char *file, int line, int column,
 	const char *fmt, ...)
 {
 	va_list ap;

@@ -25,3 +25,18 @@ void ops_error_hint(struct ops_error *err, const char *fmt, ...) OPS_PRINTF(2, 3
 void ops_error_prefix(struct ops_error *err, const char *fmt, ...) OPS_PRINTF(2, 3);
 /* "file:line:column: message (hint)", leaving out what is unknown. Returns buf. */
 char *ops_error_text(const struct ops_error *err, char *buf, size_t size);
+
+#ifdef __clang_analyzer__
+/*
+ * The analyzer sees one file at a time and would follow the path where an error comes back as 0.
+ * This tells it what the contract says: the code is returned unchanged.
+ */
+static inline int ops_error_code(int code, int returned)
+{
+	(void)returned;
+	return code;
+}
+#define ops_error_set(err, code, ...) ops_error_code((code), ops_error_set(err, code, __VA_ARGS__))
+#define ops_error_set_at(err, code, ...)                                                           \
+	ops_error_code((code), ops_error_set_at(err, code, __VA_ARGS__))
+#endif

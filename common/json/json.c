@@ -117,7 +117,9 @@ char *ops_json_text(const json_t *j)
 
 static const char *type_name(const json_t *j)
 {
-	switch (j != NULL ? json_typeof(j) : JSON_NULL) {
+	if (j == NULL)
+		return "null";
+	switch (json_typeof(j)) {
 	case JSON_OBJECT:
 		return "an object";
 	case JSON_ARRAY:

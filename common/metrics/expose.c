@@ -147,7 +147,8 @@ void ops_metrics_expose(struct ops_strbuf *out)
 		OPS_GROW(families, n, cap);
 		families[n++] = m;
 	}
-	qsort(families, n, sizeof(*families), by_name);
+	if (n > 0)
+		qsort(families, n, sizeof(*families), by_name);
 	for (size_t i = 0; i < n; i++)
 		add_family(out, families[i]);
 	free(families);

@@ -314,8 +314,10 @@ struct ops_labels *ops_labels_builder_build(struct ops_labels_builder *b)
 	struct ops_label few[32];
 	OPS_CLEANUP(ops_freep) struct ops_label *many = NULL;
 	struct ops_label *items = few;
-	if (b->n > OPS_LENGTH(few))
-		items = many = ops_xcalloc(b->n, sizeof(*many));
+	if (b->n > OPS_LENGTH(few)) {
+		many = ops_xcalloc(b->n, sizeof(*many));
+		items = many;
+	}
 	for (size_t i = 0; i < b->n; i++) {
 		size_t name_len = strlen(b->items[i].name), value_len = strlen(b->items[i].value);
 		ops_assert(name_len < UINT32_MAX && value_len < UINT32_MAX);

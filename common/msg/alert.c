@@ -97,8 +97,10 @@ static int read_status(const json_t *data, struct ops_alert *a, struct ops_error
 		r = ops_msg_one_of("status", text, status_words, err);
 	if (r != 0)
 		return r;
-	while (strcmp(status_words[a->status], text) != 0)
-		a->status++;
+	for (size_t i = 0; status_words[i] != NULL; i++) {
+		if (strcmp(status_words[i], text) == 0)
+			a->status = (enum ops_alert_status)i;
+	}
 	return 0;
 }
 

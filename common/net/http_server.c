@@ -114,7 +114,6 @@ static int split_listen(const char *listen, char *host, size_t size, const char 
 
 static int bind_one(const struct addrinfo *ai, int *ret_fd)
 {
-	OPS_CLEANUP(ops_closep)
 	int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1, zero = 0;
 
@@ -123,10 +122,12 @@ static int bind_one(const struct addrinfo *ai, int *ret_fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (ai->ai_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-	if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0)
-		return -errno;
+	if (bind(fd, ai->ai_addr, ai->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+		int rc = -errno;
+		close(fd);
+		return rc;
+	}
 	*ret_fd = fd;
-	fd = -1;
 	return 0;
 }
 
@@ -153,7 +154,7 @@ static int bind_any(const char *host, const char *port, int *ret_fd)
 
 static unsigned port_of(int fd)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = {0};
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 	socklen_t len = sizeof(ss);

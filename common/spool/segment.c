@@ -305,6 +305,7 @@ static int read_record(struct window *w, uint64_t number, uint64_t *offset,
 	int r = window_need(w, *offset, OPS_RECORD_HEADER_BYTES, &p);
 	if (r != 0)
 		return r;
+	ops_assert(p != NULL);
 	size_t len = ops_get_u32(p);
 	r = window_need(w, *offset, OPS_RECORD_HEADER_BYTES + len, &p);
 	if (r != 0)
@@ -352,10 +353,12 @@ int ops_segment_read(struct ops_segment *g, struct ops_segment_reader *rd)
 		rd->from = g->first;
 	if (rd->from >= g->next)
 		return 0;
-	if (w.fd < 0)
-		w.fd = opened = open(g->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (w.fd < 0)
-		return -errno;
+	if (w.fd < 0) {
+		opened = open(g->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (opened < 0)
+			return -errno;
+		w.fd = opened;
+	}
 	int r = read_records(g, &w, rd);
 	ops_strbuf_done(&w.bytes);
 	return r;

@@ -468,9 +468,12 @@ void alm_playbooks_close(struct alm_playbooks *p)
 		return;
 	while (p->active != NULL) {
 		struct active *act = p->active;
+		struct alm_run *run = act->run;
 		alm_playrun_abort(act->process);
-		run_ended(p, act->run, "interrupted");
-		active_remove(act);
+		p->active = act->next;
+		ops_metric_set(&running_gauge, --p->nactive);
+		free(act);
+		run_ended(p, run, "interrupted");
 	}
 	for (size_t i = 0; i < p->nqueue; i++)
 		alm_alert_free(p->queue[i]);

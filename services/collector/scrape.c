@@ -124,6 +124,7 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 {
 	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
+	ops_assert(next != NULL); /* without a cache every body is parsed anew */
 	fill_reports(s, next, true, col_layout_added(next, s->published));
 	if (publish_row(s, next) != 0) {
 		col_layout_free(fresh);

@@ -135,9 +135,10 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 		return rc;
 	}
 	struct cell *cells = (struct cell *)(void *)room.free_at;
-	if (cells != NULL) {
-		memset(cells, 0, groups->map.n * ev->nsteps * sizeof(*cells));
+	if (cells == NULL) { /* no groups */
+		return 0;
 	}
+	memset(cells, 0, groups->map.n * ev->nsteps * sizeof(*cells));
 	for (size_t g = 0; g < groups->map.n; g++) {
 		(void)det_vec_add(ev, ret, &groups->map.sets[g]);
 	}

@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/bytes.h"
 #include "common/base/number.h"
 
 struct member {
@@ -251,7 +252,7 @@ struct counting {
 static size_t counted_as(
 	struct det_eval *ev, struct counting *x, const struct det_vec *in, size_t c, double v)
 {
-	if (x->last_at[c] != 0 && memcmp(&x->last[c], &v, sizeof(v)) == 0) {
+	if (x->last_at[c] != 0 && ops_double_same(x->last[c], v)) {
 		return x->last_at[c] - 1;
 	}
 	struct ops_arena *arena = ev->sh->arena;

@@ -52,6 +52,7 @@ static int eval_unary(struct det_eval *ev, const struct ops_promql_expr *e, stru
 		return rc;
 	}
 	if (ret->type == OPS_PROMQL_SCALAR) {
+		ops_assert(ret->scalar != NULL);
 		for (size_t i = 0; i < ev->nsteps; i++) {
 			ret->scalar[i] = -ret->scalar[i];
 		}

@@ -118,12 +118,14 @@ static double fn_day_of_year(int64_t t)
 
 static double fn_hour(int64_t t)
 {
-	return (double)((t - floor_div(t, 86400) * 86400) / 3600);
+	int64_t hours = floor_div(t, 3600);
+	return (double)(hours - floor_div(hours, 24) * 24);
 }
 
 static double fn_minute(int64_t t)
 {
-	return (double)((t - floor_div(t, 3600) * 3600) / 60);
+	int64_t minutes = floor_div(t, 60);
+	return (double)(minutes - floor_div(minutes, 60) * 60);
 }
 
 static double (*const date_functions[OPS_PROMQL_FN_COUNT])(int64_t) = {

@@ -327,7 +327,8 @@ void det_alerting_write_series(struct det_rule *r, int64_t now_ms)
 		write_one(
 			store, a, "ALERTS", "pending", now_ms, a->state == DET_PENDING ? 1 : stale);
 		write_one(store, a, "ALERTS", "firing", now_ms, a->state == DET_FIRING ? 1 : stale);
+		int64_t since_s = a->active_ms / 1000; /* whole seconds, as others write it */
 		write_one(store, a, "ALERTS_FOR_STATE", NULL, now_ms,
-			a->state != DET_INACTIVE ? (double)(a->active_ms / 1000) : stale);
+			a->state != DET_INACTIVE ? (double)since_s : stale);
 	}
 }

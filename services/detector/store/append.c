@@ -7,14 +7,9 @@
 #include "services/detector/store/store.h"
 
 #include <errno.h>
-#include <string.h>
 
+#include "common/base/bytes.h"
 #include "services/detector/store/state.h"
-
-static bool same_bits(double a, double b)
-{
-	return memcmp(&a, &b, sizeof(a)) == 0;
-}
 
 static void account(struct det_store *s, const struct det_group *g, size_t bytes_before)
 {
@@ -108,7 +103,7 @@ static void count_repeated(struct det_store *s, struct det_group *g, const doubl
 	const double *last = det_group_last_row(g);
 	size_t differing = 0;
 	for (uint32_t c = 0; last != NULL && c < g->ncolumns; c++) {
-		differing += !same_bits(last[c], values[c]) && !det_is_absent(last[c]);
+		differing += !ops_double_same(last[c], values[c]) && !det_is_absent(last[c]);
 	}
 	if (differing != 0) {
 		det_store_refuse(s, DET_REFUSED_DUPLICATE, differing);
@@ -226,7 +221,7 @@ static int check_order(struct det_store *s, struct det_series *series, int64_t t
 	}
 	struct det_samples at = {0};
 	det_series_read(series, t, t, &at);
-	bool same = at.n == 1 && same_bits(at.v[0], v);
+	bool same = at.n == 1 && ops_double_same(at.v[0], v);
 	det_samples_done(&at);
 	if (!same) {
 		det_store_refuse(s, DET_REFUSED_DUPLICATE, 1);
