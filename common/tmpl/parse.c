@@ -364,8 +364,10 @@ static int parse_definition(struct parser *p, const char *name)
 
 	for (const char *const *v = p->set->cfg.vars; v != NULL && *v != NULL; v++)
 		base++;
-	const char **hidden = p->vars + base;
-	const char **copy = ops_arena_dup(arena, hidden, (outer - base) * sizeof hidden[0]);
+	size_t nhidden = outer - base;
+	const char **copy = ops_arena_array(arena, const char *, nhidden + 1);
+	if (nhidden > 0)
+		memcpy(copy, &p->vars[base], nhidden * sizeof copy[0]);
 	p->nvars = base;
 	p->loops = 0;
 	p->arena = &p->set->arena;
