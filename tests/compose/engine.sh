@@ -19,7 +19,7 @@ no() {
 
 install_engine() {
 	local missing=() p policy=/usr/sbin/policy-rc.d made=''
-	for p in docker.io:docker docker-compose:docker-compose debootstrap:debootstrap iptables:iptables; do
+	for p in docker.io:dockerd docker-compose:docker-compose debootstrap:debootstrap iptables:iptables; do
 		command -v "${p#*:}" >/dev/null || missing+=("${p%:*}")
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
