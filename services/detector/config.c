@@ -40,7 +40,7 @@ const struct ops_conf_key det_config_keys[] = {
 		"new series are refused above this; 0 = no limit"),
 	KEY("lookback_delta", OPS_CONF_K_DURATION, lookback_ms, 0, "5m",
 		"how long a series without new samples is seen"),
-	KEY("query_timeout", OPS_CONF_K_DURATION, query_timeout_ms, 0, "2m", "longest evaluation"),
+	KEY("query_timeout", OPS_CONF_K_DURATION, query_timeout_ms, 0, "10s", "longest evaluation"),
 	KEY("query_max_samples", OPS_CONF_K_INT, query_max_samples, 0, "50000000",
 		"most samples a query may hold in memory"),
 	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
