@@ -274,9 +274,8 @@ static void on_maintain(void *arg)
 
 /* ---- the stream ---- */
 
-static int on_message(void *arg, const struct ops_bus_message *m)
+void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
 {
-	struct det_ingest *in = arg;
 	if (ops_str_starts(m->topic, "batch/")) {
 		on_batch(in, m);
 	} else if (ops_str_starts(m->topic, "layout/")) {
@@ -286,6 +285,11 @@ static int on_message(void *arg, const struct ops_bus_message *m)
 	} else {
 		ops_metric_add(&refused_total, 1, "unknown_topic");
 	}
+}
+
+static int on_message(void *arg, const struct ops_bus_message *m)
+{
+	det_ingest_message(arg, m);
 	return 0; /* what could not be used would not get better by coming again */
 }
 

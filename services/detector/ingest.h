@@ -24,6 +24,8 @@ struct det_ingest_config { /* borrowed */
 int det_ingest_open(const struct det_ingest_config *cfg, struct det_ingest **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
 void det_ingest_close(struct det_ingest *in);
+/* What the subscription does with a message; refusals are counted. */
+void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m);
 size_t det_ingest_members(const struct det_ingest *in);
 /* A collector is heard, and all that the heard ones have sent has arrived. */
 bool det_ingest_live(const struct det_ingest *in);

@@ -140,7 +140,7 @@ static int has_news(struct det_rule *r, struct det_instance *a)
 	return is_news(a);
 }
 
-static int send(struct det_rule *r, struct det_instance *a)
+static int send_news(struct det_rule *r, struct det_instance *a)
 {
 	int rc = is_news(a) ? send_one(r->group->owner, r->key, r->rule, a) : 0;
 	a->sent = is_news(a) && rc == 0;
@@ -172,7 +172,7 @@ void det_publish_group(struct det_rule_group *g)
 		return;
 	}
 	begin(g->owner);
-	int rc = each_instance(g, send);
+	int rc = each_instance(g, send_news);
 	int end_rc = end(g->owner);
 	each_instance(g, end_rc == 0 ? count_as_told : take_back);
 	g->untold = rc != 0 || end_rc != 0;
