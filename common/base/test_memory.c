@@ -178,6 +178,15 @@ static void test_strbuf_text(void **state)
 	}
 }
 
+static void test_strbuf_url(void **state)
+{
+	struct ops_strbuf b = OPS_STRBUF_INIT;
+	(void)state;
+	ops_strbuf_add_url(&b, "aZ09-_.~ +/%\xe2\x82\xac", 15);
+	assert_string_equal(ops_strbuf_text(&b), "aZ09-_.~%20%2B%2F%25%E2%82%AC");
+	ops_strbuf_done(&b);
+}
+
 static void test_error(void **state)
 {
 	struct ops_error e;
@@ -219,7 +228,7 @@ int main(void)
 		cmocka_unit_test(test_aborts),
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_strbuf),
-		cmocka_unit_test(test_strbuf_text),
+		cmocka_unit_test(test_strbuf_text), cmocka_unit_test(test_strbuf_url),
 		cmocka_unit_test(test_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

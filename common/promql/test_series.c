@@ -199,6 +199,24 @@ static void test_humanize(void **state)
 	assert_int_not_equal(ops_humanize_timestamp(1e12, buf), 0);
 }
 
+static void test_duration_text(void **state)
+{
+	static const struct {
+		double seconds;
+		const char *want;
+	} rows[] = {{0, "0s"}, {1800, "30m0s"}, {3661.5, "1h1m1.5s"}, {-0.02, "-20ms"},
+		{1.25e-7, "125ns"}, {1.5e-6, "1.5\xc2\xb5s"}, {0.5, "500ms"}, {59.001, "59.001s"},
+		{86400, "24h0m0s"}};
+	char buf[OPS_HUMANIZE_MAX];
+	(void)state;
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		assert_int_equal(ops_duration_text(rows[i].seconds, buf), 0);
+		assert_string_equal(buf, rows[i].want);
+	}
+	assert_int_equal(ops_duration_text(1e10, buf), -ERANGE);
+	assert_int_equal(ops_duration_text(NAN, buf), -ERANGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_histogram),
 		cmocka_unit_test(test_humanize),
+		cmocka_unit_test(test_duration_text),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

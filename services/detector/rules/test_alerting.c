@@ -372,6 +372,91 @@ static void test_template_error_is_shown(void **state)
 	teardown(&w);
 }
 
+/* A result with the same labels twice is refused whole: no alert moves, and none is resolved. */
+static void test_same_labels_change_nothing(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, "alert: A\nexpr: up == 0\nlabels: {instance: same}\n");
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	sample(&w, "b", 0);
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	const struct det_rule *r = &w.rules->gen->groups[0].rules[0];
+	assert_non_null(strstr(r->error, "same labelset"));
+	assert_int_equal(det_rules_firing(w.rules), 1);
+	teardown(&w);
+}
+
+/* A rule that went while the process was down: its alerts are resolved, once, whatever fails. */
+static void test_leftovers(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	step(&w, 10000, "a", 0);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_FIRING);
+	w.rules->changed = true;
+	assert_int_equal(det_state_save(w.rules), 0);
+	size_t before = w.n;
+	w.refuse = true;
+	crash(&w, "alert: Other\nexpr: up == 2\n");
+	assert_int_equal(w.n, before);
+	assert_true(w.rules->gen->groups[0].untold);
+	w.refuse = false;
+	int64_t gone = now_ms;
+	now_ms += 5000;
+	det_group_tell(&w.rules->gen->groups[0]);
+	assert_int_equal(w.n, before + 1);
+	assert_int_equal(w.events[before].status, OPS_ALERT_RESOLVED);
+	assert_int_equal(w.events[before].ends_ms, gone);
+	assert_false(w.rules->gen->groups[0].untold);
+	/* not again */
+	w.rules->changed = true;
+	assert_int_equal(det_state_save(w.rules), 0);
+	crash(&w, "alert: Other\nexpr: up == 2\n");
+	assert_int_equal(w.n, before + 1);
+	teardown(&w);
+}
+
+/* A restored alert is not fired without data either. */
+static void test_restored_waits_for_data(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, DOWN_10S);
+	step(&w, 1000, "a", 0);
+	now_ms += 20000;
+	crash(&w, DOWN_10S);
+	evaluate(&w);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_PENDING);
+	now_ms += 10 * 60 * 1000; /* nobody will ever say: the rule has watched long enough */
+	evaluate(&w);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_RESOLVED);
+	assert_int_equal(w.events[w.n - 1].starts_ms, 0);
+	teardown(&w);
+}
+
+/* A rule that fails when its deadline is due must not be due for ever. */
+static void test_failure_clears_the_deadline(void **state)
+{
+	(void)state;
+	struct world w;
+	setup(&w, "alert: A\nexpr: up == 0\nfor: 10s\nlabels: {instance: same}\n");
+	step(&w, 1000, "a", 0);
+	struct det_rule *r = &w.rules->gen->groups[0].rules[0];
+	assert_int_not_equal(r->deadline_ms, 0);
+	now_ms += 10000;
+	sample(&w, "b", 0);
+	step(&w, 1, "a", 0);
+	assert_int_equal(r->failures, 1);
+	assert_int_equal(r->deadline_ms, 0);
+	assert_int_equal(w.n, 1); /* still pending */
+	teardown(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_for_and_resolve),
@@ -379,6 +464,9 @@ int main(void)
 		cmocka_unit_test(test_restart_keeps_for), cmocka_unit_test(test_restart_resolves),
 		cmocka_unit_test(test_publish_is_repeated), cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_recording_chain),
-		cmocka_unit_test(test_template_error_is_shown)};
+		cmocka_unit_test(test_template_error_is_shown),
+		cmocka_unit_test(test_same_labels_change_nothing), cmocka_unit_test(test_leftovers),
+		cmocka_unit_test(test_restored_waits_for_data),
+		cmocka_unit_test(test_failure_clears_the_deadline)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
