@@ -80,7 +80,7 @@ base_image() {
 
 build() { # TAG DOCKERFILE CONTEXT
 	say "building $1"
-	if ! docker build --network=host --build-arg "BASE_IMAGE=$BASE_IMAGE" -t "$1" -f "$2" "$3" >"$STATE/${1%%:*}.log" 2>&1; then
+	if ! docker build --force-rm --network=host --build-arg "BASE_IMAGE=$BASE_IMAGE" -t "$1" -f "$2" "$3" >"$STATE/${1%%:*}.log" 2>&1; then
 		tail -n 40 "$STATE/${1%%:*}.log" >&2
 		return 1
 	fi

@@ -125,7 +125,8 @@ class Story:
         for job, n in jobs.items():
             wait_until(lambda: len(self.query(f'up{{job="{job}"}} == 1')) == n, 60, f"{n} targets of job {job} are up")
         wait_until(lambda: self.query("rate(claims_requests_total[10s])"), 60, "there are claims to count")
-        reply = self.post("portal", "/claims/submit", b"", traceparent=TRACE)
+        reply = http("POST", self.stack.url["portal"] + "/claims/submit", b"", headers={"traceparent": TRACE})
+        assert reply.code == 200, reply
         assert reply.json["trace_id"] == TRACE.split("-")[1] and TRACE.split("-")[1] in reply.headers["traceparent"]
         assert self.gate().code == 200
         assert self.stack.opsctl("freeze", "check", "--scope", SCOPE).returncode == 0
