@@ -240,21 +240,26 @@ class Story:
 
     def timeline(self):
         """From the first breach to the deploy that closed it, in order of time."""
-        wanted = [("alert", f"{ALERT} is pending"), ("alert", f"{ALERT} is firing"), ("playbook", f"playbook {PLAYBOOK} started"),
-                  ("freeze", f"deploys to {SCOPE} are frozen"), ("playbook", f"playbook {PLAYBOOK} finished"),
-                  ("freeze", f"flag file of {SCOPE} is restored"), ("alert", f"{ALERT} is resolved"),
-                  ("freeze", f"freeze of {SCOPE} is thawed"), (None, "release/claims/2.5.1")]
+        frozen, thawed = ("freeze", f"deploys to {SCOPE} are frozen"), ("freeze", f"freeze of {SCOPE} is thawed")
+        chains = (  # what happens side by side is not compared
+            [("alert", f"{ALERT} is pending"), ("alert", f"{ALERT} is firing"), ("playbook", f"playbook {PLAYBOOK} started"), frozen,
+             ("playbook", f"playbook {PLAYBOOK} finished"), ("alert", f"{ALERT} is resolved"), thawed, (None, "release/claims/2.5.1")],
+            [frozen, ("freeze", f"flag file of {SCOPE} was changed by hand"), ("freeze", f"flag file of {SCOPE} is restored"), thawed])
 
-        def complete():
-            rows = self.stack.reader(f"""SELECT at, kind, what || ' ' || coalesce(detail::text, '') AS text
-                FROM ops.timeline WHERE incident = {quoted(self.fingerprint)} ORDER BY ops.timeline.at""")
+        def follow(rows, chain):
             at = 0
-            for kind, text in wanted:
+            for kind, text in chain:
                 while at < len(rows) and not (kind in (None, rows[at]["kind"]) and text in rows[at]["text"]):
                     at += 1
                 if at == len(rows):
                     raise AssertionError(f"{kind} '{text}' is missing or out of order in\n" + "\n".join(
                         f"{r['at']} {r['kind']} {r['text'][:120]}" for r in rows))
+
+        def complete():
+            rows = self.stack.reader(f"""SELECT at, kind, what || ' ' || coalesce(detail::text, '') AS text
+                FROM ops.timeline WHERE incident = {quoted(self.fingerprint)} ORDER BY ops.timeline.at""")
+            for chain in chains:
+                follow(rows, chain)
             return rows
         rows = wait_until(complete, 30, "the timeline tells the whole incident", interval=0.5)
         kinds = {r["kind"] for r in rows}
