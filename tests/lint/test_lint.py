@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each lint rule is shown to fail on a tree that breaks it, and to be quiet on the nearest tree that does not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -226,3 +227,50 @@ def test_shape_is_kept():
     text = 'a /* b\nc */ "d\\"e" \'"\' // f\ng'
     assert source.code_only(text) == "a     \n                    \ng"
     assert source.without_comments(text) == 'a     \n     "d\\"e" \'"\'     \ng'
+
+
+@pytest.fixture
+def tidied(tmp_path, monkeypatch):
+    """A tree with one file that includes one header; run(verdict) is tidy.py with a stand-in for clang-tidy."""
+    (tmp_path / "cli").mkdir()
+    build = tmp_path / "build"
+    build.mkdir()
+    (tmp_path / ".clang-tidy").write_text("Checks: '*'\n")
+    (tmp_path / "cli/a.h").write_text("int x;\n")
+    (tmp_path / "cli/a.c").write_text('#include "cli/a.h"\n')
+    (build / "build.ninja").write_text(
+        "rule cc\n command = cc -I.. -MMD -MF $out.d -c $in -o $out\n deps = gcc\n depfile = $out.d\n"
+        "build a.o: cc ../cli/a.c\n")
+    (build / "compile_commands.json").write_text(json.dumps([
+        {"directory": str(build), "command": "cc -I.. -c ../cli/a.c", "file": "../cli/a.c", "output": "a.o"},
+        {"directory": str(build), "command": "cc -c ../cli/test_a.c", "file": "../cli/test_a.c", "output": "t.o"}]))
+    program = tmp_path / "stand-in"
+
+    def run(verdict):
+        program.write_text(f'#!/bin/sh\n[ "$1" != --version ] || exit 0\necho "finding in $4"; exit {verdict}\n')
+        program.chmod(0o755)
+        subprocess.run(["ninja", "-C", str(build)], check=True, stdout=subprocess.DEVNULL)
+        return subprocess.run([sys.executable, os.path.join(HERE, "tidy.py"), "build"], cwd=tmp_path, text=True,
+                              capture_output=True, env={**os.environ, "CLANG_TIDY": str(program)}, check=False)
+
+    run.root = tmp_path
+    return run
+
+
+def test_tidy_fails_until_mended(tidied):
+    for _ in range(2):  # a finding is not remembered as passed
+        run = tidied(1)
+        assert run.returncode == 1
+        assert "finding in cli/a.c" in run.stdout and "1 files, 1 looked at, 1 with findings" in run.stdout
+    assert tidied(0).returncode == 0
+
+
+@pytest.mark.parametrize("changed", ["cli/a.c", "cli/a.h", ".clang-tidy"])
+def test_tidy_looks_again_at_what_changed(tidied, changed):
+    assert "1 looked at, 0 with" in tidied(0).stdout
+    run = tidied(1)
+    assert run.returncode == 0 and "0 looked at" in run.stdout
+    with open(tidied.root / changed, "a", encoding="utf-8") as f:
+        f.write("\n")
+    run = tidied(1)
+    assert run.returncode == 1 and "1 looked at, 1 with" in run.stdout
