@@ -16,7 +16,8 @@ int64_t ops_mono_ns(void);
 /* now == NULL: back to the real clock. */
 void ops_clock_fake(int64_t (*now_ms)(void));
 
-/* RFC 3339 in UTC: 2026-11-20T21:00:00.123Z; size >= 32. ops_time_parse accepts any offset and up to 9 digits. */
+/* RFC 3339 in UTC: 2026-11-20T21:00:00.123Z; size >= 32. ops_time_parse accepts any offset and up
+ * to 9 digits. */
 char *ops_time_format(int64_t ms, char *buf, size_t size);
 int ops_time_parse(const char *s, size_t len, int64_t *ret_ms) OPS_MUST_CHECK; /* -EINVAL */
 

@@ -16,15 +16,13 @@
 #define OPS_CLEANUP(fn) __attribute__((cleanup(fn)))
 #define OPS_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-#define ops_container_of(ptr, type, member)                                                        \
-	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define ops_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define OPS_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define OPS_MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Invariants stay checked in release builds: prints the place and aborts. */
-#define ops_assert(cond)                                                                           \
-	((cond) ? (void)0 : ops_assert_failed(#cond, __FILE__, __LINE__, __func__))
+#define ops_assert(cond) ((cond) ? (void)0 : ops_assert_failed(#cond, __FILE__, __LINE__, __func__))
 void ops_assert_failed(const char *cond, const char *file, int line, const char *func) OPS_NORETURN;
 
 /*

@@ -10,8 +10,10 @@ void ops_closep(int *fd); /* for OPS_CLEANUP; ignores -1 */
 int ops_file_read(const char *path, size_t limit_bytes, struct ops_strbuf *out) OPS_MUST_CHECK;
 /* Secret or token file: trailing white space removed, -EINVAL when empty. */
 int ops_file_read_secret(const char *path, char **ret) OPS_MUST_CHECK;
-/* Writes path.tmp, fdatasync, rename, fsync of the directory: readers see the old or the new content, never a mix. */
-int ops_file_write_atomic(const char *path, const void *data, size_t len, unsigned mode) OPS_MUST_CHECK;
+/* Writes path.tmp, fdatasync, rename, fsync of the directory: readers see the old or the new
+ * content, never a mix. */
+int ops_file_write_atomic(
+	const char *path, const void *data, size_t len, unsigned mode) OPS_MUST_CHECK;
 int ops_write_all(int fd, const void *data, size_t len) OPS_MUST_CHECK;
 int ops_mkdir_p(const char *path, unsigned mode) OPS_MUST_CHECK;
 int ops_dir_sync(const char *path) OPS_MUST_CHECK;

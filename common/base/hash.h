@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Non-cryptographic hashes and the CRC.
- * ops_hash64: wyhash-style mix (Wang Yi, public domain idea), seeded; stable across processes for equal seeds.
- * ops_fnv1a64: FNV-1a (Fowler/Noll/Vo), as Prometheus' model.Fingerprint uses it.
+ * ops_hash64: wyhash-style mix (Wang Yi, public domain idea), seeded; stable across processes for
+ * equal seeds. ops_fnv1a64: FNV-1a (Fowler/Noll/Vo), as Prometheus' model.Fingerprint uses it.
  * ops_crc32c: Castagnoli CRC (RFC 3720 appendix B), hardware SSE4.2 where the processor has it.
  */
 #include "common/base/def.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Growing byte buffer, always NUL-terminated after the first write. Embedded by value; aborts when out of memory. */
+/* Growing byte buffer, always NUL-terminated after the first write. Embedded by value; aborts when
+ * out of memory. */
 #include "common/base/def.h"
 
 #include <stdarg.h>

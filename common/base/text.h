@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Bytes and text: prefixes, hex, base64 (RFC 4648), UTF-8 (RFC 3629), constant-time compare, random bytes. */
+/* Bytes and text: prefixes, hex, base64 (RFC 4648), UTF-8 (RFC 3629), constant-time compare, random
+ * bytes. */
 #include "common/base/def.h"
 
 bool ops_str_eq(const char *a, const char *b); /* NULL equals only NULL */
@@ -8,7 +9,8 @@ bool ops_str_starts(const char *s, const char *prefix);
 bool ops_str_ends(const char *s, const char *suffix);
 
 void ops_hex_encode(const void *data, size_t len, char *ret_text); /* 2*len+1 bytes */
-int ops_hex_decode(const char *s, size_t len, void *ret_data) OPS_MUST_CHECK; /* len/2 bytes; -EINVAL */
+int ops_hex_decode(
+	const char *s, size_t len, void *ret_data) OPS_MUST_CHECK; /* len/2 bytes; -EINVAL */
 /* Release with free(). */
 char *ops_base64_encode(const void *data, size_t len) OPS_MUST_CHECK;
 int ops_base64_decode(const char *s, size_t len, void **ret_data, size_t *ret_len) OPS_MUST_CHECK;

@@ -74,7 +74,8 @@ int ops_conf_env_expand(const char *text, size_t len, bool keep_unset, struct op
 			at += 3;
 			continue;
 		}
-		bool group = left >= 3 && at[2] >= '0' && at[2] <= '9'; /* ${1} of a regular expression */
+		bool group = left >= 3 && at[2] >= '0' &&
+			     at[2] <= '9'; /* ${1} of a regular expression */
 		if (left < 2 || memcmp(at, "${", 2) != 0 || group) {
 			ops_strbuf_addc(out, *at++);
 			continue;

@@ -13,9 +13,20 @@
  */
 #include "common/base/def.h"
 
-enum ops_log_level { OPS_LOG_DEBUG, OPS_LOG_INFO, OPS_LOG_WARN, OPS_LOG_ERROR };
+enum ops_log_level {
+	OPS_LOG_DEBUG,
+	OPS_LOG_INFO,
+	OPS_LOG_WARN,
+	OPS_LOG_ERROR
+};
 
-enum ops_log_kind { OPS_LOG_F_STR, OPS_LOG_F_INT, OPS_LOG_F_UINT, OPS_LOG_F_DOUBLE, OPS_LOG_F_BOOL };
+enum ops_log_kind {
+	OPS_LOG_F_STR,
+	OPS_LOG_F_INT,
+	OPS_LOG_F_UINT,
+	OPS_LOG_F_DOUBLE,
+	OPS_LOG_F_BOOL
+};
 
 struct ops_log_field {
 	const char *key;

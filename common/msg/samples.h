@@ -2,9 +2,9 @@
 #pragma once
 /*
  * Samples on the wire. A layout names the series of a target once; a batch is then one double per
- * series. Little-endian, length-checked at every read; docs/wire-format-samples.md is the specification.
- * A layout's id is a 64-bit hash of its encoded body, so a changed target has a new id.
- * Topics: "layout/<16 hex>" and "batch/<16 hex of layout>".
+ * series. Little-endian, length-checked at every read; docs/wire-format-samples.md is the
+ * specification. A layout's id is a 64-bit hash of its encoded body, so a changed target has a new
+ * id. Topics: "layout/<16 hex>" and "batch/<16 hex of layout>".
  */
 #include "common/base/def.h"
 #include "common/base/error.h"
@@ -13,10 +13,19 @@
 
 struct ops_strbuf;
 
-enum ops_series_type { OPS_T_UNKNOWN, OPS_T_COUNTER, OPS_T_GAUGE, OPS_T_HISTOGRAM, OPS_T_SUMMARY, OPS_T_INFO, OPS_T_STATESET, OPS_T_GAUGEHISTOGRAM };
+enum ops_series_type {
+	OPS_T_UNKNOWN,
+	OPS_T_COUNTER,
+	OPS_T_GAUGE,
+	OPS_T_HISTOGRAM,
+	OPS_T_SUMMARY,
+	OPS_T_INFO,
+	OPS_T_STATESET,
+	OPS_T_GAUGEHISTOGRAM
+};
 const char *ops_series_type_text(enum ops_series_type t);
 
-struct ops_layout_family { /* metadata of a metric family */
+struct ops_layout_family {		/* metadata of a metric family */
 	const char *name, *help, *unit; /* "" when absent */
 	enum ops_series_type type;
 };
@@ -32,10 +41,12 @@ struct ops_layout { /* pointers borrowed by the encoder; owned by `arena` after 
 };
 struct ops_batch {
 	uint64_t layout_id;
-	int64_t time_ms;       /* scrape time for every sample without its own */
-	const double *values;  /* n of the layout; a staleness marker is the NaN 0x7ff0000000000002 */
+	int64_t time_ms; /* scrape time for every sample without its own */
+	const double
+		*values; /* n of the layout; a staleness marker is the NaN 0x7ff0000000000002 */
 	size_t n;
-	const int64_t *times_ms; /* NULL, or per sample where the exposition gave one (0 = time_ms) */
+	const int64_t
+		*times_ms; /* NULL, or per sample where the exposition gave one (0 = time_ms) */
 };
 #define OPS_STALE_NAN_BITS 0x7ff0000000000002ULL
 bool ops_is_stale(double v);
@@ -47,14 +58,17 @@ double ops_stale_nan(void);
  * OPS_LAYOUT_MAX_SERIES series, 100,000 families, 256 labels in a series, or 64 KiB in one text.
  */
 int ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out);
-int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret,
+	struct ops_error *err) OPS_MUST_CHECK;
 void ops_layout_free(struct ops_layout *l); /* decoded ones */
 /* Appends. */
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
 /* values and times_ms point into scratch, which must outlive the use of *ret. */
-int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch, struct ops_batch *ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,
+	struct ops_batch *ret, struct ops_error *err) OPS_MUST_CHECK;
 
-/* Members, as JSON: {"instance","replay_url","started_ms"}; the list of the live ones is {"members":[...]}. */
+/* Members, as JSON: {"instance","replay_url","started_ms"}; the list of the live ones is
+ * {"members":[...]}. */
 struct ops_member {
 	char *instance; /* unique name */
 	char *replay_url;
@@ -66,7 +80,9 @@ struct ops_members {
 };
 void ops_member_done(struct ops_member *m);
 json_t *ops_member_to_json(const struct ops_member *m) OPS_MUST_CHECK;
-int ops_member_from_json(const json_t *data, struct ops_member *ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_member_from_json(
+	const json_t *data, struct ops_member *ret, struct ops_error *err) OPS_MUST_CHECK;
 void ops_members_done(struct ops_members *ms);
 json_t *ops_members_to_json(const struct ops_members *ms) OPS_MUST_CHECK;
-int ops_members_from_json(const json_t *data, struct ops_members *ret, struct ops_error *err) OPS_MUST_CHECK;
+int ops_members_from_json(
+	const json_t *data, struct ops_members *ret, struct ops_error *err) OPS_MUST_CHECK;

@@ -39,7 +39,7 @@ struct ops_rule {
 	struct ops_rule_pairs annotations;
 	const char *playbook; /* NULL = none */
 	const char *file;
-	int line, column; /* of the rule */
+	int line, column;	    /* of the rule */
 	int expr_line, expr_column; /* of the first byte of expr_text */
 	int expr_indent;	    /* columns before its further lines, in a block scalar */
 };

@@ -80,8 +80,8 @@ struct ops_tmpl_map { /* kept in order of insertion; printed and ranged in key o
 	struct ops_tmpl_value *values;
 	size_t n, cap;
 	const struct ops_tmpl_func *methods; /* may be NULL */
-	bool strict;			     /* a struct: an unknown field is an error; printed as its field
-						String when it has one */
+	bool strict;  /* a struct: an unknown field is an error; printed as its field
+			 String when it has one */
 	bool strings; /* map of strings: a missing key is "" (else nil, "<no value>") */
 	bool is_nil;
 };

@@ -76,5 +76,4 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 	alm_config_unref(cfg);
 }
 
-const struct conformance_kind conformance_am_config = {
-	.name = "am_config", .run_case = run_case};
+const struct conformance_kind conformance_am_config = {.name = "am_config", .run_case = run_case};

@@ -217,5 +217,4 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 	alm_config_unref(cfg);
 }
 
-const struct conformance_kind conformance_am_routes = {
-	.name = "am_routes", .run_case = run_case};
+const struct conformance_kind conformance_am_routes = {.name = "am_routes", .run_case = run_case};

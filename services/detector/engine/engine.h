@@ -78,8 +78,8 @@ size_t det_engine_check(
  * expression's. */
 int det_engine_refuse(
 	const struct ops_promql_expr *expr, const char *text, struct ops_error *err) OPS_MUST_CHECK;
-/* Every vector selector of the tree, with the time it reads before the evaluation (range or lookback,
- * offset, subqueries included): what an index of rules by the series they read needs. */
+/* Every vector selector of the tree, with the time it reads before the evaluation (range or
+ * lookback, offset, subqueries included): what an index of rules by the series they read needs. */
 void det_engine_selectors(const struct ops_promql_expr *expr,
 	const struct det_engine_options *options,
 	void (*fn)(void *arg, const struct ops_promql_expr *selector, int64_t reach_ms), void *arg);

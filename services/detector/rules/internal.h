@@ -81,8 +81,7 @@ struct det_rule_list {
 struct det_rules {
 	struct det_rules_config cfg;
 	struct det_generation *gen;
-	struct ops_map
-		*saved; /* rule key -> json_t array of instances whose rule is not loaded */
+	struct ops_map *saved; /* rule key -> json_t array of instances whose rule is not loaded */
 	struct ops_timer *arrival; /* evaluates the dirty ones in the next turn */
 	struct ops_arena scratch;  /* of one evaluation */
 	int64_t started_ms, started_mono_ms;
