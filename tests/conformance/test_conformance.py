@@ -29,16 +29,19 @@ FILES = {
     "promql": ["promql/core/*.test", "promql/stretch/*.test"],
     "promql_parser": ["promql_parser/*.json"],
     "durations": ["durations/*.json"],
+    "exposition": ["exposition/openmetrics.json", "exposition/prom_*.json"],
+    "exposition_payload": ["exposition/payloads/*.txt"],
+    "relabel": ["relabel/*.json"],
+    "rules": ["rules/files.json"],
+    "templates": ["templates/prometheus.json"],
+    "matchers": ["alertmanager/matcher_*.json", "alertmanager/label_names.json"],
     "am_config": ["alertmanager/config_files/index.json", "alertmanager/config_inline.json",
                   "alertmanager/config_receiver_fragments.json"],
     "am_inhibition": ["alertmanager/inhibition.json"],
     "am_intervals": ["alertmanager/time_interval*.json"],
     "am_routes": ["alertmanager/routing*.json"],
-    "am_silences": ["alertmanager/silences.json", "alertmanager/silence_matcher_validate.json"],
+    "am_silences": ["alertmanager/silence*.json"],
     "am_templates": ["alertmanager/templates.json"],
-    "rules": ["rules/files.json"],
-    "templates": ["templates/prometheus.json"],
-    "matchers": ["alertmanager/matcher_*.json", "alertmanager/label_names.json"],
 }
 
 
