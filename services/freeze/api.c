@@ -222,7 +222,8 @@ static const struct frz_record *same_freeze(const struct frz_service *s, const s
 		bool same_id = strcmp(old->id, r->id) == 0;
 		bool same_cause = r->alert != NULL && ops_str_eq(old->alert, r->alert) &&
 				  strcmp(old->scope, r->scope) == 0 && old->source == r->source;
-		if (same_id || same_cause) {
+		bool over = old->until_ms != 0 && old->until_ms <= ops_now_ms(); /* not swept yet */
+		if (same_id || (same_cause && !over)) {
 			return old;
 		}
 	}
@@ -252,7 +253,8 @@ static void on_create(struct ops_http_req *req, void *arg)
 	OPS_CLEANUP(ops_freep) char *actor = ops_xstrdup(r->actor);
 	OPS_CLEANUP(ops_freep) char *reason = ops_xstrdup(r->reason);
 	const struct frz_caller by = caller_of(req, actor);
-	if (frz_change(s, FRZ_SET, r, &by, reason, &err) != 0) {
+	const struct frz_deed deed = {FRZ_SET, &by, reason};
+	if (frz_change(s, r, &deed, &err) != 0) {
 		json_decref(answer);
 		ops_http_reply_error(req, 503, &err);
 		return;
@@ -276,7 +278,8 @@ static void on_delete(struct ops_http_req *req, void *arg)
 		return;
 	}
 	const struct frz_caller by = caller_of(req, ops_http_param(req, "actor"));
-	if (frz_clear_one(s, r, &by, FRZ_CLEAR, reason, &err) != 0) {
+	const struct frz_deed deed = {FRZ_CLEAR, &by, reason};
+	if (frz_clear_one(s, r, &deed, &err) != 0) {
 		ops_http_reply_error(req, 503, &err);
 		return;
 	}
@@ -316,7 +319,8 @@ static void on_clear(struct ops_http_req *req, void *arg)
 	}
 	const struct frz_caller by = caller_of(req, actor);
 	size_t n = 0;
-	if (frz_clear_scope(s, scope, &by, reason, &n, &err) != 0) {
+	const struct frz_deed deed = {FRZ_CLEAR, &by, reason};
+	if (frz_clear_scope(s, scope, &deed, &n, &err) != 0) {
 		ops_http_reply_error(req, 503, &err);
 		return;
 	}

@@ -35,6 +35,7 @@ struct frz_flags {
 	bool legacy_unwritten;	   /* the last write of it failed */
 	struct ops_map *texts;	   /* scope -> wanted content, owned */
 	struct ops_map *unwritten; /* scopes of those whose file is ours to repair; values unused */
+	struct ops_map *missing;   /* whose removal is being told; values unused */
 	int inotify;
 	struct ops_watch *watch;
 	struct ops_timer *timer;
@@ -92,6 +93,7 @@ static int write_flag(struct frz_flags *f, const char *scope, const char *conten
 	int rc = ops_file_write_atomic(path, content, strlen(content), 0644);
 	if (rc == 0) {
 		ops_map_removes(f->unwritten, scope);
+		ops_map_removes(f->missing, scope);
 	} else if (ops_map_gets(f->unwritten, scope) == NULL) {
 		ops_map_puts(f->unwritten, scope, f);
 	}
@@ -116,7 +118,9 @@ static void check_wanted(struct frz_flags *f)
 		}
 		/* The handler may change the map: start over with the next check. */
 		OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(e.key);
+		ops_map_puts(f->missing, scope, f);
 		f->on_change(f->arg, scope, FRZ_FLAG_REMOVED);
+		ops_map_removes(f->missing, scope); /* not dealt with: told again */
 		return;
 	}
 }
@@ -202,9 +206,18 @@ static int write_legacy(struct frz_flags *f)
 	return rc;
 }
 
+/* A file that stands as it should is left alone: writing it again could undo, unseen, what a hand
+ * did to it a moment ago. */
+static bool stands(const struct frz_flags *f, const char *scope, const char *content)
+{
+	return ops_str_eq(ops_map_gets(f->texts, scope), content) &&
+	       ops_map_gets(f->unwritten, scope) == NULL &&
+	       ops_map_gets(f->missing, scope) == NULL;
+}
+
 int frz_flags_set(struct frz_flags *f, const char *scope, const char *text)
 {
-	int rc;
+	int rc = 0;
 	if (text == NULL) {
 		OPS_CLEANUP(ops_freep) char *path = flag_path(f, scope);
 		free(ops_map_removes(f->texts, scope));
@@ -212,8 +225,9 @@ int frz_flags_set(struct frz_flags *f, const char *scope, const char *text)
 		rc = unlink(path) == 0 || errno == ENOENT ? 0 : -errno;
 	} else {
 		char *content = ops_xasprintf("FREEZE\n%s", text);
+		bool write = !stands(f, scope, content);
 		free(ops_map_puts(f->texts, scope, content));
-		rc = write_flag(f, scope, content);
+		rc = write ? write_flag(f, scope, content) : 0;
 	}
 	int legacy = write_legacy(f);
 	rc = rc != 0 ? rc : legacy;
@@ -252,6 +266,7 @@ int frz_flags_open(struct ops_loop *loop, const struct frz_flags_config *cfg,
 	f->legacy_file = ops_xstrdup(cfg->legacy_file);
 	f->texts = ops_map_new();
 	f->unwritten = ops_map_new();
+	f->missing = ops_map_new();
 	f->inotify = -1;
 	f->on_change = cfg->on_change;
 	f->arg = cfg->arg;
@@ -277,6 +292,7 @@ void frz_flags_close(struct frz_flags *f)
 	ops_closep(&f->inotify);
 	ops_map_free(f->texts, free);
 	ops_map_free(f->unwritten, NULL);
+	ops_map_free(f->missing, NULL);
 	free(f->legacy_file);
 	free(f->dir);
 	free(f);

@@ -29,22 +29,26 @@ static struct ops_metric frozen_gauge =
 static struct ops_metric changes_total =
 	OPS_COUNTER("ops_freeze_changes_total", "Changes of freeze records.", "kind");
 
+static struct ops_metric refused_total = OPS_COUNTER("ops_freeze_alert_messages_refused_total",
+	"Messages of the alert stream that could not be read.");
+
 static const struct frz_caller self = {"ops-freeze", "service", NULL, NULL};
 
 /* ---- changes ---- */
 
-static int audit_change(struct frz_service *s, enum frz_event_kind kind,
-	const struct frz_record *next, const struct frz_caller *by, const char *reason)
+static int audit_change(
+	struct frz_service *s, const struct frz_record *next, const struct frz_deed *deed)
 {
+	const struct frz_caller *by = deed->by;
 	char action[48], object[192];
-	snprintf(action, sizeof(action), "freeze.%s", frz_event_text(kind));
+	snprintf(action, sizeof(action), "freeze.%s", frz_event_text(deed->kind));
 	snprintf(object, sizeof(object), "freeze/%s", next->scope);
 	const struct frz_record *old = frz_set_find(&s->set, next->id);
 	const struct ops_audit_entry entry = {.actor = by->actor,
 		.actor_type = by->actor_type,
 		.action = action,
 		.object = object,
-		.reason = reason,
+		.reason = deed->reason,
 		.source_addr = by->source_addr,
 		.trace_id = by->trace_id,
 		.alert = next->alert,
@@ -79,15 +83,27 @@ static void replace_in_set(struct frz_service *s, struct frz_record *next)
 	}
 }
 
-int frz_change(struct frz_service *s, enum frz_event_kind kind, struct frz_record *next,
-	const struct frz_caller *by, const char *reason, struct ops_error *err)
+/* A freeze that was set for later begins: nobody calls, but flag file and bus must say so. */
+static void publish_begun(struct frz_service *s, int64_t now)
 {
-	struct frz_event e = {.kind = kind,
+	for (size_t i = 0; i < s->set.n; i++) {
+		const struct frz_record *r = s->set.items[i];
+		if (r->from_ms > s->looked_ms && r->from_ms <= now) {
+			frz_publish_scope(s, r->scope);
+		}
+	}
+	s->looked_ms = now;
+}
+
+int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_deed *deed,
+	struct ops_error *err)
+{
+	struct frz_event e = {.kind = deed->kind,
 		.at_ms = ops_now_ms(),
 		.record = next,
-		.actor = by->actor,
-		.reason = reason};
-	int rc = audit_change(s, kind, next, by, reason);
+		.actor = deed->by->actor,
+		.reason = deed->reason};
+	int rc = audit_change(s, next, deed);
 	if (rc == 0) {
 		rc = frz_journal_commit(s->journal, &e);
 	}
@@ -97,11 +113,13 @@ int frz_change(struct frz_service *s, enum frz_event_kind kind, struct frz_recor
 		return ops_error_set(
 			err, rc, "the change could not be made durable: %s", strerror(-rc));
 	}
-	ops_metric_add(&changes_total, 1, frz_event_text(kind));
-	log_info("freeze changed", F_STR("kind", frz_event_text(kind)), F_STR("scope", next->scope),
+	const char *kind = frz_event_text(deed->kind);
+	ops_metric_add(&changes_total, 1, kind);
+	log_info("freeze changed", F_STR("kind", kind), F_STR("scope", next->scope),
 		F_STR("id", next->id), F_STR("alert", next->alert));
 	frz_history_event(s->outbox, &e);
 	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(next->scope);
+	publish_begun(s, e.at_ms); /* before this one: it is told below, once */
 	replace_in_set(s, next);
 	frz_publish_scope(s, scope);
 	confirm_history(s); /* last: what it confirms is not told again by the next start */
@@ -118,18 +136,18 @@ static struct frz_record *copy_record(const struct frz_record *r)
 	return copy;
 }
 
-int frz_clear_one(struct frz_service *s, struct frz_record *r, const struct frz_caller *by,
-	enum frz_event_kind kind, const char *reason, struct ops_error *err)
+int frz_clear_one(struct frz_service *s, const struct frz_record *r, const struct frz_deed *deed,
+	struct ops_error *err)
 {
 	struct frz_record *next = copy_record(r);
 	next->cleared_ms = ops_now_ms();
-	next->cleared_by = ops_xstrdup(by->actor);
-	next->clear_reason = ops_xstrdup(reason);
-	return frz_change(s, kind, next, by, reason, err);
+	next->cleared_by = ops_xstrdup(deed->by->actor);
+	next->clear_reason = ops_xstrdup(deed->reason);
+	return frz_change(s, next, deed, err);
 }
 
-int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_caller *by,
-	const char *reason, size_t *ret_n, struct ops_error *err)
+int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_deed *deed,
+	size_t *ret_n, struct ops_error *err)
 {
 	size_t n = 0;
 	for (size_t i = s->set.n; i > 0; i--) {
@@ -137,7 +155,7 @@ int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_c
 		if (strcmp(r->scope, scope) != 0) {
 			continue;
 		}
-		int rc = frz_clear_one(s, r, by, FRZ_CLEAR, reason, err);
+		int rc = frz_clear_one(s, r, deed, err);
 		if (rc != 0) {
 			return rc;
 		}
@@ -149,20 +167,9 @@ int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_c
 
 /* ---- time, alerts, hands on the flag files ---- */
 
-/* A freeze that was set for later begins: nobody calls, but flag file and bus must say so. */
-static void publish_begun(struct frz_service *s, int64_t now)
-{
-	for (size_t i = 0; i < s->set.n; i++) {
-		const struct frz_record *r = s->set.items[i];
-		if (r->from_ms > s->looked_ms && r->from_ms <= now) {
-			frz_publish_scope(s, r->scope);
-		}
-	}
-	s->looked_ms = now;
-}
-
 static void on_expiry(void *arg)
 {
+	static const struct frz_deed expire = {FRZ_EXPIRE, &self, "its time was over"};
 	struct frz_service *s = arg;
 	int64_t now = ops_now_ms();
 	publish_begun(s, now);
@@ -170,7 +177,7 @@ static void on_expiry(void *arg)
 		struct frz_record *r = s->set.items[i - 1];
 		struct ops_error err;
 		if (r->until_ms != 0 && now >= r->until_ms &&
-			frz_clear_one(s, r, &self, FRZ_EXPIRE, "its time was over", &err) != 0) {
+			frz_clear_one(s, r, &expire, &err) != 0) {
 			break; /* logged; the next turn tries again */
 		}
 	}
@@ -179,13 +186,14 @@ static void on_expiry(void *arg)
 
 static int thaw_resolved(struct frz_service *s, const char *fingerprint)
 {
+	static const struct frz_deed thaw = {FRZ_CLEAR, &self, "the alert resolved"};
 	struct ops_error err;
 	for (size_t i = s->set.n; i > 0; i--) {
 		struct frz_record *r = s->set.items[i - 1];
 		if (r->thaw != FRZ_THAW_ON_RESOLVE || !ops_str_eq(r->alert, fingerprint)) {
 			continue;
 		}
-		int rc = frz_clear_one(s, r, &self, FRZ_CLEAR, "the alert resolved", &err);
+		int rc = frz_clear_one(s, r, &thaw, &err);
 		if (rc != 0) {
 			return rc;
 		}
@@ -214,6 +222,7 @@ static int on_alert(void *arg, const struct ops_bus_message *m)
 		ops_alert_done(&a);
 	}
 	if (rc != 0) {
+		ops_metric_add(&refused_total, 1);
 		log_warn("refused a message from the alert stream", F_STR("topic", m->topic),
 			F_STR("error", err.message));
 	}
@@ -251,40 +260,36 @@ static void restore_narrow(struct frz_service *s, const char *scope, const struc
  * What was done by hand is on record before policy answers it: two events of the same freeze. Each
  * writes the file by the way; when one fails (logged), the next look at the files tries again.
  */
-static void restore_flags(struct frz_service *s, const char *scope, const struct frz_caller *hand)
+static void restore_flags(
+	struct frz_service *s, const struct frz_record *r, const struct frz_caller *hand)
 {
+	static const struct frz_deed restore = {
+		FRZ_RESTORE, &self, "the flag file is restored by policy"};
+	const struct frz_deed removed = {FRZ_OOB, hand, "the flag file was removed or emptied"};
+	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(r->scope);
 	struct ops_error err;
-	struct frz_record *r = first_of_scope(s, scope);
-	if (r == NULL) {
-		restore_narrow(s, scope, hand);
-		return;
-	}
-	if (frz_change(s, FRZ_OOB, copy_record(r), hand, "the flag file was removed or emptied",
-		    &err) == 0) {
+	if (frz_change(s, copy_record(r), &removed, &err) == 0) {
 		r = first_of_scope(s, scope);
-		(void)!frz_change(s, FRZ_RESTORE, copy_record(r), &self,
-			"the flag file is restored by policy", &err);
+		(void)!frz_change(s, copy_record(r), &restore, &err);
 	}
 }
 
 static void on_flag_removed(struct frz_service *s, const char *scope)
 {
 	const struct frz_caller hand = {"unknown", "user", NULL, NULL};
+	const struct frz_deed thaw = {FRZ_OOB, &hand, "the flag file was removed by hand"};
+	const struct frz_record *r = first_of_scope(s, scope);
 	log_warn("a flag file was removed by hand", F_STR("scope", scope),
 		F_STR("policy", s->config->out_of_band));
-	if (ops_str_eq(s->config->out_of_band, "thaw")) {
+	if (r == NULL) {
+		restore_narrow(s, scope, &hand); /* thaw too: the wide freeze has its own flag */
+	} else if (ops_str_eq(s->config->out_of_band, "thaw")) {
 		struct ops_error err;
-		for (size_t i = s->set.n; i > 0; i--) {
-			struct frz_record *r = s->set.items[i - 1];
-			if (strcmp(r->scope, scope) == 0 &&
-				frz_clear_one(s, r, &hand, FRZ_OOB,
-					"the flag file was removed by hand", &err) != 0) {
-				return;
-			}
-		}
-		return;
+		size_t n = 0;
+		(void)!frz_clear_scope(s, scope, &thaw, &n, &err); /* logged; looked at again */
+	} else {
+		restore_flags(s, r, &hand);
 	}
-	restore_flags(s, scope, &hand);
 }
 
 static void on_flag_change(void *arg, const char *scope, enum frz_flag_change change)
@@ -303,9 +308,10 @@ static void on_flag_change(void *arg, const char *scope, enum frz_flag_change ch
 	r->source = FRZ_OUT_OF_BAND;
 	r->from_ms = ops_now_ms();
 	const struct frz_caller hand = {"unknown", "user", NULL, NULL};
+	const struct frz_deed deed = {FRZ_OOB, &hand, r->reason};
 	struct ops_error err;
 	/* Whoever could write there wanted a stop: the safe reading of FREEZE is a freeze. */
-	if (frz_change(s, FRZ_OOB, r, &hand, "a flag file was made by hand", &err) != 0) {
+	if (frz_change(s, r, &deed, &err) != 0) {
 		log_error("could not record an out-of-band freeze", F_STR("error", err.message));
 	}
 }

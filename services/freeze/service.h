@@ -42,17 +42,23 @@ struct frz_caller { /* who asks for a change; pointers borrowed */
 	const char *actor, *actor_type, *source_addr, *trace_id;
 };
 
+struct frz_deed { /* what happens to a record, by whom and why; borrowed */
+	enum frz_event_kind kind;
+	const struct frz_caller *by;
+	const char *reason;
+};
+
 /*
- * Makes `next` (taken) the record of its id. kind and reason say what happened. On failure nothing
- * changed, except that an audit record of the attempt may stand.
+ * Makes `next` (taken) the record of its id. On failure nothing changed, except that an audit
+ * record of the attempt may stand.
  */
-int frz_change(struct frz_service *s, enum frz_event_kind kind, struct frz_record *next,
-	const struct frz_caller *by, const char *reason, struct ops_error *err) OPS_MUST_CHECK;
+int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_deed *deed,
+	struct ops_error *err) OPS_MUST_CHECK;
 /* Clears every active record of exactly this scope; *ret_n says how many. */
-int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_caller *by,
-	const char *reason, size_t *ret_n, struct ops_error *err) OPS_MUST_CHECK;
-int frz_clear_one(struct frz_service *s, struct frz_record *r, const struct frz_caller *by,
-	enum frz_event_kind kind, const char *reason, struct ops_error *err) OPS_MUST_CHECK;
+int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_deed *deed,
+	size_t *ret_n, struct ops_error *err) OPS_MUST_CHECK;
+int frz_clear_one(struct frz_service *s, const struct frz_record *r, const struct frz_deed *deed,
+	struct ops_error *err) OPS_MUST_CHECK;
 
 /* history.c: rows for PostgreSQL */
 extern const struct ops_outbox_statement frz_statements[];
