@@ -28,7 +28,9 @@
 
 enum {
 	GROUPS_MAX = 64,
-	FILES_MAX = 1024
+	FILES_MAX = 1024,
+	PROCESSES_MAX = 512,
+	FILE_BYTES_MAX = 1 << 30
 };
 
 struct plan { /* what the child needs, prepared by the parent */
@@ -105,6 +107,9 @@ static void child_main(const struct plan *p, pid_t parent)
 	child_limit(RLIMIT_CORE, 0);
 	child_limit(RLIMIT_NOFILE, FILES_MAX);
 	child_limit(RLIMIT_CPU, (rlim_t)p->spec->cpu_seconds);
+	child_limit(RLIMIT_FSIZE, FILE_BYTES_MAX);
+	if (p->change_user) /* counted per user: only fair when the user is theirs alone */
+		child_limit(RLIMIT_NPROC, PROCESSES_MAX);
 	(void)umask(022);
 	if (p->change_user && (setgroups((size_t)p->ngroups, p->groups) != 0 ||
 				      setgid(p->gid) != 0 || setuid(p->uid) != 0))

@@ -7,10 +7,12 @@ import email.policy
 import http.server
 import json
 import os
+import pathlib
 import shutil
 import socket
 import stat
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -580,6 +582,20 @@ def test_playbook_inherits_nothing(alertmanager, receiver, tmp_path):
     wait_until(lambda: runs(s, "succeeded"))
     fds, privs, foreign = out.read_text().splitlines()
     assert int(fds) <= 4 and privs.split() == ["NoNewPrivs:", "1"] and int(foreign) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_playbook_user(alertmanager, receiver):
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        script = folder / "who.sh"
+        script.write_text("#!/bin/sh\nid -un; id -G | wc -w\n")
+        script.chmod(0o755)
+        s = alertmanager(config(webhook(receiver())), playbook_dir=str(folder), playbook_user="nobody")
+        post(s, alert(annotations={"playbook": "who.sh"}))
+        (run,) = wait_until(lambda: runs(s))
+        assert run["outcome"] == "succeeded" and run["lines"] == 2
 
 
 def test_interrupted_playbook_is_recorded_and_not_repeated(alertmanager, receiver, tmp_path):
