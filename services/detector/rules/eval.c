@@ -121,6 +121,18 @@ void det_group_tell(struct det_rule_group *g)
 	}
 }
 
+/* When the last group has gone nobody else tells that its alerts are over. */
+void det_leftovers_tell(struct det_rules *r)
+{
+	int rc = det_state_save(r);
+	if (rc != 0) {
+		log_error("could not save the state of rules; alerts wait", F_ERR(rc));
+	}
+	if (rc != 0 || !det_publish_leftovers(r)) {
+		ops_timer_start(r->arrival, TELL_AGAIN_MS);
+	}
+}
+
 void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 {
 	int64_t start = ops_mono_ns();
@@ -246,6 +258,9 @@ static void on_arrival(void *arg)
 	if (!settled(r)) {
 		ops_timer_start(r->arrival, SETTLE_POLL_MS);
 		return;
+	}
+	if (r->gen != NULL && r->gen->n == 0) {
+		det_leftovers_tell(r);
 	}
 	while (any) {
 		any = false;

@@ -122,6 +122,7 @@ void det_publish_group(struct det_rule_group *g); /* sets untold */
 void det_leftover_take(struct det_rules *r, const struct det_rule *rule);
 void det_leftover_resolve(struct det_rules *r, int64_t now_ms);
 bool det_publish_leftovers(struct det_rules *r); /* false: some are left */
+void det_leftovers_tell(struct det_rules *r);	 /* without a group; tries again by itself */
 
 /* recording.c */
 int det_recording_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,

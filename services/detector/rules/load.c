@@ -321,5 +321,8 @@ int det_rules_load(struct det_rules *r, const struct det_rules_set *set,
 		det_group_start(&next->groups[i]);
 		det_group_tell(&next->groups[i]);
 	}
+	if (next->n == 0) {
+		det_leftovers_tell(r);
+	}
 	return 0;
 }
