@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """ops-alertmanager: what it tells receivers that speak the real protocols, what it remembers, what it runs."""
-import base64
 import datetime
 import email
 import email.policy
@@ -10,7 +9,6 @@ import os
 import pathlib
 import shutil
 import socket
-import stat
 import subprocess
 import tempfile
 import threading
@@ -18,7 +16,7 @@ import time
 
 import pytest
 
-from harness import http_get, http_post, to_yaml, wait_until
+from harness import http, wait_until
 
 
 class Receiver:
@@ -346,7 +344,6 @@ def test_silence_holds_back_and_its_end_lets_through(alertmanager, receiver):
 
 
 def http_delete(s, path):
-    from harness import http
     return http("DELETE", s.url + path)
 
 
