@@ -16,7 +16,8 @@ import time
 
 import pytest
 
-from harness import http, wait_until
+import harness
+from harness import wait_until
 
 
 class Receiver:
@@ -344,7 +345,7 @@ def test_silence_holds_back_and_its_end_lets_through(alertmanager, receiver):
 
 
 def http_delete(s, path):
-    return http("DELETE", s.url + path)
+    return harness.http("DELETE", s.url + path)
 
 
 @pytest.mark.parametrize("change,words", [
