@@ -95,8 +95,9 @@ static void publish_begun(struct frz_service *s, int64_t now)
 	s->looked_ms = now;
 }
 
-int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_deed *deed,
-	struct ops_error *err)
+/* A change up to its rows; what stands outside is not told yet. */
+static int commit_change(
+	struct frz_service *s, struct frz_record *next, const struct frz_deed *deed)
 {
 	struct frz_event e = {.kind = deed->kind,
 		.at_ms = ops_now_ms(),
@@ -110,17 +111,27 @@ int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_
 	if (rc != 0) {
 		log_error("could not commit a change", F_STR("scope", next->scope), F_ERR(rc));
 		frz_record_free(next);
-		return ops_error_set(
-			err, rc, "the change could not be made durable: %s", strerror(-rc));
+		return rc;
 	}
 	const char *kind = frz_event_text(deed->kind);
 	ops_metric_add(&changes_total, 1, kind);
 	log_info("freeze changed", F_STR("kind", kind), F_STR("scope", next->scope),
 		F_STR("id", next->id), F_STR("alert", next->alert));
 	frz_history_event(s->outbox, &e);
-	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(next->scope);
-	publish_begun(s, e.at_ms); /* before this one: it is told below, once */
+	publish_begun(s, e.at_ms); /* before this one: its caller tells it, once */
 	replace_in_set(s, next);
+	return 0;
+}
+
+int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_deed *deed,
+	struct ops_error *err)
+{
+	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(next->scope);
+	int rc = commit_change(s, next, deed);
+	if (rc != 0) {
+		return ops_error_set(
+			err, rc, "the change could not be made durable: %s", strerror(-rc));
+	}
 	frz_publish_scope(s, scope);
 	confirm_history(s); /* last: what it confirms is not told again by the next start */
 	return 0;
@@ -257,8 +268,9 @@ static void restore_narrow(struct frz_service *s, const char *scope, const struc
 }
 
 /*
- * What was done by hand is on record before policy answers it: two events of the same freeze. Each
- * writes the file by the way; when one fails (logged), the next look at the files tries again.
+ * What was done by hand is on record before policy answers it: two events of the same freeze, but
+ * one writing of the file, or a second hand in between would go unseen. When it fails (logged), the
+ * next look at the files tries again.
  */
 static void restore_flags(
 	struct frz_service *s, const struct frz_record *r, const struct frz_caller *hand)
@@ -268,7 +280,7 @@ static void restore_flags(
 	const struct frz_deed removed = {FRZ_OOB, hand, "the flag file was removed or emptied"};
 	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(r->scope);
 	struct ops_error err;
-	if (frz_change(s, copy_record(r), &removed, &err) == 0) {
+	if (commit_change(s, copy_record(r), &removed) == 0) {
 		r = first_of_scope(s, scope);
 		(void)!frz_change(s, copy_record(r), &restore, &err);
 	}
