@@ -49,14 +49,6 @@ void ops_alert_done(struct ops_alert *a)
 	ops_alert_init(a);
 }
 
-static json_t *labels_to_json(const struct ops_labels *ls)
-{
-	json_t *j = json_object();
-	for (uint32_t i = 0; ls != NULL && i < ls->n; i++)
-		ops_json_set_string(j, ls->items[i].name, ls->items[i].value);
-	return j;
-}
-
 static json_t *value_to_json(double v)
 {
 	if (isfinite(v))
@@ -71,8 +63,8 @@ json_t *ops_alert_to_json(const struct ops_alert *a)
 	ops_fingerprint_text(ops_labels_fingerprint(a->labels), fingerprint);
 	ops_json_set_string(j, "status", ops_alert_status_text(a->status));
 	ops_json_set_string(j, "fingerprint", fingerprint);
-	ops_json_set(j, "labels", labels_to_json(a->labels));
-	ops_json_set(j, "annotations", labels_to_json(a->annotations));
+	ops_json_set(j, "labels", ops_msg_labels_json(a->labels));
+	ops_json_set(j, "annotations", ops_msg_labels_json(a->annotations));
 	ops_msg_put_time(j, "active_at", a->active_at_ms);
 	ops_msg_put_time(j, "starts_at", a->starts_at_ms);
 	ops_msg_put_time(j, "ends_at", a->ends_at_ms);

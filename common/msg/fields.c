@@ -79,6 +79,14 @@ int ops_msg_labels(
 	return r;
 }
 
+json_t *ops_msg_labels_json(const struct ops_labels *ls)
+{
+	json_t *j = json_object();
+	for (uint32_t i = 0; ls != NULL && i < ls->n; i++)
+		ops_json_set_string(j, ls->items[i].name, ls->items[i].value);
+	return j;
+}
+
 int ops_msg_time(const json_t *obj, const char *key, int64_t *ret_ms, struct ops_error *err)
 {
 	int64_t ms = 0;

@@ -18,6 +18,8 @@ int ops_msg_texts(
 /* {"name": "value"}: -EINVAL with err; 1 when absent. */
 int ops_msg_labels(const json_t *obj, const char *key, struct ops_labels **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
+/* The way back; NULL is the empty set. */
+json_t *ops_msg_labels_json(const struct ops_labels *ls) OPS_MUST_CHECK;
 /* Absent, null and year 1 are 0. */
 int ops_msg_time(
 	const json_t *obj, const char *key, int64_t *ret_ms, struct ops_error *err) OPS_MUST_CHECK;

@@ -270,18 +270,14 @@ void tmpl_escape_html(const char *s, size_t len, struct ops_strbuf *out)
 	}
 }
 
+/* As in a form: a blank is a plus. */
 static void escape_url(const char *s, size_t len, struct ops_strbuf *out)
 {
 	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			     (c >= '0' && c <= '9') || strchr("-_.~", c) != NULL;
-		if (c == ' ')
+		if (s[i] == ' ')
 			ops_strbuf_addc(out, '+');
-		else if (plain && c != '\0')
-			ops_strbuf_addc(out, (char)c);
 		else
-			ops_strbuf_printf(out, "%%%02X", c);
+			ops_strbuf_add_url(out, s + i, 1);
 	}
 }
 

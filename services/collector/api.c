@@ -10,16 +10,8 @@
 #include "common/base/map.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
+#include "common/msg/fields.h"
 #include "services/collector/service.h"
-
-static json_t *labels_json(const struct ops_labels *ls)
-{
-	json_t *j = json_object();
-	for (uint32_t i = 0; i < ls->n; i++) {
-		ops_json_set_string(j, ls->items[i].name, ls->items[i].value);
-	}
-	return j;
-}
 
 static void reply_success(struct ops_http_req *req, json_t *data)
 {
@@ -35,8 +27,8 @@ static json_t *active_json(const struct col_scraper *x)
 	char text[32];
 	bool ours = x->timer != NULL;
 	json_t *j = json_object();
-	ops_json_set(j, "discoveredLabels", labels_json(t->discovered));
-	ops_json_set(j, "labels", labels_json(t->labels));
+	ops_json_set(j, "discoveredLabels", ops_msg_labels_json(t->discovered));
+	ops_json_set(j, "labels", ops_msg_labels_json(t->labels));
 	ops_json_set_string(j, "scrapePool", t->job->name);
 	ops_json_set_string(j, "scrapeUrl", t->url);
 	ops_json_set_string(j, "globalUrl", t->url);
@@ -87,7 +79,7 @@ static json_t *dropped_targets(const struct col_service *s, const char *pool)
 			continue;
 		}
 		json_t *j = json_object();
-		ops_json_set(j, "discoveredLabels", labels_json(d->discovered));
+		ops_json_set(j, "discoveredLabels", ops_msg_labels_json(d->discovered));
 		ops_json_set_string(j, "scrapePool", d->job->name);
 		json_array_append_new(list, j);
 	}

@@ -106,27 +106,13 @@ static struct ops_labels *public_labels(const struct ops_labels_builder *b)
 
 /* ---- URL ---- */
 
-static void add_escaped(struct ops_strbuf *out, const char *s)
-{
-	static const char plain[] = "-_.~";
-	for (; *s != '\0'; s++) {
-		bool alnum = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-			     (*s >= '0' && *s <= '9');
-		if (alnum || strchr(plain, *s) != NULL) {
-			ops_strbuf_addc(out, *s);
-		} else {
-			ops_strbuf_printf(out, "%%%02X", (unsigned)(unsigned char)*s);
-		}
-	}
-}
-
 static void add_param(struct ops_strbuf *out, bool *first, const char *name, const char *value)
 {
 	ops_strbuf_addc(out, *first ? '?' : '&');
 	*first = false;
-	add_escaped(out, name);
+	ops_strbuf_add_url(out, name, strlen(name));
 	ops_strbuf_addc(out, '=');
-	add_escaped(out, value);
+	ops_strbuf_add_url(out, value, strlen(value));
 }
 
 static bool is_param_of_job(const struct col_job *job, const char *name)

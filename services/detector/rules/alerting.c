@@ -24,7 +24,8 @@
 
 enum {
 	RESOLVED_KEPT_MS = 15 * 60 * 1000,
-	INFORMED_CAP_MS = 10 * 60 * 1000
+	INFORMED_CAP_MS = 10 * 60 * 1000,
+	TEXT_MAX_BYTES = 32 * 1024
 };
 
 const char *det_alert_state_text(enum det_alert_state s)
@@ -45,6 +46,21 @@ void det_instance_free(void *instance)
 
 /* ---- labels and annotations of one result ---- */
 
+/* What a template made is at most as long as a message's member may be: cut between characters. */
+static void cut(struct ops_strbuf *text)
+{
+	size_t len = text->len;
+	if (len <= TEXT_MAX_BYTES) {
+		return;
+	}
+	len = TEXT_MAX_BYTES;
+	while (len > 0 && ((unsigned char)text->data[len] & 0xc0) == 0x80) {
+		len--;
+	}
+	text->len = len;
+	text->data[len] = '\0';
+}
+
 static void expand_into(const struct det_expand_context *c, const struct ops_rule *rule,
 	const struct ops_rule_pairs *pairs, struct ops_labels_builder *b)
 {
@@ -54,6 +70,7 @@ static void expand_into(const struct det_expand_context *c, const struct ops_rul
 		/* A mistake shows as the text: an alert with a broken summary is better than none.
 		 */
 		(void)det_expand(c, rule, &pairs->items[i], &text);
+		cut(&text);
 		ops_labels_builder_set(b, pairs->items[i].name, ops_strbuf_text(&text));
 	}
 	ops_strbuf_done(&text);

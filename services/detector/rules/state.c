@@ -16,42 +16,17 @@
 #include "common/base/text.h"
 #include "common/json/json.h"
 #include "common/log/log.h"
+#include "common/msg/fields.h"
 
 enum {
 	STATE_LIMIT = 256 << 20
 };
 
-static json_t *labels_json(const struct ops_labels *labels)
-{
-	json_t *out = json_object();
-	for (uint32_t i = 0; labels != NULL && i < labels->n; i++) {
-		ops_json_set_string(out, labels->items[i].name, labels->items[i].value);
-	}
-	return out;
-}
-
-static struct ops_labels *labels_from(const json_t *obj)
-{
-	struct ops_labels_builder b;
-	ops_labels_builder_init(&b);
-	const char *name;
-	json_t *value;
-	json_object_foreach((json_t *)(uintptr_t)obj, name, value)
-	{
-		if (json_is_string(value)) {
-			ops_labels_builder_set(&b, name, json_string_value(value));
-		}
-	}
-	struct ops_labels *labels = ops_labels_builder_build(&b);
-	ops_labels_builder_done(&b);
-	return labels;
-}
-
 json_t *det_instance_json(const struct det_instance *a)
 {
 	json_t *j = json_object();
-	ops_json_set(j, "labels", labels_json(a->labels));
-	ops_json_set(j, "annotations", labels_json(a->annotations));
+	ops_json_set(j, "labels", ops_msg_labels_json(a->labels));
+	ops_json_set(j, "annotations", ops_msg_labels_json(a->annotations));
 	ops_json_set_i64(j, "state", a->state);
 	ops_json_set_i64(j, "published", a->published);
 	ops_json_set_bool(j, "ever_published", a->ever_published);
@@ -80,9 +55,8 @@ struct det_instance *det_instance_from_json(const json_t *j)
 {
 	struct ops_error err;
 	struct det_instance *a = ops_xcalloc(1, sizeof(*a));
-	json_t *labels = NULL, *annotations = NULL;
-	bool bad = ops_json_get_object(j, "labels", &labels, &err) != 0 ||
-		   ops_json_get_object(j, "annotations", &annotations, &err) < 0 ||
+	bool bad = ops_msg_labels(j, "labels", &a->labels, &err) != 0 ||
+		   ops_msg_labels(j, "annotations", &a->annotations, &err) < 0 ||
 		   take_state(j, "state", &a->state, &err) != 0 ||
 		   take_state(j, "published", &a->published, &err) != 0 ||
 		   ops_json_get_bool(j, "ever_published", &a->ever_published, &err) < 0 ||
@@ -92,11 +66,9 @@ struct det_instance *det_instance_from_json(const json_t *j)
 		   ops_json_get_i64(j, "keep_since", &a->keep_since_ms, &err) < 0 ||
 		   ops_json_get_double(j, "value", &a->value, &err) < 0;
 	if (bad) {
-		free(a);
+		det_instance_free(a);
 		return NULL;
 	}
-	a->labels = labels_from(labels);
-	a->annotations = labels_from(annotations);
 	a->fingerprint = ops_labels_fingerprint(a->labels);
 	a->restored = true;
 	return a;

@@ -457,6 +457,33 @@ static void test_failure_clears_the_deadline(void **state)
 	teardown(&w);
 }
 
+/* A text without end is cut to what a message may hold, and the state file can be read again. */
+static void test_long_texts_are_cut(void **state)
+{
+	(void)state;
+	struct ops_strbuf rules = OPS_STRBUF_INIT;
+	ops_strbuf_adds(&rules, "alert: A\nexpr: up == 0\nannotations:\n  text: 'x");
+	for (size_t i = 0; i < 20000; i++) {
+		ops_strbuf_adds(&rules, "\xc3\xa9");
+	}
+	ops_strbuf_adds(&rules, "'\n");
+	struct world w;
+	setup(&w, rules.data);
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	size_t at = 0;
+	struct ops_map_entry e;
+	assert_true(ops_map_next(w.rules->gen->groups[0].rules[0].instances, &at, &e));
+	const struct det_instance *a = e.value;
+	assert_int_equal(strlen(ops_labels_get(a->annotations, "text")), 32 * 1024 - 1);
+	w.rules->changed = true;
+	assert_int_equal(det_state_save(w.rules), 0);
+	crash(&w, rules.data);
+	assert_int_equal(det_rules_firing(w.rules), 1);
+	teardown(&w);
+	ops_strbuf_done(&rules);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_for_and_resolve),
@@ -467,6 +494,7 @@ int main(void)
 		cmocka_unit_test(test_template_error_is_shown),
 		cmocka_unit_test(test_same_labels_change_nothing), cmocka_unit_test(test_leftovers),
 		cmocka_unit_test(test_restored_waits_for_data),
-		cmocka_unit_test(test_failure_clears_the_deadline)};
+		cmocka_unit_test(test_failure_clears_the_deadline),
+		cmocka_unit_test(test_long_texts_are_cut)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
