@@ -203,6 +203,7 @@ static void print_map(const struct ops_tmpl_map *m, struct ops_strbuf *out)
 	ops_arena_init(&a);
 	const size_t *order = tmpl_sorted_keys(&a, m);
 
+	ops_assert(m->n == 0 || m->values != NULL);
 	ops_strbuf_adds(out, m->strict ? "{" : "map[");
 	for (size_t i = 0; i < m->n; i++) {
 		size_t at = m->strict ? i : order[i];

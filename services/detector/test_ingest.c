@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
+#include "common/base/number.h"
 #include "common/base/strbuf.h"
 #include "common/bus/test_support.h"
 #include "common/log/log.h"
@@ -135,7 +136,9 @@ static double metric(const char *start)
 	ops_metrics_expose(&text);
 	const char *at = strstr(ops_strbuf_text(&text), start);
 	if (at != NULL) {
-		assert_int_equal(sscanf(at + strlen(start), " %lf", &v), 1);
+		at += strlen(start);
+		at += strspn(at, " ");
+		assert_int_equal(ops_parse_double(at, strcspn(at, "\n"), &v), 0);
 	}
 	ops_strbuf_done(&text);
 	return v;
