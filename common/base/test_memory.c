@@ -228,7 +228,8 @@ int main(void)
 		cmocka_unit_test(test_aborts),
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_strbuf),
-		cmocka_unit_test(test_strbuf_text), cmocka_unit_test(test_strbuf_url),
+		cmocka_unit_test(test_strbuf_text),
+		cmocka_unit_test(test_strbuf_url),
 		cmocka_unit_test(test_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,8 +211,7 @@ static int write_legacy(struct frz_flags *f)
 static bool stands(const struct frz_flags *f, const char *scope, const char *content)
 {
 	return ops_str_eq(ops_map_gets(f->texts, scope), content) &&
-	       ops_map_gets(f->unwritten, scope) == NULL &&
-	       ops_map_gets(f->missing, scope) == NULL;
+	       ops_map_gets(f->unwritten, scope) == NULL && ops_map_gets(f->missing, scope) == NULL;
 }
 
 int frz_flags_set(struct frz_flags *f, const char *scope, const char *text)
