@@ -137,9 +137,12 @@ class Processes:
             process.wait(10)
         errors = []
         for name in ("collector", "detector", "alertmanager", "freeze", "auditlog", "portal", "sink", "node"):
+            program = self.programs.get(name)
             try:
-                if name in self.programs:
-                    self.programs[name].close()
+                if program and program.process:
+                    died = not program.running()
+                    program.close()
+                    assert not died, f"{name} had ended by itself with {program.process.returncode}:\n{program.log_text()[-2000:]}"
             except AssertionError as e:
                 errors.append(str(e))
         assert not errors, "\n".join(errors)
