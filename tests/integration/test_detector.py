@@ -421,7 +421,7 @@ def test_what_a_lost_target_had_is_stale(world, target):
     c.sighup()
     wait_until(lambda: world.values("hits") == [] and world.values('up{job="web"}') == [])
     wait_until(lambda: world.statuses() == ["firing", "resolved"])
-    assert world.values("other") == [1]
+    wait_until(lambda: world.values("other") == [1])
 
 
 def test_the_bus_takes_nothing_from_strangers(world, target, tmp_path):
