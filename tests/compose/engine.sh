@@ -38,8 +38,15 @@ install_engine() {
 
 engine_answers() { timeout 10 docker info >/dev/null 2>&1; }
 
+# A second dockerd would take the first one's socket away: one that is there already is waited for.
 start_engine() {
 	local i
+	for i in $(seq 60); do
+		pgrep -x dockerd >/dev/null || break
+		if engine_answers; then return 0; fi
+		[ "$i" -lt 60 ] || no "a dockerd is running, but does not answer"
+		sleep 1
+	done
 	say "starting dockerd"
 	setsid dockerd --pidfile "$STATE/dockerd.pid" >"$STATE/dockerd.log" 2>&1 </dev/null &
 	local pid=$!
