@@ -159,12 +159,14 @@ static void run_ordering_client(const void *arg)
 	struct client c = client_begin(arg);
 
 	c.want = 1;
-	ops_assert(ops_req_send(c.req[1], "warm", 4, 5000, on_answer, &c) == 0);
-	ops_loop_run(c.loop);
-	c.answers = 0;
+	for (int i = 0; i < 2; i++) { /* both connections stand before the order counts */
+		ops_assert(ops_req_send(c.req[i], "warm", 4, 5000, on_answer, &c) == 0);
+		ops_loop_run(c.loop);
+		c.answers = 0;
+	}
 	c.want = 2;
 	ops_assert(ops_req_send(c.req[0], "hold", 4, 5000, on_answer, &c) == 0);
-	struct ops_timer *pause = test_stop_after(c.loop, 100);
+	struct ops_timer *pause = test_stop_after(c.loop, 300);
 	ops_loop_run(c.loop);
 	ops_timer_free(pause);
 	ops_assert(ops_req_send(c.req[1], "now", 3, 5000, on_answer, &c) == 0);
