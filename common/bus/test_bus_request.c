@@ -54,7 +54,8 @@ struct server {
 	const struct scene *scene;
 	struct ops_loop *loop;
 	struct ops_rep *rep;
-	struct ops_rep_call *held; /* answered after the next one */
+	struct ops_rep_call *held;
+	bool now_seen; /* answered after the next one */
 };
 
 /* "hold" is answered behind the request after it; everything else at once, with what was asked. */
@@ -63,9 +64,14 @@ static void on_request(void *arg, struct ops_rep_call *call, const void *data, s
 	struct server *s = arg;
 
 	if (len == 4 && memcmp(data, "hold", 4) == 0 && s->held == NULL) {
-		s->held = call;
+		if (s->now_seen) { /* it came the slower way */
+			ops_rep_answer(call, "held", 4);
+		} else {
+			s->held = call;
+		}
 		return;
 	}
+	s->now_seen = len == 3 && memcmp(data, "now", 3) == 0;
 	ops_rep_answer(call, data, len);
 	if (s->held != NULL) {
 		ops_rep_answer(s->held, "held", 4);
