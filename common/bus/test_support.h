@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/text.h"
 #include "common/bus/bus.h"
 #include "common/base/test_tempdir.h"
 
@@ -22,16 +23,22 @@ struct test_ports {
 	int pub_port, replay_port;
 };
 
+/* Below the range that outgoing connections take theirs from: a port that is free now stays so. */
 static inline int test_free_port(void)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	for (;;) {
+		int port = 20000 + (int)(ops_random_u64() % 12000);
+		struct sockaddr_in a = {.sin_family = AF_INET,
+			.sin_port = htons((uint16_t)port),
+			.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	ops_assert(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-	ops_assert(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-	close(fd);
-	return ntohs(a.sin_port);
+		ops_assert(fd >= 0);
+		bool is_free = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+		close(fd);
+		if (is_free)
+			return port;
+	}
 }
 
 static inline struct test_ports test_make_ports(const char *scheme)
