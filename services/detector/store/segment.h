@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A segment: consecutive rows of one group of columns, encoded; docs/store.md says where they lie.
+ * Little-endian:
+ *
+ *	u32 length of everything behind this field   u32 CRC32C of everything behind this field
+ *	u64 group    u32 rows    u32 columns    i64 first_ms    i64 last_ms    u32 bytes of times
+ *	times, u32 end of each column counted from the first column's start, columns
+ *
+ * A column that holds no sample at all takes no bytes. Cumulative buckets may be coded against the
+ * column before them; chains are bounded by DET_SEGMENT_CHAIN, so any column is decoded with at
+ * most that many others. Pure functions on the caller's memory; any thread.
+ */
+#include "common/base/def.h"
+#include "common/base/strbuf.h"
+
+#define DET_SEGMENT_MAX_ROWS 8192u
+#define DET_SEGMENT_MAX_COLUMNS 1000000u
+#define DET_SEGMENT_CHAIN 16u
+
+struct det_rows { /* what is to be encoded; borrowed */
+	uint64_t group;
+	const int64_t *times_ms; /* strictly ascending */
+	uint32_t nrows, ncolumns;
+	/* Values of a column, nrows of them, in scratch or wherever they stand. */
+	const double *(*column)(void *arg, uint32_t column, double *scratch);
+	void *arg;
+};
+/* Appends one segment. 0, or -E2BIG when it would have more than 1 GiB. */
+int det_segment_encode(const struct det_rows *rows, struct ops_strbuf *out) OPS_MUST_CHECK;
+
+struct det_segment { /* a checked view into bytes that outlive it */
+	uint64_t group;
+	uint32_t nrows, ncolumns;
+	int64_t first_ms, last_ms;
+	const uint8_t *times, *ends, *columns;
+	uint32_t times_bytes, columns_bytes;
+	size_t total_bytes; /* the next segment starts here */
+};
+/* Header and bounds only, and the CRC when check is set. -EBADMSG when it is no segment, -ENODATA
+ * when len ends inside of it (a torn tail). */
+int det_segment_open(
+	const uint8_t *data, size_t len, bool check, struct det_segment *ret) OPS_MUST_CHECK;
+int det_segment_times(const struct det_segment *s, int64_t *ret_times) OPS_MUST_CHECK;
+/* True when the column holds no sample at all. */
+bool det_segment_column_empty(const struct det_segment *s, uint32_t column);
+
+/* The column decoded last, so that reading buckets in order decodes each once. Zero-initialised;
+ * one per reader. */
+struct det_segment_cursor {
+	const uint8_t *columns; /* of the segment that it belongs to */
+	uint32_t column;
+	double *values; /* nrows */
+	size_t cap;
+};
+void det_segment_cursor_done(struct det_segment_cursor *c);
+/* All nrows values of the column, absent ones included; they live in the cursor. -EBADMSG. */
+int det_segment_column(const struct det_segment *s, uint32_t column,
+	struct det_segment_cursor *cursor, const double **ret_values) OPS_MUST_CHECK;
