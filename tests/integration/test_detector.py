@@ -235,7 +235,7 @@ def test_chains_of_rules_settle_at_once(world, target):
     """A recorded series is data that arrives: the alert on it does not wait, wherever its group stands."""
     t = target("hits 9\n")
     t.gate.clear()
-    world.write(job("web", t), scrape_interval="4s")
+    world.write(job("web", t), scrape_interval="15s")
     world.rules("groups:\n- name: reads\n  rules: [{alert: Doubled, expr: 'twice > 10'}]\n"
                 "- name: writes\n  rules: [{record: twice, expr: 'hits * 2'}]\n")
     world.detector()
