@@ -27,7 +27,7 @@ SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime er
 PR_SET_PDEATHSIG = 1
 
 
-def wait_until(cond, timeout=10.0, what=None, interval=0.02):
+def wait_until(cond, timeout=40.0, what=None, interval=0.02):
     """Polls cond() until it is true and returns its value; the last exception or value is in the failure."""
     deadline = time.monotonic() + timeout
     last = None

@@ -183,13 +183,13 @@ def test_file_sd(alone, target, tmp_path):
     c = alone.collector()
     assert active(c) == []
     sd.write_text(json.dumps([{"targets": [t.address], "labels": {"env": "one"}}]))
-    wait_until(lambda: [x["labels"].get("env") for x in active(c)] == ["one"], timeout=12)
+    wait_until(lambda: [x["labels"].get("env") for x in active(c)] == ["one"], timeout=60)
     assert active(c)[0]["discoveredLabels"]["__meta_filepath"].endswith("targets.json")
     sd.write_text("broken: [")
-    wait_until(lambda: c.metric("prometheus_sd_file_read_errors_total") == 1, timeout=12)
+    wait_until(lambda: c.metric("prometheus_sd_file_read_errors_total") == 1, timeout=60)
     assert len(active(c)) == 1
     sd.write_text(json.dumps([{"targets": [t.address, u.address]}]))
-    wait_until(lambda: len(active(c)) == 2, timeout=12)
+    wait_until(lambda: len(active(c)) == 2, timeout=60)
 
 
 def test_requests_carry_what_the_job_says(alone, target, tmp_path):
@@ -244,7 +244,7 @@ def test_two_collectors_share(stack, target):
     wait_until(lambda: stack.value("count(a)") == 12 and stack.value("sum(up)") == 12)
     before = owned(two)
     two.sigkill()
-    wait_until(lambda: owned(one) == set(targets), timeout=15)
+    wait_until(lambda: owned(one) == set(targets), timeout=60)
     moved = targets[sorted(before)[0]]
     n = len(moved.requests)
     wait_until(lambda: len(moved.requests) > n)
@@ -263,7 +263,7 @@ def test_detector_away(stack, target):
     n = len(t.requests)
     wait_until(lambda: len(t.requests) > n + 2)
     stack.detector.start()
-    wait_until(lambda: stack.value("a") == 2 and stack.value("b") == 5, timeout=15)
+    wait_until(lambda: stack.value("a") == 2 and stack.value("b") == 5, timeout=60)
     # the ring had what was scraped before and meanwhile
     assert stack.value("min_over_time(a[1m])") == 1
 
@@ -274,17 +274,17 @@ def test_layouts_outlive_the_ring(stack, target):
     stack.write([job("web", t)], scrape_interval="100ms")
     c = stack.collector(ring_size="1MiB")
     wait_until(lambda: stack.value("count(m)") == 3000)
-    wait_until(lambda: c.metric("ops_collector_layouts_published_total") >= 4, timeout=20)
+    wait_until(lambda: c.metric("ops_collector_layouts_published_total") >= 4, timeout=60)
     stack.detector.sigkill()
     stack.detector.start()
-    wait_until(lambda: stack.value("count(m)") == 3000 and stack.value("sum(m)") == 3000 * 2999 / 2, timeout=15)
+    wait_until(lambda: stack.value("count(m)") == 3000 and stack.value("sum(m)") == 3000 * 2999 / 2, timeout=60)
 
 
 def test_too_many_names_for_a_message(alone, target):
     t = target("".join(f'm{{number="{i}",text="{i:0>1500}"}} {i}\n' for i in range(12000)))
     alone.write([job("huge", t, scrape_interval="2s")])
     c = alone.collector()
-    wait_until(lambda: state(c, "huge")["health"] == "down", timeout=20)
+    wait_until(lambda: state(c, "huge")["health"] == "down", timeout=60)
     assert "too large for a message" in state(c, "huge")["lastError"]
     t.body = "m 1\n"
-    wait_until(lambda: state(c, "huge")["health"] == "up", timeout=20)
+    wait_until(lambda: state(c, "huge")["health"] == "up", timeout=60)
