@@ -8,7 +8,7 @@
 #include "common/conf/conf.h"
 #include "common/model/labels.h"
 #include "common/net/http_client.h"
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 #include "services/collector/relabel.h"
 
 struct col_param { /* URL parameter; several values repeat it */
@@ -52,7 +52,7 @@ struct col_job { /* one entry of scrape_configs */
 	struct col_auth auth;
 	struct ops_tls_client tls;
 	const char *accept; /* value of the Accept header */
-	int fallback;	    /* enum col_format, or -1 */
+	int fallback;	    /* enum ops_exposition_format, or -1 */
 	struct col_relabel relabel, metric_relabel;
 	const struct col_static_group *groups;
 	size_t ngroups;

@@ -244,11 +244,12 @@ static const struct {
 	int format; /* -1: known to Prometheus, not spoken here */
 } protocols[] = {
 	{"OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
-		COL_FORMAT_OPENMETRICS},
+		OPS_EXPOSITION_OPENMETRICS},
 	{"OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1",
-		COL_FORMAT_OPENMETRICS},
-	{"PrometheusText1.0.0", "text/plain;version=1.0.0;escaping=allow-utf-8", COL_FORMAT_TEXT},
-	{"PrometheusText0.0.4", "text/plain;version=0.0.4", COL_FORMAT_TEXT},
+		OPS_EXPOSITION_OPENMETRICS},
+	{"PrometheusText1.0.0", "text/plain;version=1.0.0;escaping=allow-utf-8",
+		OPS_EXPOSITION_TEXT},
+	{"PrometheusText0.0.4", "text/plain;version=0.0.4", OPS_EXPOSITION_TEXT},
 	{"PrometheusProto", NULL, -1},
 };
 

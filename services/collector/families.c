@@ -35,7 +35,8 @@ static uint32_t find(const struct col_families *f, const char *name, size_t len)
 	return at != 0 ? (uint32_t)(at - 1) : UINT32_MAX;
 }
 
-static struct ops_layout_family *find_or_add(struct col_families *f, struct col_text name)
+static struct ops_layout_family *find_or_add(
+	struct col_families *f, struct ops_exposition_text name)
 {
 	uint32_t at = find(f, name.data, name.len);
 	if (at != UINT32_MAX) {
@@ -52,7 +53,7 @@ static struct ops_layout_family *find_or_add(struct col_families *f, struct col_
 }
 
 /* Cuts at MAX_TEXT, not inside a UTF-8 sequence. */
-static const char *bounded(struct col_families *f, struct col_text text)
+static const char *bounded(struct col_families *f, struct ops_exposition_text text)
 {
 	size_t len = OPS_MIN(text.len, (size_t)MAX_TEXT);
 	while (len < text.len && len > 0 && ((unsigned char)text.data[len] & 0xc0) == 0x80) {
@@ -61,21 +62,22 @@ static const char *bounded(struct col_families *f, struct col_text text)
 	return ops_arena_strndup(f->arena, text.data, len);
 }
 
-void col_families_learn(struct col_families *f, enum col_entry kind, const struct col_exposition *p)
+void col_families_learn(
+	struct col_families *f, enum ops_exposition_entry kind, const struct ops_exposition *p)
 {
-	f->last_name = (struct col_text){NULL, 0};
-	if (kind == COL_ENTRY_COMMENT) {
+	f->last_name = (struct ops_exposition_text){NULL, 0};
+	if (kind == OPS_ENTRY_COMMENT) {
 		return;
 	}
 	struct ops_layout_family *family = find_or_add(f, p->name);
 	if (family == NULL) {
 		return;
 	}
-	if (kind == COL_ENTRY_HELP) {
+	if (kind == OPS_ENTRY_HELP) {
 		family->help = bounded(f, p->text);
-	} else if (kind == COL_ENTRY_UNIT) {
+	} else if (kind == OPS_ENTRY_UNIT) {
 		family->unit = bounded(f, p->text);
-	} else if (kind == COL_ENTRY_TYPE) {
+	} else if (kind == OPS_ENTRY_TYPE) {
 		family->type = p->type;
 	}
 }
@@ -108,7 +110,7 @@ static bool suffix_fits(enum ops_series_type type, const char *suffix)
 	return false;
 }
 
-static uint32_t look_up(const struct col_families *f, struct col_text sample)
+static uint32_t look_up(const struct col_families *f, struct ops_exposition_text sample)
 {
 	uint32_t at = find(f, sample.data, sample.len);
 	if (at != UINT32_MAX) {
@@ -129,9 +131,9 @@ static uint32_t look_up(const struct col_families *f, struct col_text sample)
 	return at != UINT32_MAX && suffix_fits(f->items[at].type, suffix) ? at : UINT32_MAX;
 }
 
-uint32_t col_families_of(struct col_families *f, struct col_text sample)
+uint32_t col_families_of(struct col_families *f, struct ops_exposition_text sample)
 {
-	const struct col_text *last = &f->last_name;
+	const struct ops_exposition_text *last = &f->last_name;
 	if (last->data == NULL || last->len != sample.len ||
 		memcmp(last->data, sample.data, sample.len) != 0) {
 		f->last = look_up(f, sample);
@@ -140,12 +142,12 @@ uint32_t col_families_of(struct col_families *f, struct col_text sample)
 	return f->last;
 }
 
-void col_families_normalize(struct col_families *f, uint32_t family, struct col_exposition *p)
+void col_families_normalize(struct col_families *f, uint32_t family, struct ops_exposition *p)
 {
 	/* a quoted name lies in the parser's buffer, which the next line overwrites */
 	bool in_document = p->name.data >= p->begin && p->name.data < p->end;
 	if (!in_document) {
-		f->last_name = (struct col_text){NULL, 0};
+		f->last_name = (struct ops_exposition_text){NULL, 0};
 	}
 	if (family == UINT32_MAX) {
 		return;

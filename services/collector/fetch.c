@@ -128,33 +128,8 @@ static const char *outcome_reason(enum ops_http_outcome o)
 	return "failed";
 }
 
-int col_format_from_content_type(
-	const char *content_type, int fallback, enum col_format *ret, struct ops_error *err)
-{
-	size_t len = strcspn(content_type, "; \t");
-	if (len == strlen("text/plain") && strncasecmp(content_type, "text/plain", len) == 0) {
-		*ret = COL_FORMAT_TEXT;
-		return 0;
-	}
-	if (len == strlen("application/openmetrics-text") &&
-		strncasecmp(content_type, "application/openmetrics-text", len) == 0) {
-		*ret = COL_FORMAT_OPENMETRICS;
-		return 0;
-	}
-	if (fallback >= 0) {
-		*ret = (enum col_format)fallback;
-		return 0;
-	}
-	int r = len == 0 ? ops_error_set(err, -EINVAL, "the target sent no Content-Type")
-			 : ops_error_set(err, -EINVAL, "the target sent Content-Type \"%.100s\"",
-				   content_type);
-	ops_error_hint(err, "text/plain; version=0.0.4, application/openmetrics-text, or set "
-			    "fallback_scrape_protocol");
-	return r;
-}
-
 int col_fetch_check(const struct col_target *t, const struct ops_http_response *res,
-	enum col_format *ret_format, const char **ret_reason, struct ops_error *err)
+	enum ops_exposition_format *ret_format, const char **ret_reason, struct ops_error *err)
 {
 	if (res->outcome == OPS_HTTP_TOO_BIG) {
 		*ret_reason = outcome_reason(res->outcome);
@@ -177,5 +152,5 @@ int col_fetch_check(const struct col_target *t, const struct ops_http_response *
 	}
 	*ret_reason = "content_type";
 	const char *type = res->content_type != NULL ? res->content_type : "";
-	return col_format_from_content_type(type, t->job->fallback, ret_format, err);
+	return ops_exposition_format_of(type, t->job->fallback, ret_format, err);
 }

@@ -3,7 +3,7 @@
 /* The HTTP side of a scrape: what is asked, and whether the answer can be read. */
 #include "common/base/error.h"
 #include "common/net/http_client.h"
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 #include "services/collector/targets.h"
 
 /* fn is called once, later. Negative errno with err: the request could not be made. */
@@ -15,10 +15,5 @@ int col_fetch_start(struct ops_http_client *client, const struct col_target *t,
  * text) and err the message.
  */
 int col_fetch_check(const struct col_target *t, const struct ops_http_response *res,
-	enum col_format *ret_format, const char **ret_reason, struct ops_error *err) OPS_MUST_CHECK;
-/*
- * By Content-Type. fallback: -1, or the format to take when the type is missing or unknown.
- * -EINVAL with err when there is none.
- */
-int col_format_from_content_type(const char *content_type, int fallback, enum col_format *ret,
+	enum ops_exposition_format *ret_format, const char **ret_reason,
 	struct ops_error *err) OPS_MUST_CHECK;

@@ -32,7 +32,7 @@ static void check_wire(struct col_layout *l)
 
 /* What the short way reads must be what the whole way reads. */
 static void check_second(const struct col_series_rules *rules, const struct col_layout *first,
-	enum col_format format, struct col_text body)
+	enum ops_exposition_format format, struct ops_exposition_text body)
 {
 	struct col_values fast = {.n = 0}, slow = {.n = 0};
 	struct col_layout *l = NULL;
@@ -56,7 +56,8 @@ static void check_second(const struct col_series_rules *rules, const struct col_
 	col_values_done(&slow);
 }
 
-static void run(enum col_format format, struct col_text first, struct col_text second)
+static void run(enum ops_exposition_format format, struct ops_exposition_text first,
+	struct ops_exposition_text second)
 {
 	struct col_series_rules rules = {
 		.labels = ops_labels_of("instance", "x:1", "job", "fuzz", NULL),
@@ -88,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0) {
 		return 0;
 	}
-	enum col_format format = data[0] == 'o' ? COL_FORMAT_OPENMETRICS : COL_FORMAT_TEXT;
+	enum ops_exposition_format format =
+		data[0] == 'o' ? OPS_EXPOSITION_OPENMETRICS : OPS_EXPOSITION_TEXT;
 	const char *text = (const char *)data + 1;
 	const char *split = memchr(text, 0xff, size - 1);
 	size_t first = split != NULL ? (size_t)(split - text) : size - 1;
@@ -101,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	a = ops_xrealloc(a, first > 0 ? first : 1, 1);
 	b = ops_xrealloc(b, rest > 0 ? rest : 1, 1);
-	run(format, (struct col_text){a, first}, (struct col_text){b, rest});
+	run(format, (struct ops_exposition_text){a, first}, (struct ops_exposition_text){b, rest});
 	free(a);
 	free(b);
 	return 0;

@@ -9,7 +9,7 @@
 
 void col_merge_init(struct col_merge *m, const struct col_series_rules *rules)
 {
-	m->cap = (size_t)COL_LABELS_MAX + 1 + rules->labels->n;
+	m->cap = (size_t)OPS_EXPOSITION_LABELS_MAX + 1 + rules->labels->n;
 	m->exposed = ops_xcalloc(m->cap, sizeof(*m->exposed));
 	m->merged = ops_xcalloc(m->cap, sizeof(*m->merged));
 	ops_arena_init(&m->names);
@@ -38,7 +38,7 @@ static int compare_void(const void *a, const void *b)
 }
 
 /* The exposed labels with __name__ in its place. */
-static size_t expose(struct col_merge *m, const struct col_exposition *p)
+static size_t expose(struct col_merge *m, const struct ops_exposition *p)
 {
 	const struct ops_label name = {.name = OPS_LABEL_NAME,
 		.value = p->name.data,
@@ -82,7 +82,7 @@ static void rename_label(struct col_merge *m, const struct col_series_rules *rul
 }
 
 struct ops_labels *col_merge_build(
-	struct col_merge *m, const struct col_exposition *p, const struct col_series_rules *rules)
+	struct col_merge *m, const struct ops_exposition *p, const struct col_series_rules *rules)
 {
 	size_t nexposed = expose(m, p), n = 0, i = 0, j = 0;
 	const struct ops_labels *target = rules->labels;

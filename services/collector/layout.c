@@ -47,8 +47,8 @@ void col_values_reserve(struct col_values *v, size_t n)
 	v->times_ms = ops_xrealloc(v->times_ms, v->cap, sizeof(*v->times_ms));
 }
 
-static inline void put_value(
-	struct col_values *v, uint32_t column, const struct col_tail *tail, bool honor_timestamps)
+static inline void put_value(struct col_values *v, uint32_t column,
+	const struct ops_sample_tail *tail, bool honor_timestamps)
 {
 	bool own = tail->has_time && honor_timestamps;
 	v->values[column] = tail->value;
@@ -62,7 +62,7 @@ struct builder {
 	const struct col_series_rules *rules;
 	struct col_layout *l;
 	struct col_values *values;
-	struct col_exposition p;
+	struct ops_exposition p;
 	struct col_merge merge;
 	struct col_families families;
 	struct col_series_set known;
@@ -204,11 +204,11 @@ static int on_sample(struct builder *b)
 	return 0;
 }
 
-static int read_document(struct builder *b, struct col_text body)
+static int read_document(struct builder *b, struct ops_exposition_text body)
 {
 	ops_strbuf_reserve(&b->l->prefixes, body.len);
 	for (;;) {
-		int r = col_exposition_next(&b->p, b->err);
+		int r = ops_exposition_next(&b->p, b->err);
 		if (r <= 0) {
 			if (r == 0) {
 				ops_strbuf_add(&b->l->prefixes, b->line_from,
@@ -216,8 +216,8 @@ static int read_document(struct builder *b, struct col_text body)
 			}
 			return r;
 		}
-		if (r != COL_ENTRY_SAMPLE) {
-			col_families_learn(&b->families, (enum col_entry)r, &b->p);
+		if (r != OPS_ENTRY_SAMPLE) {
+			col_families_learn(&b->families, (enum ops_exposition_entry)r, &b->p);
 			continue;
 		}
 		r = on_sample(b);
@@ -239,7 +239,8 @@ static void add_reports(struct builder *b)
 	}
 }
 
-static struct col_layout *layout_new(const struct col_series_rules *rules, enum col_format format)
+static struct col_layout *layout_new(
+	const struct col_series_rules *rules, enum ops_exposition_format format)
 {
 	struct col_layout *l = ops_xcalloc(1, sizeof(*l));
 	const char *job = ops_labels_get(rules->labels, "job");
@@ -253,7 +254,7 @@ static struct col_layout *layout_new(const struct col_series_rules *rules, enum 
 static void builder_init(struct builder *b, struct col_layout *l)
 {
 	b->l = l;
-	col_exposition_init(&b->p);
+	ops_exposition_init(&b->p);
 	col_merge_init(&b->merge, b->rules);
 	col_families_init(&b->families, &l->arena);
 	col_series_set_init(&b->known);
@@ -261,20 +262,20 @@ static void builder_init(struct builder *b, struct col_layout *l)
 
 static void builder_done(struct builder *b)
 {
-	col_exposition_done(&b->p);
+	ops_exposition_done(&b->p);
 	col_merge_done(&b->merge);
 	col_series_set_done(&b->known);
 	col_families_done(&b->families);
 }
 
-int col_layout_parse(const struct col_series_rules *rules, enum col_format format,
-	struct col_text body, struct col_values *values, struct col_layout **ret,
+int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_format format,
+	struct ops_exposition_text body, struct col_values *values, struct col_layout **ret,
 	struct ops_error *err)
 {
 	struct builder b = {.rules = rules, .values = values, .line_from = body.data, .err = err};
 	builder_init(&b, layout_new(rules, format));
 	values->has_times = false;
-	col_exposition_start(&b.p, format, body.data, body.len);
+	ops_exposition_start(&b.p, format, body.data, body.len);
 	int r = read_document(&b, body);
 	if (r == 0) {
 		add_reports(&b);
@@ -294,7 +295,7 @@ int col_layout_parse(const struct col_series_rules *rules, enum col_format forma
 
 struct col_layout *col_layout_reports(const struct col_series_rules *rules)
 {
-	struct builder b = {.rules = rules, .l = layout_new(rules, COL_FORMAT_TEXT)};
+	struct builder b = {.rules = rules, .l = layout_new(rules, OPS_EXPOSITION_TEXT)};
 	add_reports(&b);
 	return b.l;
 }
@@ -318,7 +319,8 @@ void col_layout_free(struct col_layout *l)
 /* ---- the short way ---- */
 
 bool col_layout_read(const struct col_layout *l, const struct col_series_rules *rules,
-	enum col_format format, struct col_text body, struct col_values *values)
+	enum ops_exposition_format format, struct ops_exposition_text body,
+	struct col_values *values)
 {
 	if (format != l->format) {
 		return false;
@@ -329,12 +331,12 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	values->has_times = false;
 	for (size_t i = 0; i < l->nlines; i++) {
 		const struct col_line *line = &l->lines[i];
-		struct col_tail tail;
+		struct ops_sample_tail tail;
 		const char *what;
 		if ((size_t)(end - at) < line->prefix_len ||
 			memcmp(at, prefix, line->prefix_len) != 0 ||
-			col_tail_parse(format, at + line->prefix_len, end, &tail, &at, &what) !=
-				0) {
+			ops_exposition_tail(
+				format, at + line->prefix_len, end, &tail, &at, &what) != 0) {
 			return false;
 		}
 		prefix += line->prefix_len;

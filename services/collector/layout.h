@@ -9,7 +9,7 @@
 #include "common/base/arena.h"
 #include "common/model/labels.h"
 #include "common/msg/samples.h"
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 
 enum col_report { /* columns behind those of the exposition */
 	COL_REPORT_UP,
@@ -46,7 +46,7 @@ struct col_line {
 
 struct col_layout {
 	struct ops_layout wire; /* id is set when it is first encoded */
-	enum col_format format;
+	enum ops_exposition_format format;
 	size_t nlines;	    /* samples in the exposition */
 	size_t nseries;	    /* of them kept; the reports follow */
 	size_t nduplicates; /* lines that name a series again */
@@ -60,12 +60,13 @@ struct col_layout {
  * The whole way: validate, label, relabel, apply limits. -EINVAL malformed, -E2BIG a limit is
  * exceeded; err has line and column where there is one. *values gets one row.
  */
-int col_layout_parse(const struct col_series_rules *rules, enum col_format format,
-	struct col_text body, struct col_values *values, struct col_layout **ret,
+int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_format format,
+	struct ops_exposition_text body, struct col_values *values, struct col_layout **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
 /* The short way. False: the body has other series (or is malformed) and must be parsed. */
 bool col_layout_read(const struct col_layout *l, const struct col_series_rules *rules,
-	enum col_format format, struct col_text body, struct col_values *values);
+	enum ops_exposition_format format, struct ops_exposition_text body,
+	struct col_values *values);
 /* The reports alone. */
 struct col_layout *col_layout_reports(const struct col_series_rules *rules);
 void col_layout_free(struct col_layout *l); /* NULL is fine */

@@ -159,7 +159,8 @@ static const char *limit_reason(int code)
 	return "malformed";
 }
 
-static void on_body(struct col_scraper *s, enum col_format format, struct col_text body)
+static void on_body(
+	struct col_scraper *s, enum ops_exposition_format format, struct ops_exposition_text body)
 {
 	struct col_layout *fresh = NULL;
 	bool fits = s->cache != NULL && !s->reparse &&
@@ -189,7 +190,7 @@ static void on_response(void *arg, const struct ops_http_response *res)
 	if (res->outcome == OPS_HTTP_CANCELLED) {
 		return;
 	}
-	enum col_format format;
+	enum ops_exposition_format format;
 	struct ops_error err;
 	const char *reason = NULL;
 	ops_metric_add(&scrapes_total, 1);
@@ -202,7 +203,8 @@ static void on_response(void *arg, const struct ops_http_response *res)
 		}
 		finish_down(s, reason, ops_error_text(&err, text, sizeof(text)));
 	} else {
-		const struct col_text body = {res->body != NULL ? res->body : "", res->len};
+		const struct ops_exposition_text body = {
+			res->body != NULL ? res->body : "", res->len};
 		on_body(s, format, body);
 	}
 	ops_metric_observe(&duration, s->last_duration);

@@ -75,7 +75,7 @@ static void test_whole(void **state)
 	assert_string_equal(a->auth.password, "p");
 	assert_true(a->tls.insecure_skip_verify);
 	assert_string_equal(a->accept, "text/plain;version=0.0.4;q=0.9,*/*;q=0.1");
-	assert_int_equal(a->fallback, COL_FORMAT_OPENMETRICS);
+	assert_int_equal(a->fallback, OPS_EXPOSITION_OPENMETRICS);
 	assert_int_equal(a->nheaders, 3);
 	assert_string_equal(a->headers[1], "X-A: 2");
 	assert_string_equal(a->headers[2], "X-B: s");

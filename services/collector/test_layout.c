@@ -40,16 +40,17 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct col_text text_of(const char *s)
+static struct ops_exposition_text text_of(const char *s)
 {
-	return (struct col_text){s, strlen(s)};
+	return (struct ops_exposition_text){s, strlen(s)};
 }
 
 static struct col_layout *parse(const char *text, int wanted, struct ops_error *err)
 {
 	struct col_layout *l = NULL;
 	assert_int_equal(
-		col_layout_parse(&rules, COL_FORMAT_TEXT, text_of(text), &values, &l, err), wanted);
+		col_layout_parse(&rules, OPS_EXPOSITION_TEXT, text_of(text), &values, &l, err),
+		wanted);
 	return l;
 }
 
@@ -193,8 +194,8 @@ static void test_metric_relabel(void **state)
 	assert_int_equal(l->nseries, 2);
 	assert_series(l, 0, "a{instance=\"h:1\",job=\"j\"}");
 	assert_true(values.values[1] == 3);
-	assert_true(col_layout_read(
-		l, &rules, COL_FORMAT_TEXT, text_of("a{secret=\"1\"} 5\ngo_x 6\nb 7\n"), &values));
+	assert_true(col_layout_read(l, &rules, OPS_EXPOSITION_TEXT,
+		text_of("a{secret=\"1\"} 5\ngo_x 6\nb 7\n"), &values));
 	assert_true(values.values[0] == 5 && values.values[1] == 7);
 	col_layout_free(l);
 	col_relabel_done(&relabel);
@@ -223,11 +224,12 @@ static void test_short_way(void **state)
 	struct ops_error err;
 	struct col_layout *l = parse(first, 0, &err);
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
-		assert_int_equal(
-			col_layout_read(l, &rules, COL_FORMAT_TEXT, text_of(rows[i].text), &values),
+		assert_int_equal(col_layout_read(l, &rules, OPS_EXPOSITION_TEXT,
+					 text_of(rows[i].text), &values),
 			rows[i].fits);
 	}
-	assert_false(col_layout_read(l, &rules, COL_FORMAT_OPENMETRICS, text_of(first), &values));
+	assert_false(
+		col_layout_read(l, &rules, OPS_EXPOSITION_OPENMETRICS, text_of(first), &values));
 	col_layout_free(l);
 }
 
@@ -274,13 +276,13 @@ static void test_both_ways_agree(void **state)
 		struct ops_error err;
 		random_document(&a, shape, false);
 		random_document(&b, shape, true);
-		const struct col_text first = text_of(ops_strbuf_text(&a)),
-				      second = text_of(ops_strbuf_text(&b));
+		const struct ops_exposition_text first = text_of(ops_strbuf_text(&a)),
+						 second = text_of(ops_strbuf_text(&b));
 		assert_int_equal(
-			col_layout_parse(&rules, COL_FORMAT_TEXT, first, &fast, &l1, &err), 0);
+			col_layout_parse(&rules, OPS_EXPOSITION_TEXT, first, &fast, &l1, &err), 0);
 		assert_int_equal(
-			col_layout_parse(&rules, COL_FORMAT_TEXT, second, &slow, &l2, &err), 0);
-		assert_true(col_layout_read(l1, &rules, COL_FORMAT_TEXT, second, &fast));
+			col_layout_parse(&rules, OPS_EXPOSITION_TEXT, second, &slow, &l2, &err), 0);
+		assert_true(col_layout_read(l1, &rules, OPS_EXPOSITION_TEXT, second, &fast));
 		fitted++;
 		assert_int_equal(l1->nseries, l2->nseries);
 		assert_int_equal(col_layout_added(l2, l1), 0);
@@ -308,8 +310,8 @@ static void test_retire(void **state)
 	struct col_values last = values, now = {.n = 0};
 	struct col_layout *new = NULL;
 	memset(last.values + old->nseries, 0, COL_REPORTS * sizeof(double));
-	assert_int_equal(
-		col_layout_parse(&rules, COL_FORMAT_TEXT, text_of("b 20\nd 4\n"), &now, &new, &err),
+	assert_int_equal(col_layout_parse(&rules, OPS_EXPOSITION_TEXT, text_of("b 20\nd 4\n"), &now,
+				 &new, &err),
 		0);
 	for (size_t i = 0; i < COL_REPORTS; i++) {
 		now.values[new->nseries + i] = (double)i;

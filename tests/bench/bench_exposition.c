@@ -69,16 +69,17 @@ int main(void)
 	col_reports_build(rules.labels, rules.reports);
 	for (unsigned i = 0; i < RUNS; i++) {
 		write_body(&body, i);
-		const struct col_text text = {body.data, body.len};
+		const struct ops_exposition_text text = {body.data, body.len};
 		if (layout != NULL) {
 			int64_t start = ops_mono_ns();
-			bool fits = col_layout_read(layout, &rules, COL_FORMAT_TEXT, text, &values);
+			bool fits =
+				col_layout_read(layout, &rules, OPS_EXPOSITION_TEXT, text, &values);
 			shorter[i] = ops_mono_ns() - start;
 			ops_assert(fits);
 			col_layout_free(layout);
 		}
 		int64_t start = ops_mono_ns();
-		int r = col_layout_parse(&rules, COL_FORMAT_TEXT, text, &values, &layout, &err);
+		int r = col_layout_parse(&rules, OPS_EXPOSITION_TEXT, text, &values, &layout, &err);
 		whole[i] = ops_mono_ns() - start;
 		ops_assert(r == 0);
 	}

@@ -16,7 +16,7 @@
 #include "common/base/file.h"
 #include "common/base/number.h"
 #include "common/base/strbuf.h"
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 
 static struct {
 	size_t good, bad, bad_refused;
@@ -52,7 +52,7 @@ static void add_number(struct ops_strbuf *out, double value, bool has_time, long
 	ops_strbuf_addc(out, '\n');
 }
 
-static void describe_sample(const struct col_exposition *p, struct ops_strbuf *out)
+static void describe_sample(const struct ops_exposition *p, struct ops_strbuf *out)
 {
 	bool named = false;
 	for (size_t i = 0; i < p->nlabels; i++) {
@@ -70,17 +70,18 @@ static void describe_sample(const struct col_exposition *p, struct ops_strbuf *o
 	add_number(out, p->tail.value, p->tail.has_time, p->tail.time_ms);
 }
 
-static void describe(const struct col_exposition *p, enum col_entry kind, struct ops_strbuf *out)
+static void describe(
+	const struct ops_exposition *p, enum ops_exposition_entry kind, struct ops_strbuf *out)
 {
-	if (kind == COL_ENTRY_SAMPLE) {
+	if (kind == OPS_ENTRY_SAMPLE) {
 		describe_sample(p, out);
-	} else if (kind == COL_ENTRY_COMMENT) {
+	} else if (kind == OPS_ENTRY_COMMENT) {
 		ops_strbuf_adds(out, "comment\n");
-	} else if (kind == COL_ENTRY_TYPE) {
+	} else if (kind == OPS_ENTRY_TYPE) {
 		ops_strbuf_printf(out, "type %.*s %s\n", (int)p->name.len, p->name.data,
 			ops_series_type_text(p->type));
 	} else {
-		ops_strbuf_printf(out, "%s %.*s ", kind == COL_ENTRY_HELP ? "help" : "unit",
+		ops_strbuf_printf(out, "%s %.*s ", kind == OPS_ENTRY_HELP ? "help" : "unit",
 			(int)p->name.len, p->name.data);
 		ops_strbuf_add(out, p->text.data, p->text.len);
 		ops_strbuf_addc(out, '\n');
@@ -148,29 +149,29 @@ static void wanted_entry(const json_t *e, struct ops_strbuf *out)
 
 /* ---- cases ---- */
 
-static enum col_format format_of(const json_t *c)
+static enum ops_exposition_format format_of(const json_t *c)
 {
 	const char *parser = json_string_value(json_object_get(c, "parser"));
-	return parser != NULL && strcmp(parser, "openmetrics") == 0 ? COL_FORMAT_OPENMETRICS
-								    : COL_FORMAT_TEXT;
+	return parser != NULL && strcmp(parser, "openmetrics") == 0 ? OPS_EXPOSITION_OPENMETRICS
+								    : OPS_EXPOSITION_TEXT;
 }
 
 /* Number of samples, or -1 with the refusal in err. out may be NULL. */
-static long read_document(enum col_format format, const struct ops_strbuf *body,
+static long read_document(enum ops_exposition_format format, const struct ops_strbuf *body,
 	struct ops_strbuf *out, struct ops_error *err)
 {
-	struct col_exposition p;
+	struct ops_exposition p;
 	long samples = 0;
 	int r;
-	col_exposition_init(&p);
-	col_exposition_start(&p, format, ops_strbuf_text(body), body->len);
-	while ((r = col_exposition_next(&p, err)) > 0) {
-		samples += r == COL_ENTRY_SAMPLE;
+	ops_exposition_init(&p);
+	ops_exposition_start(&p, format, ops_strbuf_text(body), body->len);
+	while ((r = ops_exposition_next(&p, err)) > 0) {
+		samples += r == OPS_ENTRY_SAMPLE;
 		if (out != NULL) {
-			describe(&p, (enum col_entry)r, out);
+			describe(&p, (enum ops_exposition_entry)r, out);
 		}
 	}
-	col_exposition_done(&p);
+	ops_exposition_done(&p);
 	return r < 0 ? -1 : samples;
 }
 
@@ -244,7 +245,7 @@ static void run_line(struct conformance_run *run, const json_t *c)
 	struct ops_strbuf body = OPS_STRBUF_INIT, got = OPS_STRBUF_INIT, wanted = OPS_STRBUF_INIT;
 	struct ops_error err;
 	bool read = conformance_text(c, "line", &body) &&
-		    read_document(COL_FORMAT_TEXT, &body, &got, &err) == 1;
+		    read_document(OPS_EXPOSITION_TEXT, &body, &got, &err) == 1;
 	wanted_series(c, &wanted);
 	conformance_equal(
 		run, c, read ? ops_strbuf_text(&got) : "refused", ops_strbuf_text(&wanted));
@@ -269,7 +270,7 @@ static void run_strict(struct conformance_run *run, const json_t *c, bool good)
 		conformance_fail(run, c, "no such file", file != NULL ? file : "a file");
 		return;
 	}
-	bool accepted = read_document(COL_FORMAT_OPENMETRICS, &body, NULL, &err) >= 0;
+	bool accepted = read_document(OPS_EXPOSITION_OPENMETRICS, &body, NULL, &err) >= 0;
 	score.good += good;
 	score.bad += !good;
 	score.bad_refused += !good && !accepted;
@@ -320,8 +321,9 @@ static int run_payload(struct conformance_run *run)
 		fprintf(stderr, "%s: could not read it\n", run->path);
 		return -1;
 	}
-	enum col_format format =
-		strstr(run->path, ".om.") != NULL ? COL_FORMAT_OPENMETRICS : COL_FORMAT_TEXT;
+	enum ops_exposition_format format = strstr(run->path, ".om.") != NULL
+						    ? OPS_EXPOSITION_OPENMETRICS
+						    : OPS_EXPOSITION_TEXT;
 	long wanted = 0, got = read_document(format, &body, NULL, &err);
 	const char *s = ops_strbuf_text(&body);
 	while (*s != '\0') {

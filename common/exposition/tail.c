@@ -11,7 +11,7 @@
  * OpenMetrics separates by exactly one space and counts seconds; the text format separates by
  * blanks and counts milliseconds.
  */
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 
 #include <errno.h>
 #include <math.h>
@@ -74,10 +74,10 @@ static int parse_float(const char *s, size_t len, double *ret)
 	return r;
 }
 
-static const char *token_end(enum col_format format, const char *at, const char *end)
+static const char *token_end(enum ops_exposition_format format, const char *at, const char *end)
 {
 	while (at < end && *at != '\n' && *at != ' ' &&
-		(format == COL_FORMAT_OPENMETRICS || *at != '\t')) {
+		(format == OPS_EXPOSITION_OPENMETRICS || *at != '\t')) {
 		at++;
 	}
 	return at;
@@ -86,7 +86,7 @@ static const char *token_end(enum col_format format, const char *at, const char 
 /* ---- the pieces ---- */
 
 struct tail_reader {
-	enum col_format format;
+	enum ops_exposition_format format;
 	const char *at, *end;
 	const char *what;
 };
@@ -214,7 +214,7 @@ static int skip_exemplar(struct tail_reader *r)
 	return code;
 }
 
-static int openmetrics_rest(struct tail_reader *r, struct col_tail *ret)
+static int openmetrics_rest(struct tail_reader *r, struct ops_sample_tail *ret)
 {
 	if (r->at < r->end && *r->at == ' ' && r->end - r->at > 1 && r->at[1] != '#') {
 		r->at++;
@@ -231,7 +231,7 @@ static int openmetrics_rest(struct tail_reader *r, struct col_tail *ret)
 	return 0;
 }
 
-static int text_rest(struct tail_reader *r, struct col_tail *ret)
+static int text_rest(struct tail_reader *r, struct ops_sample_tail *ret)
 {
 	while (r->at < r->end && blank(*r->at)) {
 		r->at++;
@@ -249,15 +249,15 @@ static int text_rest(struct tail_reader *r, struct col_tail *ret)
 	return 0;
 }
 
-int col_tail_parse(enum col_format format, const char *at, const char *end, struct col_tail *ret,
-	const char **ret_next, const char **ret_what)
+int ops_exposition_tail(enum ops_exposition_format format, const char *at, const char *end,
+	struct ops_sample_tail *ret, const char **ret_next, const char **ret_what)
 {
 	struct tail_reader r = {.format = format, .at = at, .end = end};
 	ret->has_time = false;
 	int code = read_number(&r, &ret->value);
 	if (code == 0 && (r.at == end || *r.at != '\n')) {
-		code = format == COL_FORMAT_OPENMETRICS ? openmetrics_rest(&r, ret)
-							: text_rest(&r, ret);
+		code = format == OPS_EXPOSITION_OPENMETRICS ? openmetrics_rest(&r, ret)
+							    : text_rest(&r, ret);
 	}
 	if (code == 0 && r.at < end && *r.at != '\n') {
 		code = bad(&r, "expected the end of the line");

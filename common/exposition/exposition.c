@@ -13,7 +13,7 @@
  *
  * Sources: the Prometheus documentation "Exposition formats"; OpenMetrics 1.0 text format.
  */
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,9 +24,9 @@
 	ops_error_set_at(                                                                          \
 		(err), -EINVAL, "", (p)->line, (int)((where) - (p)->line_begin) + 1, __VA_ARGS__)
 
-static bool is_openmetrics(const struct col_exposition *p)
+static bool is_openmetrics(const struct ops_exposition *p)
 {
-	return p->format == COL_FORMAT_OPENMETRICS;
+	return p->format == OPS_EXPOSITION_OPENMETRICS;
 }
 
 /* What a byte may be part of; the parser spends most of its time asking this. */
@@ -54,21 +54,21 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-void col_exposition_init(struct col_exposition *p)
+void ops_exposition_init(struct ops_exposition *p)
 {
-	*p = (struct col_exposition){.begin = NULL};
+	*p = (struct ops_exposition){.begin = NULL};
 }
 
-void col_exposition_done(struct col_exposition *p)
+void ops_exposition_done(struct ops_exposition *p)
 {
 	free(p->fixups);
 	ops_strbuf_done(&p->scratch);
 	ops_strbuf_done(&p->help);
-	col_exposition_init(p);
+	ops_exposition_init(p);
 }
 
-void col_exposition_start(
-	struct col_exposition *p, enum col_format format, const char *data, size_t len)
+void ops_exposition_start(
+	struct ops_exposition *p, enum ops_exposition_format format, const char *data, size_t len)
 {
 	p->format = format;
 	p->begin = p->at = p->line_begin = data;
@@ -77,7 +77,7 @@ void col_exposition_start(
 	p->ended = false;
 }
 
-static void skip_blanks(struct col_exposition *p)
+static void skip_blanks(struct ops_exposition *p)
 {
 	if (is_openmetrics(p)) {
 		return;
@@ -87,7 +87,7 @@ static void skip_blanks(struct col_exposition *p)
 	}
 }
 
-static bool at_char(const struct col_exposition *p, char c)
+static bool at_char(const struct ops_exposition *p, char c)
 {
 	return p->at < p->end && *p->at == c;
 }
@@ -122,7 +122,7 @@ struct quoted {
 
 /* at stands on the opening quote and is moved behind the closing one. */
 static int scan_quoted(
-	struct col_exposition *p, struct quoted *ret, const char *wanted, struct ops_error *err)
+	struct ops_exposition *p, struct quoted *ret, const char *wanted, struct ops_error *err)
 {
 	const char *c = p->at + 1, *end = p->end;
 	unsigned char high = 0;
@@ -153,7 +153,7 @@ static int scan_quoted(
 
 /* Sets *slot and *len; a text that needs unescaping is set later, by settle(). */
 static void keep_quoted(
-	struct col_exposition *p, const struct quoted *q, const char **slot, size_t *len)
+	struct ops_exposition *p, const struct quoted *q, const char **slot, size_t *len)
 {
 	*slot = q->from;
 	*len = (size_t)(q->to - q->from);
@@ -163,11 +163,11 @@ static void keep_quoted(
 	size_t offset = p->scratch.len;
 	unescape(&p->scratch, q->from, q->to, true);
 	OPS_GROW(p->fixups, p->nfixups, p->cap_fixups);
-	p->fixups[p->nfixups++] = (struct col_fixup){slot, offset};
+	p->fixups[p->nfixups++] = (struct ops_exposition_fixup){slot, offset};
 	*len = p->scratch.len - offset;
 }
 
-static void settle(struct col_exposition *p)
+static void settle(struct ops_exposition *p)
 {
 	for (size_t i = 0; i < p->nfixups; i++) {
 		*p->fixups[i].slot = p->scratch.data + p->fixups[i].offset;
@@ -176,7 +176,7 @@ static void settle(struct col_exposition *p)
 }
 
 /* kind: IN_LABEL or IN_METRIC. */
-static int read_name(struct col_exposition *p, unsigned kind, struct col_text *ret)
+static int read_name(struct ops_exposition *p, unsigned kind, struct ops_exposition_text *ret)
 {
 	const char *from = p->at, *c = from, *end = p->end;
 	if (c < end && (classes[(unsigned char)*c] & DIGIT) == 0) {
@@ -185,13 +185,13 @@ static int read_name(struct col_exposition *p, unsigned kind, struct col_text *r
 		}
 	}
 	p->at = c;
-	*ret = (struct col_text){from, (size_t)(c - from)};
+	*ret = (struct ops_exposition_text){from, (size_t)(c - from)};
 	return ret->len > 0 ? 0 : -ENOENT;
 }
 
 /* ---- labels ---- */
 
-static int take_metric_name(struct col_exposition *p, const struct quoted *q, struct ops_error *err)
+static int take_metric_name(struct ops_exposition *p, const struct quoted *q, struct ops_error *err)
 {
 	if (p->name.data != NULL) {
 		return FAIL(p, q->from, "the metric name is given twice");
@@ -204,7 +204,7 @@ static int take_metric_name(struct col_exposition *p, const struct quoted *q, st
 }
 
 static int read_label_value(
-	struct col_exposition *p, struct ops_label *label, struct ops_error *err)
+	struct ops_exposition *p, struct ops_label *label, struct ops_error *err)
 {
 	if (!at_char(p, '=')) {
 		return FAIL(p, p->at, "expected '=' after the label name");
@@ -229,13 +229,13 @@ static int read_label_value(
 }
 
 /* One name="value", or a quoted metric name. */
-static int read_label(struct col_exposition *p, struct ops_error *err)
+static int read_label(struct ops_exposition *p, struct ops_error *err)
 {
-	if (p->nlabels == COL_LABELS_MAX) {
-		return FAIL(p, p->at, "more than %d labels", COL_LABELS_MAX);
+	if (p->nlabels == OPS_EXPOSITION_LABELS_MAX) {
+		return FAIL(p, p->at, "more than %d labels", OPS_EXPOSITION_LABELS_MAX);
 	}
 	struct ops_label *label = &p->labels[p->nlabels];
-	struct col_text name;
+	struct ops_exposition_text name;
 	if (at_char(p, '"')) {
 		struct quoted q;
 		int r = scan_quoted(p, &q, "the name", err);
@@ -263,7 +263,7 @@ static int read_label(struct col_exposition *p, struct ops_error *err)
 }
 
 /* at stands behind the opening brace. */
-static int read_labels(struct col_exposition *p, struct ops_error *err)
+static int read_labels(struct ops_exposition *p, struct ops_error *err)
 {
 	skip_blanks(p);
 	while (!at_char(p, '}')) {
@@ -318,7 +318,7 @@ static bool names_metric(const struct ops_label *l)
 	       memcmp(l->name, OPS_LABEL_NAME, l->name_len) == 0;
 }
 
-static int check_labels(struct col_exposition *p, struct ops_error *err)
+static int check_labels(struct ops_exposition *p, struct ops_error *err)
 {
 	if (p->name.data == NULL) {
 		return FAIL(p, p->line_begin, "the line has no metric name");
@@ -337,9 +337,9 @@ static int check_labels(struct col_exposition *p, struct ops_error *err)
 
 /* ---- samples ---- */
 
-static int read_series(struct col_exposition *p, struct ops_error *err)
+static int read_series(struct ops_exposition *p, struct ops_error *err)
 {
-	p->name = (struct col_text){NULL, 0};
+	p->name = (struct ops_exposition_text){NULL, 0};
 	p->nlabels = p->nfixups = 0;
 	ops_strbuf_reset(&p->scratch);
 	bool bare = *p->at != '{';
@@ -366,15 +366,15 @@ static int read_series(struct col_exposition *p, struct ops_error *err)
 	return check_labels(p, err);
 }
 
-static int read_sample(struct col_exposition *p, struct ops_error *err)
+static int read_sample(struct ops_exposition *p, struct ops_error *err)
 {
 	int r = read_series(p, err);
 	if (r != 0) {
 		return r;
 	}
 	const char *what = NULL;
-	r = col_tail_parse(p->format, p->at, p->end, &p->tail, &p->at, &what);
-	return r != 0 ? FAIL(p, p->at, "%s", what) : COL_ENTRY_SAMPLE;
+	r = ops_exposition_tail(p->format, p->at, p->end, &p->tail, &p->at, &what);
+	return r != 0 ? FAIL(p, p->at, "%s", what) : OPS_ENTRY_SAMPLE;
 }
 
 /* ---- comments and metadata ---- */
@@ -395,7 +395,8 @@ static const struct type_name {
 	{"stateset", OPS_T_STATESET, false, true},
 };
 
-static int take_type(struct col_exposition *p, struct col_text text, struct ops_error *err)
+static int take_type(
+	struct ops_exposition *p, struct ops_exposition_text text, struct ops_error *err)
 {
 	for (size_t i = 0; i < OPS_LENGTH(type_names); i++) {
 		const struct type_name *t = &type_names[i];
@@ -403,7 +404,7 @@ static int take_type(struct col_exposition *p, struct col_text text, struct ops_
 		if (here && strlen(t->text) == text.len &&
 			memcmp(t->text, text.data, text.len) == 0) {
 			p->type = t->type;
-			return COL_ENTRY_TYPE;
+			return OPS_ENTRY_TYPE;
 		}
 	}
 	int r = FAIL(p, text.data, "unknown metric type \"%.*s\"", (int)OPS_MIN(text.len, 40U),
@@ -415,20 +416,22 @@ static int take_type(struct col_exposition *p, struct col_text text, struct ops_
 	return r;
 }
 
-static int take_help(struct col_exposition *p, struct col_text text, struct ops_error *err)
+static int take_help(
+	struct ops_exposition *p, struct ops_exposition_text text, struct ops_error *err)
 {
 	if (!ops_utf8_valid(text.data, text.len)) {
 		return FAIL(p, text.data, "the help text is not valid UTF-8");
 	}
 	ops_strbuf_reset(&p->help);
 	unescape(&p->help, text.data, text.data + text.len, is_openmetrics(p));
-	p->text = (struct col_text){ops_strbuf_text(&p->help), p->help.len};
-	return COL_ENTRY_HELP;
+	p->text = (struct ops_exposition_text){ops_strbuf_text(&p->help), p->help.len};
+	return OPS_ENTRY_HELP;
 }
 
-static int take_unit(struct col_exposition *p, struct col_text text, struct ops_error *err)
+static int take_unit(
+	struct ops_exposition *p, struct ops_exposition_text text, struct ops_error *err)
 {
-	const struct col_text *name = &p->name;
+	const struct ops_exposition_text *name = &p->name;
 	bool suffix = text.len == 0 ||
 		      (name->len > text.len && name->data[name->len - text.len - 1] == '_' &&
 			      memcmp(name->data + name->len - text.len, text.data, text.len) == 0);
@@ -437,12 +440,12 @@ static int take_unit(struct col_exposition *p, struct col_text text, struct ops_
 			(int)OPS_MIN(text.len, 100U), text.data);
 	}
 	p->text = text;
-	return COL_ENTRY_UNIT;
+	return OPS_ENTRY_UNIT;
 }
 
-static int read_family_name(struct col_exposition *p, struct ops_error *err)
+static int read_family_name(struct ops_exposition *p, struct ops_error *err)
 {
-	p->name = (struct col_text){NULL, 0};
+	p->name = (struct ops_exposition_text){NULL, 0};
 	p->nfixups = 0;
 	ops_strbuf_reset(&p->scratch);
 	if (at_char(p, '"')) {
@@ -458,7 +461,7 @@ static int read_family_name(struct col_exposition *p, struct ops_error *err)
 						      : FAIL(p, p->at, "expected a metric name");
 }
 
-static struct col_text trim(struct col_text text)
+static struct ops_exposition_text trim(struct ops_exposition_text text)
 {
 	while (text.len > 0 && is_blank(text.data[0])) {
 		text.data++;
@@ -470,14 +473,14 @@ static struct col_text trim(struct col_text text)
 	return text;
 }
 
-static int read_metadata(
-	struct col_exposition *p, enum col_entry kind, const char *line_end, struct ops_error *err)
+static int read_metadata(struct ops_exposition *p, enum ops_exposition_entry kind,
+	const char *line_end, struct ops_error *err)
 {
 	int r = read_family_name(p, err);
 	if (r != 0) {
 		return r;
 	}
-	struct col_text text = {p->at, 0};
+	struct ops_exposition_text text = {p->at, 0};
 	if (p->at < line_end) {
 		bool separated = *p->at == ' ' || (!is_openmetrics(p) && *p->at == '\t');
 		if (!separated) {
@@ -488,16 +491,16 @@ static int read_metadata(
 	} else if (is_openmetrics(p)) {
 		return FAIL(p, p->at, "expected text after the metric name");
 	}
-	if (kind == COL_ENTRY_HELP) {
+	if (kind == OPS_ENTRY_HELP) {
 		return take_help(p, text, err);
 	}
-	if (kind == COL_ENTRY_UNIT) {
+	if (kind == OPS_ENTRY_UNIT) {
 		return take_unit(p, text, err);
 	}
 	return take_type(p, is_openmetrics(p) ? text : trim(text), err);
 }
 
-static bool keyword(struct col_exposition *p, const char *line_end, const char *word)
+static bool keyword(struct ops_exposition *p, const char *line_end, const char *word)
 {
 	size_t len = strlen(word);
 	if ((size_t)(line_end - p->at) <= len || memcmp(p->at, word, len) != 0) {
@@ -512,7 +515,7 @@ static bool keyword(struct col_exposition *p, const char *line_end, const char *
 	return is_openmetrics(p) || p->at < line_end; /* "# HELP " alone is a comment */
 }
 
-static int read_eof(struct col_exposition *p, const char *line_end, struct ops_error *err)
+static int read_eof(struct ops_exposition *p, const char *line_end, struct ops_error *err)
 {
 	const char *rest = line_end < p->end ? line_end + 1 : line_end;
 	if (line_end - p->at != 3 || rest != p->end) {
@@ -520,17 +523,17 @@ static int read_eof(struct col_exposition *p, const char *line_end, struct ops_e
 	}
 	p->ended = true;
 	p->at = p->end;
-	return COL_ENTRY_END;
+	return OPS_ENTRY_END;
 }
 
-static int read_comment(struct col_exposition *p, const char *line_end, struct ops_error *err)
+static int read_comment(struct ops_exposition *p, const char *line_end, struct ops_error *err)
 {
 	static const struct {
 		const char *word;
-		enum col_entry kind;
+		enum ops_exposition_entry kind;
 		bool openmetrics_only;
-	} words[] = {{"HELP", COL_ENTRY_HELP, false}, {"TYPE", COL_ENTRY_TYPE, false},
-		{"UNIT", COL_ENTRY_UNIT, true}};
+	} words[] = {{"HELP", OPS_ENTRY_HELP, false}, {"TYPE", OPS_ENTRY_TYPE, false},
+		{"UNIT", OPS_ENTRY_UNIT, true}};
 	p->at++;
 	if (is_openmetrics(p)) {
 		if (!at_char(p, ' ')) {
@@ -552,16 +555,16 @@ static int read_comment(struct col_exposition *p, const char *line_end, struct o
 		}
 	}
 	return is_openmetrics(p) ? FAIL(p, p->line_begin, "expected HELP, TYPE, UNIT or EOF")
-				 : COL_ENTRY_COMMENT;
+				 : OPS_ENTRY_COMMENT;
 }
 
-static const char *find_line_end(const struct col_exposition *p)
+static const char *find_line_end(const struct ops_exposition *p)
 {
 	const char *nl = memchr(p->at, '\n', (size_t)(p->end - p->at));
 	return nl != NULL ? nl : p->end;
 }
 
-int col_exposition_next(struct col_exposition *p, struct ops_error *err)
+int ops_exposition_next(struct ops_exposition *p, struct ops_error *err)
 {
 	while (p->at < p->end) {
 		p->line++;
@@ -588,5 +591,5 @@ int col_exposition_next(struct col_exposition *p, struct ops_error *err)
 		p->line_begin = p->at;
 		return FAIL(p, p->at, "the document does not end with # EOF");
 	}
-	return COL_ENTRY_END;
+	return OPS_ENTRY_END;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the parser takes, refuses and where it says the fault is. Third-party cases run in
  * tests/conformance. */
-#include "services/collector/exposition.h"
+#include "common/exposition/exposition.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,28 +11,26 @@
 
 #include <cmocka.h>
 
-#include "services/collector/fetch.h"
-
-static struct col_exposition p;
+static struct ops_exposition p;
 
 static int setup(void **state)
 {
 	(void)state;
-	col_exposition_init(&p);
+	ops_exposition_init(&p);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	col_exposition_done(&p);
+	ops_exposition_done(&p);
 	return 0;
 }
 
-static int next(enum col_format format, const char *text, struct ops_error *err)
+static int next(enum ops_exposition_format format, const char *text, struct ops_error *err)
 {
-	col_exposition_start(&p, format, text, strlen(text));
-	return col_exposition_next(&p, err);
+	ops_exposition_start(&p, format, text, strlen(text));
+	return ops_exposition_next(&p, err);
 }
 
 static void test_sample(void **state)
@@ -40,9 +38,9 @@ static void test_sample(void **state)
 	(void)state;
 	struct ops_error err;
 	assert_int_equal(
-		next(COL_FORMAT_TEXT, "m { b=\"x\\\"\\\\\\n\\t\" ,a = \"1\", }\t-2.5e3  12\nz 1\n",
-			&err),
-		COL_ENTRY_SAMPLE);
+		next(OPS_EXPOSITION_TEXT,
+			"m { b=\"x\\\"\\\\\\n\\t\" ,a = \"1\", }\t-2.5e3  12\nz 1\n", &err),
+		OPS_ENTRY_SAMPLE);
 	assert_int_equal(p.nlabels, 2);
 	assert_int_equal(p.name.len, 1);
 	assert_memory_equal(p.labels[0].name, "a", 1);
@@ -51,10 +49,10 @@ static void test_sample(void **state)
 	assert_memory_equal(p.labels[1].value, "x\"\\\n\\t", 6);
 	assert_true(p.tail.value == -2500.0);
 	assert_true(p.tail.has_time && p.tail.time_ms == 12);
-	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_SAMPLE);
+	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_SAMPLE);
 	assert_false(p.tail.has_time);
 	assert_int_equal(p.line, 2);
-	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_END);
+	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_END);
 }
 
 static void test_many_escapes(void **state)
@@ -68,7 +66,7 @@ static void test_many_escapes(void **state)
 		strncat(text, label, sizeof(text) - strlen(text) - 1);
 	}
 	strncat(text, "} 1\n", sizeof(text) - strlen(text) - 1);
-	assert_int_equal(next(COL_FORMAT_TEXT, text, &err), COL_ENTRY_SAMPLE);
+	assert_int_equal(next(OPS_EXPOSITION_TEXT, text, &err), OPS_ENTRY_SAMPLE);
 	assert_int_equal(p.nlabels, 40);
 	for (int i = 0; i < 40; i++) {
 		char value[64];
@@ -82,13 +80,14 @@ static void test_quoted_names(void **state)
 {
 	(void)state;
 	struct ops_error err;
-	assert_int_equal(next(COL_FORMAT_TEXT, "{\"my.metric\", \"a b\"=\"c\",d=\"e\"} 1\n", &err),
-		COL_ENTRY_SAMPLE);
+	assert_int_equal(
+		next(OPS_EXPOSITION_TEXT, "{\"my.metric\", \"a b\"=\"c\",d=\"e\"} 1\n", &err),
+		OPS_ENTRY_SAMPLE);
 	assert_int_equal(p.name.len, 9);
 	assert_memory_equal(p.name.data, "my.metric", 9);
 	assert_int_equal(p.labels[0].name_len, 3);
 	assert_int_equal(
-		next(COL_FORMAT_TEXT, "# TYPE \"my.metric\" gauge\n", &err), COL_ENTRY_TYPE);
+		next(OPS_EXPOSITION_TEXT, "# TYPE \"my.metric\" gauge\n", &err), OPS_ENTRY_TYPE);
 	assert_int_equal(p.type, OPS_T_GAUGE);
 	assert_int_equal(p.name.len, 9);
 }
@@ -97,15 +96,15 @@ static void test_metadata(void **state)
 {
 	(void)state;
 	struct ops_error err;
-	assert_int_equal(
-		next(COL_FORMAT_TEXT, " # HELP  m two\\nlines \\\\ \\\"\n", &err), COL_ENTRY_HELP);
+	assert_int_equal(next(OPS_EXPOSITION_TEXT, " # HELP  m two\\nlines \\\\ \\\"\n", &err),
+		OPS_ENTRY_HELP);
 	assert_int_equal(p.text.len, strlen("two\nlines \\ \\\""));
 	assert_memory_equal(p.text.data, "two\nlines \\ \\\"", p.text.len);
-	assert_int_equal(next(COL_FORMAT_TEXT, "# TYPE m  histogram \n", &err), COL_ENTRY_TYPE);
+	assert_int_equal(next(OPS_EXPOSITION_TEXT, "# TYPE m  histogram \n", &err), OPS_ENTRY_TYPE);
 	assert_int_equal(p.type, OPS_T_HISTOGRAM);
-	assert_int_equal(next(COL_FORMAT_TEXT, "# anything\n", &err), COL_ENTRY_COMMENT);
-	assert_int_equal(next(COL_FORMAT_TEXT, "# UNIT m x\n", &err), COL_ENTRY_COMMENT);
-	assert_int_equal(next(COL_FORMAT_OPENMETRICS, "# UNIT m_s s\n", &err), COL_ENTRY_UNIT);
+	assert_int_equal(next(OPS_EXPOSITION_TEXT, "# anything\n", &err), OPS_ENTRY_COMMENT);
+	assert_int_equal(next(OPS_EXPOSITION_TEXT, "# UNIT m x\n", &err), OPS_ENTRY_COMMENT);
+	assert_int_equal(next(OPS_EXPOSITION_OPENMETRICS, "# UNIT m_s s\n", &err), OPS_ENTRY_UNIT);
 	assert_memory_equal(p.text.data, "s", 1);
 }
 
@@ -126,14 +125,14 @@ static void test_numbers(void **state)
 		char line[64];
 		struct ops_error err;
 		snprintf(line, sizeof(line), "m %s\n", rows[i].text);
-		assert_int_equal(next(COL_FORMAT_TEXT, line, &err), COL_ENTRY_SAMPLE);
+		assert_int_equal(next(OPS_EXPOSITION_TEXT, line, &err), OPS_ENTRY_SAMPLE);
 		assert_true(p.tail.value == rows[i].value);
 	}
 	for (size_t i = 0; i < OPS_LENGTH(bad); i++) {
 		char line[64];
 		struct ops_error err;
 		snprintf(line, sizeof(line), "m %s\n", bad[i]);
-		assert_int_equal(next(COL_FORMAT_TEXT, line, &err), -EINVAL);
+		assert_int_equal(next(OPS_EXPOSITION_TEXT, line, &err), -EINVAL);
 		assert_int_equal(err.line, 1);
 	}
 }
@@ -145,7 +144,7 @@ static void test_nan(void **state)
 	static const char *const texts[] = {"m NaN\n", "m nan\n", "m NAN\n"};
 	for (size_t i = 0; i < OPS_LENGTH(texts); i++) {
 		struct ops_error err;
-		assert_int_equal(next(COL_FORMAT_TEXT, texts[i], &err), COL_ENTRY_SAMPLE);
+		assert_int_equal(next(OPS_EXPOSITION_TEXT, texts[i], &err), OPS_ENTRY_SAMPLE);
 		assert_true(isnan(p.tail.value));
 		assert_false(ops_is_stale(p.tail.value));
 	}
@@ -155,44 +154,47 @@ static void test_refusals(void **state)
 {
 	(void)state;
 	static const struct {
-		enum col_format format;
+		enum ops_exposition_format format;
 		const char *text;
 		int line, column;
 		const char *message;
 	} rows[] = {
-		{COL_FORMAT_TEXT, "a 1\nb{c=\"d} 2\n", 2, 5,
+		{OPS_EXPOSITION_TEXT, "a 1\nb{c=\"d} 2\n", 2, 5,
 			"the label value has no closing quote"},
-		{COL_FORMAT_TEXT, "a{b='c'} 1\n", 1, 5, "expected a label value in double quotes"},
-		{COL_FORMAT_TEXT, "a{b} 1\n", 1, 4, "expected '=' after the label name"},
-		{COL_FORMAT_TEXT, "a{1b=\"c\"} 1\n", 1, 3, "expected a label name"},
-		{COL_FORMAT_TEXT, "a{b=\"\xff\"} 1\n", 1, 5, "the label value is not valid UTF-8"},
-		{COL_FORMAT_TEXT, "a{b=\"c\"", 1, 8, "expected a label name"},
-		{COL_FORMAT_TEXT, "a{b=\"1\",b=\"2\"} 1\n", 1, 1, "label \"b\" is given twice"},
-		{COL_FORMAT_TEXT, "a{__name__=\"b\"} 1\n", 1, 1,
+		{OPS_EXPOSITION_TEXT, "a{b='c'} 1\n", 1, 5,
+			"expected a label value in double quotes"},
+		{OPS_EXPOSITION_TEXT, "a{b} 1\n", 1, 4, "expected '=' after the label name"},
+		{OPS_EXPOSITION_TEXT, "a{1b=\"c\"} 1\n", 1, 3, "expected a label name"},
+		{OPS_EXPOSITION_TEXT, "a{b=\"\xff\"} 1\n", 1, 5,
+			"the label value is not valid UTF-8"},
+		{OPS_EXPOSITION_TEXT, "a{b=\"c\"", 1, 8, "expected a label name"},
+		{OPS_EXPOSITION_TEXT, "a{b=\"1\",b=\"2\"} 1\n", 1, 1, "label \"b\" is given twice"},
+		{OPS_EXPOSITION_TEXT, "a{__name__=\"b\"} 1\n", 1, 1,
 			"label \"__name__\" is given twice"},
-		{COL_FORMAT_TEXT, "{\"a\",\"b\"} 1\n", 1, 7, "the metric name is given twice"},
-		{COL_FORMAT_TEXT, "{b=\"c\"} 1\n", 1, 1, "the line has no metric name"},
-		{COL_FORMAT_TEXT, "0a 1\n", 1, 1, "expected a metric name or a comment"},
-		{COL_FORMAT_TEXT, "a-b 1\n", 1, 2, "expected a value after the metric"},
-		{COL_FORMAT_TEXT, "a\n", 1, 2, "expected a value after the metric"},
-		{COL_FORMAT_TEXT, "a 1 2 3\n", 1, 7, "expected the end of the line"},
-		{COL_FORMAT_TEXT, "a 1 x\n", 1, 5,
+		{OPS_EXPOSITION_TEXT, "{\"a\",\"b\"} 1\n", 1, 7, "the metric name is given twice"},
+		{OPS_EXPOSITION_TEXT, "{b=\"c\"} 1\n", 1, 1, "the line has no metric name"},
+		{OPS_EXPOSITION_TEXT, "0a 1\n", 1, 1, "expected a metric name or a comment"},
+		{OPS_EXPOSITION_TEXT, "a-b 1\n", 1, 2, "expected a value after the metric"},
+		{OPS_EXPOSITION_TEXT, "a\n", 1, 2, "expected a value after the metric"},
+		{OPS_EXPOSITION_TEXT, "a 1 2 3\n", 1, 7, "expected the end of the line"},
+		{OPS_EXPOSITION_TEXT, "a 1 x\n", 1, 5,
 			"expected a timestamp in milliseconds or the end of the line"},
-		{COL_FORMAT_TEXT, "# TYPE a gouge\n", 1, 10, "unknown metric type \"gouge\""},
-		{COL_FORMAT_OPENMETRICS, "a 1\n", 2, 1, "the document does not end with # EOF"},
-		{COL_FORMAT_OPENMETRICS, "a 1\n# EOF\na 2\n", 2, 3, "there is data after # EOF"},
-		{COL_FORMAT_OPENMETRICS, "a  1\n# EOF\n", 1, 3, "expected a number"},
-		{COL_FORMAT_OPENMETRICS, "\n# EOF\n", 1, 1, "a blank line"},
-		{COL_FORMAT_OPENMETRICS, "a 1 # {b=\"c\"}\n# EOF\n", 1, 13,
+		{OPS_EXPOSITION_TEXT, "# TYPE a gouge\n", 1, 10, "unknown metric type \"gouge\""},
+		{OPS_EXPOSITION_OPENMETRICS, "a 1\n", 2, 1, "the document does not end with # EOF"},
+		{OPS_EXPOSITION_OPENMETRICS, "a 1\n# EOF\na 2\n", 2, 3,
+			"there is data after # EOF"},
+		{OPS_EXPOSITION_OPENMETRICS, "a  1\n# EOF\n", 1, 3, "expected a number"},
+		{OPS_EXPOSITION_OPENMETRICS, "\n# EOF\n", 1, 1, "a blank line"},
+		{OPS_EXPOSITION_OPENMETRICS, "a 1 # {b=\"c\"}\n# EOF\n", 1, 13,
 			"expected a value after the exemplar's labels"},
-		{COL_FORMAT_OPENMETRICS, "# UNIT a_x s\n# EOF\n", 1, 12,
+		{OPS_EXPOSITION_OPENMETRICS, "# UNIT a_x s\n# EOF\n", 1, 12,
 			"unit \"s\" is not the end of the metric's name"},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
 		struct ops_error err;
 		int r = next(rows[i].format, rows[i].text, &err);
 		while (r > 0) {
-			r = col_exposition_next(&p, &err);
+			r = ops_exposition_next(&p, &err);
 		}
 		assert_int_equal(r, -EINVAL);
 		assert_string_equal(err.message, rows[i].message);
@@ -207,12 +209,12 @@ static void test_exemplars(void **state)
 	static const char text[] = "a_total 17.5 1520879607.789 # {id=\"a\\\"}b\",x=\"\"} 5 1.5\n"
 				   "a_total{x=\"#\"} 2 # {} 1\n# EOF";
 	struct ops_error err;
-	assert_int_equal(next(COL_FORMAT_OPENMETRICS, text, &err), COL_ENTRY_SAMPLE);
+	assert_int_equal(next(OPS_EXPOSITION_OPENMETRICS, text, &err), OPS_ENTRY_SAMPLE);
 	assert_true(p.tail.value == 17.5);
 	assert_true(p.tail.time_ms == 1520879607789);
-	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_SAMPLE);
+	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_SAMPLE);
 	assert_true(p.tail.value == 2 && !p.tail.has_time);
-	assert_int_equal(col_exposition_next(&p, &err), COL_ENTRY_END);
+	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_END);
 }
 
 static void test_content_type(void **state)
@@ -221,21 +223,21 @@ static void test_content_type(void **state)
 	static const struct {
 		const char *type;
 		int fallback, result;
-		enum col_format format;
+		enum ops_exposition_format format;
 	} rows[] = {
-		{"text/plain; version=0.0.4; charset=utf-8", -1, 0, COL_FORMAT_TEXT},
-		{"TEXT/PLAIN", -1, 0, COL_FORMAT_TEXT},
-		{"application/openmetrics-text;version=1.0.0", -1, 0, COL_FORMAT_OPENMETRICS},
-		{"text/html", -1, -EINVAL, COL_FORMAT_TEXT},
-		{"", -1, -EINVAL, COL_FORMAT_TEXT},
-		{"", COL_FORMAT_OPENMETRICS, 0, COL_FORMAT_OPENMETRICS},
-		{"text/html", COL_FORMAT_TEXT, 0, COL_FORMAT_TEXT},
-		{"text/plainer", -1, -EINVAL, COL_FORMAT_TEXT},
+		{"text/plain; version=0.0.4; charset=utf-8", -1, 0, OPS_EXPOSITION_TEXT},
+		{"TEXT/PLAIN", -1, 0, OPS_EXPOSITION_TEXT},
+		{"application/openmetrics-text;version=1.0.0", -1, 0, OPS_EXPOSITION_OPENMETRICS},
+		{"text/html", -1, -EINVAL, OPS_EXPOSITION_TEXT},
+		{"", -1, -EINVAL, OPS_EXPOSITION_TEXT},
+		{"", OPS_EXPOSITION_OPENMETRICS, 0, OPS_EXPOSITION_OPENMETRICS},
+		{"text/html", OPS_EXPOSITION_TEXT, 0, OPS_EXPOSITION_TEXT},
+		{"text/plainer", -1, -EINVAL, OPS_EXPOSITION_TEXT},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
-		enum col_format format = COL_FORMAT_TEXT;
+		enum ops_exposition_format format = OPS_EXPOSITION_TEXT;
 		struct ops_error err;
-		int r = col_format_from_content_type(rows[i].type, rows[i].fallback, &format, &err);
+		int r = ops_exposition_format_of(rows[i].type, rows[i].fallback, &format, &err);
 		assert_int_equal(r, rows[i].result);
 		assert_int_equal(format, rows[i].format);
 	}
