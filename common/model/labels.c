@@ -70,8 +70,8 @@ struct ops_labels *ops_labels_from_sorted(const struct ops_label *items, size_t 
 
 struct ops_labels *ops_labels_ref(struct ops_labels *ls)
 {
-	ops_assert(ls->refs > 0 && ls->refs < UINT32_MAX);
-	ls->refs++;
+	uint32_t before = __atomic_fetch_add(&ls->refs, 1, __ATOMIC_RELAXED);
+	ops_assert(before > 0 && before < UINT32_MAX);
 	return ls;
 }
 
@@ -79,8 +79,9 @@ void ops_labels_unref(struct ops_labels *ls)
 {
 	if (ls == NULL)
 		return;
-	ops_assert(ls->refs > 0);
-	if (--ls->refs == 0)
+	uint32_t before = __atomic_fetch_sub(&ls->refs, 1, __ATOMIC_ACQ_REL);
+	ops_assert(before > 0);
+	if (before == 1)
 		free(ls);
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 /*
  * Label sets: sorted by name (byte order), names unique, empty values never stored (an empty value
- * and an absent label are the same thing). Immutable and shared by reference count once built.
- * Loop thread only.
+ * and an absent label are the same thing). Immutable and shared by reference count once built; the
+ * count is atomic, so that a set may be shared between threads.
  */
 #include "common/base/def.h"
 

@@ -9,7 +9,7 @@
  * side for a rule and visible to the operator. The limits were chosen so that a single match stays
  * under some ten milliseconds.
  *
- * The stack of the JIT, the match context and a one-pair match block are made once per process: an
+ * The stack of the JIT, the match context and a one-pair match block are made once per thread: an
  * expression costs its code only. An expression with groups keeps the engine even when it is fast
  * to match, since ops_regex_expand wants to know what each group took.
  */
@@ -46,12 +46,13 @@ struct ops_regex {
 	size_t ngroups;
 };
 
-static struct {
+static __thread struct {
 	pcre2_compile_context *compile;
 	pcre2_match_context *match;
 	pcre2_match_data *one_pair;
-	uint64_t limit_total;
+	pcre2_jit_stack *stack;
 } engine;
+static uint64_t limit_total;
 
 static void engine_start(void)
 {
@@ -65,14 +66,23 @@ static void engine_start(void)
 	pcre2_set_match_limit(engine.match, MATCH_LIMIT);
 	pcre2_set_depth_limit(engine.match, DEPTH_LIMIT);
 	pcre2_set_heap_limit(engine.match, HEAP_LIMIT_KIB);
-	pcre2_jit_stack *stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
-	if (stack != NULL)
-		pcre2_jit_stack_assign(engine.match, NULL, stack);
+	engine.stack = pcre2_jit_stack_create(JIT_STACK_MIN, JIT_STACK_MAX, NULL);
+	if (engine.stack != NULL)
+		pcre2_jit_stack_assign(engine.match, NULL, engine.stack);
+}
+
+void ops_regex_thread_done(void)
+{
+	pcre2_compile_context_free(engine.compile);
+	pcre2_match_context_free(engine.match);
+	pcre2_match_data_free(engine.one_pair);
+	pcre2_jit_stack_free(engine.stack);
+	memset(&engine, 0, sizeof(engine));
 }
 
 uint64_t ops_regex_limit_total(void)
 {
-	return engine.limit_total;
+	return __atomic_load_n(&limit_total, __ATOMIC_RELAXED);
 }
 
 /* ---- compiling ---- */
@@ -248,14 +258,16 @@ static int engine_match(
 	if (r >= 0)
 		return r == 0 ? 1 : r;
 	if (r != PCRE2_ERROR_NOMATCH)
-		engine.limit_total++;
+		__atomic_fetch_add(&limit_total, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
 bool ops_regex_match(const struct ops_regex *re, const char *s, size_t len)
 {
-	if (!re->fast)
+	if (!re->fast) {
+		engine_start(); /* perhaps another thread compiled it */
 		return engine_match(re, s, len, engine.one_pair) > 0;
+	}
 	for (size_t i = 0; i < re->nbranches; i++) {
 		if (branch_matches(&re->branches[i], s, len))
 			return true;
@@ -350,6 +362,7 @@ int ops_regex_expand(const struct ops_regex *re, const char *s, size_t len, cons
 		expand(&m, replacement, out);
 		return 0;
 	}
+	engine_start();
 	pcre2_match_data *data = pcre2_match_data_create_from_pattern(re->code, NULL);
 	ops_assert(data != NULL);
 	int n = engine_match(re, s, len, data);

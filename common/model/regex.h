@@ -4,7 +4,8 @@
  * Fully anchored regular expressions in RE2's language, run by PCRE2 (JIT) with match and heap
  * limits. What RE2 refuses (look-around, back-references, possessive, atomic, recursion,
  * conditionals) is refused here. Literals, prefixes and plain alternations are matched without the
- * engine. Loop thread only (matching shares one stack).
+ * engine. An expression may be used by several threads at a time; a thread other than the loop's
+ * calls ops_regex_thread_done before it ends.
  */
 #include "common/base/def.h"
 #include "common/base/error.h"
@@ -27,6 +28,7 @@ int ops_regex_check(const char *pattern, size_t len,
 	struct ops_error *err) OPS_MUST_CHECK; /* compile and drop */
 /* A match that hits a limit counts as no match and in ops_regex_limit_total(). */
 bool ops_regex_match(const struct ops_regex *re, const char *s, size_t len);
+void ops_regex_thread_done(void);
 uint64_t ops_regex_limit_total(void); /* since the process began; for a metric */
 const char *ops_regex_pattern(const struct ops_regex *re);
 

@@ -2,7 +2,7 @@
 /*
  * One connection: bytes in, one request at a time to the dispatcher, one reply out, then the next.
  *
- *   HEAD -> BODY -> HANDLING -> WRITING -> HEAD ...        any -> CLOSED
+ *   HEAD -> BODY -> HANDLING [-> STREAMING] -> WRITING -> HEAD ...        any -> CLOSED
  *                                  \-> LINGER -> CLOSED    (after a refusal, so that the client
  * reads why)
  *
@@ -43,6 +43,7 @@ enum {
 	READ_AHEAD = 128 * 1024,
 	BODIES_IN_MEMORY = 16, /* times the body limit, over all connections */
 	WRITE_ONCE = 1 << 20,
+	DRAINED_AT = 256 * 1024, /* a reply in pieces goes on when no more than this waits */
 	MIN_PROGRESS = 4096,
 	LINGER_MS = 1000,
 	LINGER_BYTES = 4 << 20,
@@ -52,6 +53,7 @@ enum conn_state {
 	CONN_HEAD,
 	CONN_BODY,
 	CONN_HANDLING,
+	CONN_STREAMING, /* a reply in pieces has begun */
 	CONN_WRITING,
 	CONN_LINGER,
 	CONN_CLOSED
@@ -68,9 +70,10 @@ struct ops_http_conn {
 	enum conn_state state;
 	struct ops_http_req *req;
 	struct ops_http_chunked chunked;
-	size_t scan;	/* of the head */
-	size_t counted; /* body bytes in server->buffered_bytes */
-	size_t unsent;	/* at the last progress check */
+	size_t scan;	 /* of the head */
+	size_t counted;	 /* body bytes in server->buffered_bytes */
+	uint64_t queued; /* bytes of replies, ever */
+	uint64_t sent;	 /* of them, at the last progress check */
 	size_t lingered;
 	bool begun;  /* the first byte of the request is there */
 	bool served; /* at least one request was answered */
@@ -84,7 +87,8 @@ struct ops_http_conn *ops_http_conn_next(struct ops_http_conn *conn)
 
 bool ops_http_conn_busy(const struct ops_http_conn *conn)
 {
-	return conn->state == CONN_HANDLING || conn->state == CONN_WRITING;
+	return conn->state == CONN_HANDLING || conn->state == CONN_STREAMING ||
+	       conn->state == CONN_WRITING;
 }
 
 static void uncount_body(struct ops_http_conn *c)
@@ -318,6 +322,12 @@ static size_t unsent_bytes(const struct ops_http_conn *c)
 	return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
+static void queue(struct ops_http_conn *c, struct evbuffer *bytes)
+{
+	c->queued += evbuffer_get_length(bytes);
+	bufferevent_write_buffer(c->bev, bytes);
+}
+
 void ops_http_conn_send(struct ops_http_conn *c, struct evbuffer *reply, bool close)
 {
 	ops_assert(c->state != CONN_CLOSED && c->state != CONN_WRITING);
@@ -325,9 +335,34 @@ void ops_http_conn_send(struct ops_http_conn *c, struct evbuffer *reply, bool cl
 	c->req = NULL;
 	c->state = CONN_WRITING;
 	c->close_after |= close || c->server->draining;
-	bufferevent_write_buffer(c->bev, reply);
-	c->unsent = unsent_bytes(c);
+	queue(c, reply);
 	ops_timer_start(c->timer, c->server->limits.request_deadline_ms);
+}
+
+size_t ops_http_conn_stream(struct ops_http_conn *c, struct evbuffer *piece)
+{
+	ops_assert(c->state == CONN_HANDLING || c->state == CONN_STREAMING);
+	if (c->state == CONN_HANDLING) {
+		uncount_body(c);
+		c->state = CONN_STREAMING;
+		bufferevent_setwatermark(c->bev, EV_WRITE, DRAINED_AT, 0);
+		ops_timer_start(c->timer, c->server->limits.request_deadline_ms);
+	}
+	queue(c, piece);
+	return unsent_bytes(c);
+}
+
+static void finish_writing(void *arg);
+
+void ops_http_conn_stream_end(struct ops_http_conn *c, bool close)
+{
+	ops_assert(c->state == CONN_STREAMING);
+	c->req = NULL;
+	c->state = CONN_WRITING;
+	c->close_after |= close || c->server->draining;
+	bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
+	if (unsent_bytes(c) == 0) /* no event will tell */
+		ops_loop_defer(c->server->loop, finish_writing, c);
 }
 
 static void start_linger(struct ops_http_conn *c)
@@ -337,13 +372,12 @@ static void start_linger(struct ops_http_conn *c)
 	ops_timer_start(c->timer, LINGER_MS);
 }
 
-static void on_sent(struct bufferevent *bev, void *arg)
+/* All of a reply is sent. A connection that closed meanwhile is freed later in the same turn. */
+static void finish_writing(void *arg)
 {
 	struct ops_http_conn *c = arg;
 
-	OPS_MAGIC_CHECK(c, CONN_MAGIC);
-	(void)bev;
-	if (c->state != CONN_WRITING)
+	if (c->state != CONN_WRITING || unsent_bytes(c) != 0)
 		return;
 	if (c->linger) {
 		start_linger(c);
@@ -358,6 +392,18 @@ static void on_sent(struct bufferevent *bev, void *arg)
 	c->served = true;
 	ops_timer_start(c->timer, c->server->limits.idle_ms);
 	advance(c);
+}
+
+static void on_sent(struct bufferevent *bev, void *arg)
+{
+	struct ops_http_conn *c = arg;
+
+	OPS_MAGIC_CHECK(c, CONN_MAGIC);
+	(void)bev;
+	if (c->state == CONN_STREAMING)
+		ops_http_req_drained(c->req);
+	else
+		finish_writing(c);
 }
 
 static void on_received(struct bufferevent *bev, void *arg)
@@ -399,10 +445,10 @@ static void on_timer(void *arg)
 	struct ops_http_conn *c = arg;
 
 	OPS_MAGIC_CHECK(c, CONN_MAGIC);
-	if (c->state == CONN_WRITING) {
+	if (c->state == CONN_WRITING || c->state == CONN_STREAMING) {
 		size_t left = unsent_bytes(c);
-		if (left + MIN_PROGRESS <= c->unsent || left == 0) {
-			c->unsent = left;
+		if (c->queued - left >= c->sent + MIN_PROGRESS || left == 0) {
+			c->sent = c->queued - left;
 			ops_timer_start(c->timer, c->server->limits.request_deadline_ms);
 			return;
 		}

@@ -68,6 +68,11 @@ struct ops_http_req {
 	struct ops_strbuf headers; /* of the reply */
 	void (*on_abort)(struct ops_http_req *, void *);
 	void *abort_arg;
+	void (*on_drain)(struct ops_http_req *, void *); /* of a reply in pieces */
+	void *drain_arg;
+	int stream_code;      /* 0: not begun */
+	bool stream_headless; /* HEAD: what is written is dropped */
+	bool stream_chunked;
 	int64_t begin_ns;
 	const char *handler; /* label of the metrics: the route's pattern */
 	bool handed_over;    /* to a handler: only its reply (or abort) frees it */
@@ -88,11 +93,17 @@ void ops_http_dispatch(struct ops_http_req *req);
 /* http_conn.c */
 void ops_http_conn_open(struct ops_http_server *s, int fd, struct ops_http_addr *addr);
 void ops_http_conn_send(struct ops_http_conn *conn, struct evbuffer *reply, bool close);
+/* The head of a reply in pieces, then pieces; returns the bytes not yet sent. */
+size_t ops_http_conn_stream(struct ops_http_conn *conn, struct evbuffer *piece);
+void ops_http_conn_stream_end(struct ops_http_conn *conn, bool close);
 void ops_http_conn_close(struct ops_http_conn *conn);
 void ops_http_conn_drain(struct ops_http_conn *conn); /* close now if idle, else after the reply */
 bool ops_http_conn_busy(
 	const struct ops_http_conn *conn); /* a request is being handled or answered */
 struct ops_http_conn *ops_http_conn_next(struct ops_http_conn *conn);
+
+/* http_stream.c */
+void ops_http_req_drained(struct ops_http_req *req);
 
 /* http_reply.c */
 struct ops_http_answer {
@@ -102,6 +113,7 @@ struct ops_http_answer {
 	const void *body;
 	size_t len;
 	bool head_only, keep_alive, gzip_accepted;
+	bool in_pieces, chunked; /* no length; chunked: as its own transfer coding */
 };
 void ops_http_compose(
 	const struct ops_web_config *web, const struct ops_http_answer *a, struct evbuffer *out);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replies. The whole body is known when the head is written, so every reply has a Content-Length
- * and the connection stays usable. Bodies over GZIP_FROM are compressed when the client takes gzip;
- * large ones at level 1, to keep the loop's turn short. nosniff is always sent: no reply of ours is
- * meant to be guessed at.
+ * Replies whose whole body is known when the head is written: they have a Content-Length and the
+ * connection stays usable (http_stream.c has the others). Bodies over GZIP_FROM are compressed when
+ * the client takes gzip; large ones at level 1, to keep the loop's turn short. nosniff is always
+ * sent: no reply of ours is meant to be guessed at.
  */
 #include "common/net/http_internal.h"
 
@@ -131,7 +131,10 @@ void ops_http_compose(
 	const struct ops_web_config *web, const struct ops_http_answer *a, struct evbuffer *out)
 {
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf packed = OPS_STRBUF_INIT;
-	bool packable = a->content_type != NULL && a->len > GZIP_FROM && a->len < UINT32_MAX / 2;
+	bool packed_before =
+		a->headers != NULL && strcasestr(a->headers, "Content-Encoding:") != NULL;
+	bool packable = a->content_type != NULL && a->len > GZIP_FROM && a->len < UINT32_MAX / 2 &&
+			!packed_before;
 	bool gzip = packable && a->gzip_accepted && pack(a, &packed);
 	const void *body = gzip ? packed.data : a->body;
 	size_t len = gzip ? packed.len : a->len;
@@ -140,11 +143,13 @@ void ops_http_compose(
 	add_date(out);
 	if (a->content_type != NULL)
 		evbuffer_add_printf(out, "Content-Type: %s\r\n", a->content_type);
-	if (has_body(a->code))
+	if (a->chunked)
+		evbuffer_add_printf(out, "Transfer-Encoding: chunked\r\n");
+	else if (has_body(a->code) && !a->in_pieces)
 		evbuffer_add_printf(out, "Content-Length: %zu\r\n", len);
 	if (gzip)
 		evbuffer_add_printf(out, "Content-Encoding: gzip\r\n");
-	if (packable)
+	if (packable || packed_before)
 		evbuffer_add_printf(out, "Vary: Accept-Encoding\r\n");
 	add_web_headers(web, out);
 	if (a->headers != NULL)
@@ -171,6 +176,11 @@ static bool accepts_gzip(const char *header)
 		at += len;
 	}
 	return false;
+}
+
+bool ops_http_accepts_gzip(const struct ops_http_req *req)
+{
+	return accepts_gzip(ops_http_head_get(&req->head, "Accept-Encoding"));
 }
 
 void ops_http_reply_header(struct ops_http_req *req, const char *name, const char *value)
@@ -204,7 +214,7 @@ void ops_http_reply(
 		.len = len};
 	a.head_only = req->method == OPS_HEAD;
 	a.keep_alive = req->head.keep_alive && !req->server->draining;
-	a.gzip_accepted = accepts_gzip(ops_http_head_get(&req->head, "Accept-Encoding"));
+	a.gzip_accepted = ops_http_accepts_gzip(req);
 	struct evbuffer *out = evbuffer_new();
 	ops_assert(out != NULL);
 	ops_http_compose(req->server->web, &a, out);

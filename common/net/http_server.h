@@ -115,7 +115,20 @@ void ops_http_reply_json(struct ops_http_req *req, int code, json_t *taken);
 void ops_http_reply_error(struct ops_http_req *req, int code, const struct ops_error *err);
 void ops_http_reply_header(
 	struct ops_http_req *req, const char *name, const char *value); /* before the reply */
-/* fn runs when the client goes away before the reply; do not reply then. */
+/* A body that the handler packed itself: set Content-Encoding by ops_http_reply_header. */
+bool ops_http_accepts_gzip(const struct ops_http_req *req);
+/*
+ * A reply in pieces, for what is long or whose length is not known: begin (once, needs an on_abort
+ * handler), any number of writes, end; the request is gone after end or cut. A write returns how
+ * many bytes wait to be sent; when these are too many, stop and go on when on_drain runs (little
+ * waits then). cut closes the connection so that the client sees the reply is not whole.
+ */
+void ops_http_stream_begin(struct ops_http_req *req, int code, const char *content_type,
+	void (*on_drain)(struct ops_http_req *, void *), void *arg);
+size_t ops_http_stream_write(struct ops_http_req *req, const void *data, size_t len);
+void ops_http_stream_end(struct ops_http_req *req);
+void ops_http_stream_cut(struct ops_http_req *req);
+/* fn runs when the client goes away before the reply (or its end); do not reply then. */
 void ops_http_on_abort(
 	struct ops_http_req *req, void (*fn)(struct ops_http_req *, void *), void *arg);
 /* Parses the body as JSON (limit: body_bytes); on failure replies 400 itself and returns -EINVAL.

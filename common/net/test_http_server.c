@@ -50,6 +50,15 @@ static const struct exchange exchanges[] = {
 		"traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n\r\n",
 		0, "200", "4bf92f3577b34da6a3ce929d0e0e4736", 0},
 	{"remote", "GET /echo HTTP/1.1\r\n" H C "\r\n", 0, "200", "\"remote\":\"127.0.0.1\"", 0},
+	{"pieces", "GET /pieces/2 HTTP/1.1\r\n" H "\r\nGET /echo?q=after HTTP/1.1\r\n" H C "\r\n",
+		0, "200", "x\r\n0\r\n\r\nHTTP/1.1 200 OK", 2},
+	{"pieces, chunked", "GET /pieces/1 HTTP/1.1\r\n" H C "\r\n", 0, "200",
+		"Transfer-Encoding: chunked\r\n", 0},
+	{"no piece", "GET /pieces/0 HTTP/1.1\r\n" H C "\r\n", 0, "200", "close\r\n\r\n0\r\n\r\n",
+		0},
+	{"pieces for 1.0", "GET /pieces/1 HTTP/1.0\r\n\r\n", 0, "200", "close\r\n\r\nxxx", 0},
+	{"no piece for 1.0", "GET /pieces/0 HTTP/1.0\r\n\r\n", 0, "200", "close\r\n\r\n", 0},
+	{"head of pieces", "HEAD /pieces/9 HTTP/1.1\r\n" H C "\r\n", 0, "200", "close\r\n\r\n", 0},
 	{"not found", "GET /nothing HTTP/1.1\r\n" H C "\r\n", 0, "404", "{\"error\":", 0},
 	{"wrong method", "DELETE /echo HTTP/1.1\r\n" H C "\r\n", 0, "405",
 		"Allow: GET, HEAD, POST, OPTIONS", 0},
@@ -196,10 +205,53 @@ static void test_exchanges(void **state)
 	close_world(&w);
 }
 
+/* Twenty megabytes for a reader that begins late: little of them waits in the server. */
+static void read_late(struct client *c)
+{
+	struct ops_strbuf got = OPS_STRBUF_INIT;
+	int fd = dial(c->port);
+	says(fd, "GET /pieces/200 HTTP/1.0\r\n\r\n");
+	sleep_ms(50);
+	bool closed = listen_until_close(fd, &got, READ_MS);
+	const char *body = strstr(ops_strbuf_text(&got), "\r\n\r\n");
+	if (!closed || body == NULL || strspn(body + 4, "x") != 20000000)
+		complain(c, "20 MB", closed ? "not all" : "not closed");
+	close(fd);
+	ops_strbuf_done(&got);
+}
+
+static void leave_early(struct client *c)
+{
+	char some[1000];
+	int fd = dial(c->port);
+	says(fd, "GET /pieces/200 HTTP/1.1\r\n" H "\r\n");
+	if (read(fd, some, sizeof(some)) <= 0)
+		complain(c, "leave", "nothing came");
+	close(fd);
+	for (int i = 0; i < 300 && __atomic_load_n(&c->world->aborts, __ATOMIC_RELAXED) == 0; i++)
+		sleep_ms(10);
+}
+
+static void test_pieces(void **state)
+{
+	struct world w;
+	struct client late = {.fn = read_late}, early = {.fn = leave_early};
+
+	(void)state;
+	open_world(&w, &plain);
+	run_client(&w, &late);
+	assert_in_range(w.most_waiting, 1, 1200000);
+	assert_int_equal(w.aborts, 0);
+	run_client(&w, &early);
+	assert_int_equal(w.aborts, 1);
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchanges),
+		cmocka_unit_test(test_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

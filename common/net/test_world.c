@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/number.h"
+
 /* ---- handlers ---- */
 
 static void on_echo(struct ops_http_req *req, void *arg)
@@ -109,6 +111,46 @@ static void on_watched(struct ops_http_req *req, void *arg)
 	ops_http_on_abort(req, on_gone, w);
 }
 
+/* ---- a reply in pieces ---- */
+
+static void on_pieces_gone(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+
+	(void)req;
+	w->pieces = 0;
+	w->aborts++;
+}
+
+static void write_pieces(struct ops_http_req *req, void *arg)
+{
+	static char piece[100000];
+	struct world *w = arg;
+
+	memset(piece, 'x', sizeof(piece));
+	while (w->pieces > 0) {
+		size_t waiting = ops_http_stream_write(req, piece, sizeof(piece));
+		w->pieces--;
+		w->most_waiting = OPS_MAX(w->most_waiting, waiting);
+		if (waiting > 1000000)
+			return;
+	}
+	ops_http_stream_end(req);
+}
+
+static void on_pieces(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+	const char *n = ops_http_segment(req, "n");
+	uint64_t pieces = 0;
+
+	assert_int_equal(ops_parse_u64(n, strlen(n), &pieces), 0);
+	w->pieces = (size_t)pieces;
+	ops_http_on_abort(req, on_pieces_gone, w);
+	ops_http_stream_begin(req, 200, "text/plain", write_pieces, w);
+	write_pieces(req, w);
+}
+
 /* ---- world ---- */
 
 void open_world(struct world *w, const struct ops_http_config *cfg)
@@ -131,6 +173,7 @@ void open_world(struct world *w, const struct ops_http_config *cfg)
 	ops_http_route(w->server, OPS_GET, "/late", OPS_ROLE_VIEWER, on_late, w);
 	ops_http_route(w->server, OPS_GET, "/held", OPS_ROLE_VIEWER, on_held, w);
 	ops_http_route(w->server, OPS_GET, "/drain", OPS_ROLE_VIEWER, on_drain, w);
+	ops_http_route(w->server, OPS_GET, "/pieces/{n}", OPS_ROLE_VIEWER, on_pieces, w);
 	ops_http_route(w->server, OPS_GET, "/watched", OPS_ROLE_VIEWER, on_watched, w);
 }
 

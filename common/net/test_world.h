@@ -17,6 +17,7 @@ struct world {
 	struct ops_timer *later;
 	struct ops_http_req *held;
 	int aborts;
+	size_t pieces, most_waiting; /* of /pieces: to come, and bytes that ever waited at once */
 };
 
 struct client {
@@ -28,7 +29,8 @@ struct client {
 };
 
 /* /echo /item/{name} /write (operator) /open (none) /big /json /late (80 ms) /watched (never,
- * reports abort) */
+ * reports abort)
+ * /pieces/{n} (a reply in n pieces of 100,000 bytes) */
 void open_world(struct world *w, const struct ops_http_config *cfg);
 void close_world(struct world *w);
 /* Runs fn on its own thread while the loop serves, then fails the test when c->got is not empty. */

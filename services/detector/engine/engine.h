@@ -6,6 +6,8 @@
  * One query, one arena; everything in a result lives in that arena or in the store and is good
  * until the arena is reset or det_store_maintain() runs. Loop thread only.
  */
+#include <stdatomic.h>
+
 #include "common/base/arena.h"
 #include "common/base/error.h"
 #include "common/promql/parse.h"
@@ -25,6 +27,7 @@ struct det_query {
 	const char *text; /* the expression's text, for positions in warnings; may be NULL */
 	bool range;	  /* result is a matrix over start, start+step, ... <= end */
 	int64_t start_ms, end_ms, step_ms; /* instant: start only */
+	const atomic_bool *cancelled;	   /* set by another thread: give up soon; may be NULL */
 };
 
 struct det_point {
@@ -53,7 +56,7 @@ struct det_result {
 };
 
 /*
- * 0; -EINVAL the evaluation failed (err says why); -ETIMEDOUT; -E2BIG too many samples;
+ * 0; -EINVAL the evaluation failed (err says why); -ETIMEDOUT; -ECANCELED; -E2BIG too many samples;
  * -ERANGE: more than DET_QUERY_MAX_STEPS steps.
  */
 int det_engine_eval(struct det_store *store, const struct det_engine_options *options,

@@ -39,6 +39,10 @@ int det_eval_spend(struct det_eval *ev, uint64_t work)
 		return 0;
 	}
 	ev->sh->spent = 0;
+	const atomic_bool *cancelled = ev->sh->query->cancelled;
+	if (cancelled != NULL && atomic_load_explicit(cancelled, memory_order_relaxed)) {
+		return det_eval_fail(ev, -ECANCELED, "query was canceled in expression evaluation");
+	}
 	if (ops_mono_ms() <= ev->sh->deadline_ms) {
 		return 0;
 	}
