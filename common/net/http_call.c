@@ -29,7 +29,16 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct ops_http_call *call = arg;
 	size_t len = size * n;
+	long code = 0;
 
+	if (call->on_data != NULL) {
+		curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &code);
+	}
+	if (code >= 200 && code < 300) {
+		ops_strbuf_add(&call->response, data, len);
+		ops_call_note_data(call);
+		return len;
+	}
 	if (len > call->max_response_bytes - call->response.len) {
 		call->too_big = true;
 		return 0; /* ends the transfer */
@@ -38,9 +47,37 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
+/* Keeps the value of the one header that was asked for; of a redirect's several answers the last.
+ */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct ops_http_call *call = arg;
+	size_t len = size * n, name = strlen(call->want_header), from = name + 1;
+
+	if (len > from && line[name] == ':' && strncasecmp(line, call->want_header, name) == 0) {
+		while (from < len && line[from] == ' ')
+			from++;
+		size_t end = from;
+		while (end < len && line[end] != '\r' && line[end] != '\n')
+			end++;
+		free(call->header);
+		call->header = ops_xstrndup(line + from, end - from);
+	}
+	return len;
+}
+
 static bool one_line(const char *s)
 {
 	return s == NULL || strpbrk(s, "\r\n") == NULL;
+}
+
+static bool are_headers(const char *const *headers, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!one_line(headers[i]) || strchr(headers[i], ':') == NULL)
+			return false;
+	}
+	return true;
 }
 
 static bool acceptable(const struct ops_http_request *req)
@@ -48,11 +85,8 @@ static bool acceptable(const struct ops_http_request *req)
 	if (req->url == NULL || !one_line(req->url) || !one_line(req->method) ||
 		!one_line(req->bearer))
 		return false;
-	for (size_t i = 0; i < req->nheaders; i++) {
-		if (!one_line(req->headers[i]) || strchr(req->headers[i], ':') == NULL)
-			return false;
-	}
-	return true;
+	return are_headers(req->headers, req->nheaders) &&
+	       are_headers(req->proxy_headers, req->nproxy_headers);
 }
 
 static void set_method(struct ops_http_call *call, const struct ops_http_request *req)
@@ -101,6 +135,10 @@ static void set_headers(struct ops_http_call *call, const struct ops_http_reques
 		add_to_list(&call->headers, req->headers[i]);
 	add_to_list(&call->headers, "Expect:"); /* no waiting for 100 Continue */
 	OPS_CURL(call, CURLOPT_HTTPHEADER, call->headers);
+	for (size_t i = 0; i < req->nproxy_headers; i++)
+		add_to_list(&call->proxy_headers, req->proxy_headers[i]);
+	OPS_CURL(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);
+	OPS_CURL(call, CURLOPT_PROXYHEADER, call->proxy_headers);
 }
 
 /* Connects to the URL's host but speaks TLS with server_name. */
@@ -165,8 +203,15 @@ static void set_transfer(struct ops_http_call *call, const struct ops_http_reque
 		req->max_response_bytes != 0 ? req->max_response_bytes : MAX_RESPONSE;
 	OPS_CURL(call, CURLOPT_WRITEFUNCTION, on_body);
 	OPS_CURL(call, CURLOPT_WRITEDATA, call);
-	OPS_CURL(call, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_response_bytes);
+	if (req->on_data == NULL)
+		OPS_CURL(call, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)call->max_response_bytes);
 	call->redirects_left = req->no_redirects ? 0 : REDIRECTS;
+	call->on_data = req->on_data;
+	if (req->want_header != NULL) {
+		call->want_header = ops_xstrdup(req->want_header);
+		OPS_CURL(call, CURLOPT_HEADERFUNCTION, on_header);
+		OPS_CURL(call, CURLOPT_HEADERDATA, call);
+	}
 	if (req->gzip)
 		OPS_CURL(call, CURLOPT_ACCEPT_ENCODING, "gzip");
 	if (req->unix_socket != NULL)
@@ -236,6 +281,8 @@ static void drop_credentials(struct ops_http_call *call)
 	OPS_CURL(call, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
 	OPS_CURL(call, CURLOPT_SSLCERT, NULL);
 	OPS_CURL(call, CURLOPT_SSLKEY, NULL);
+	OPS_CURL(call, CURLOPT_SSLCERT_BLOB, NULL);
+	OPS_CURL(call, CURLOPT_SSLKEY_BLOB, NULL);
 	OPS_CURL(call, CURLOPT_CONNECT_TO, NULL);
 	OPS_CURL(call, CURLOPT_UNIX_SOCKET_PATH, NULL);
 }

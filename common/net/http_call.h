@@ -14,13 +14,16 @@ struct ops_http_call {
 	CURL *easy;
 	void (*fn)(void *arg, const struct ops_http_response *res);
 	void *arg;
-	struct curl_slist *headers, *connect_to, *recipients;
+	struct curl_slist *headers, *connect_to, *recipients, *proxy_headers;
 	char error[CURL_ERROR_SIZE];
 	struct ops_strbuf upload; /* request body or mail */
 	size_t uploaded;
 	struct ops_strbuf response;
 	size_t max_response_bytes;
+	char *want_header, *header; /* name asked for, value found */
+	void (*on_data)(void *arg, const char *data, size_t len);
 	bool too_big;
+	bool has_data; /* for on_data */
 	bool is_mail;
 	unsigned redirects_left;
 	bool sends_body;
@@ -38,6 +41,8 @@ void ops_call_set_proxy(struct ops_http_call *call, const char *proxy_url);
 /* After an answer with this code: true when the call was pointed at the redirect's target and must
  * go on. */
 bool ops_call_redirect(struct ops_http_call *call, int code);
+/* To be called when a call has data for its on_data. */
+void ops_call_note_data(struct ops_http_call *call);
 /* Hands it to curl; fn follows. */
 void ops_call_start(struct ops_http_call *call);
 /* Setting an option fails only without memory or with a wrong build of libcurl. */

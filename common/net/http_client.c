@@ -34,6 +34,7 @@ struct ops_http_client {
 	struct ops_timer *timer;
 	struct ops_http_call *calls;
 	bool stopped;
+	bool has_data; /* some call has */
 };
 
 static const char *const outcome_names[] = {
@@ -102,6 +103,9 @@ void ops_call_free(struct ops_http_call *call)
 	curl_slist_free_all(call->headers);
 	curl_slist_free_all(call->connect_to);
 	curl_slist_free_all(call->recipients);
+	curl_slist_free_all(call->proxy_headers);
+	free(call->want_header);
+	free(call->header);
 	if (call->upload.data != NULL)
 		explicit_bzero(call->upload.data, call->upload.len);
 	ops_strbuf_done(&call->upload);
@@ -115,9 +119,52 @@ static const char *or_null(const char *s)
 	return s != NULL && *s != '\0' ? s : NULL;
 }
 
+static void set_tls_versions(struct ops_http_call *call, const struct ops_tls_client *tls)
+{
+	static const long lowest[] = {CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_0,
+		CURL_SSLVERSION_TLSv1_1, CURL_SSLVERSION_TLSv1_2, CURL_SSLVERSION_TLSv1_3};
+	static const long highest[] = {CURL_SSLVERSION_MAX_DEFAULT, CURL_SSLVERSION_MAX_TLSv1_0,
+		CURL_SSLVERSION_MAX_TLSv1_1, CURL_SSLVERSION_MAX_TLSv1_2,
+		CURL_SSLVERSION_MAX_TLSv1_3};
+
+	OPS_CURL(call, CURLOPT_SSLVERSION, lowest[tls->min_version] | highest[tls->max_version]);
+	if (tls->min_version == OPS_TLS_1_0 || tls->min_version == OPS_TLS_1_1) {
+		/* OpenSSL 3 has no digests for them above level 0. */
+		OPS_CURL(call, CURLOPT_SSL_CIPHER_LIST, "DEFAULT@SECLEVEL=0");
+	}
+}
+
+static struct curl_blob blob_of(const char *text)
+{
+	union { /* curl copies and does not write, but takes a pointer to what it might */
+		const char *in;
+		void *out;
+	} data = {.in = text};
+
+	return (struct curl_blob){.data = data.out, .len = strlen(text), .flags = CURL_BLOB_COPY};
+}
+
+static void set_tls_texts(struct ops_http_call *call, const struct ops_tls_client *tls)
+{
+	if (or_null(tls->ca) != NULL) {
+		struct curl_blob ca = blob_of(tls->ca);
+		OPS_CURL(call, CURLOPT_CAINFO, NULL); /* this authority only */
+		OPS_CURL(call, CURLOPT_CAPATH, NULL);
+		OPS_CURL(call, CURLOPT_CAINFO_BLOB, &ca);
+	}
+	if (or_null(tls->cert) != NULL) {
+		struct curl_blob cert = blob_of(tls->cert);
+		OPS_CURL(call, CURLOPT_SSLCERT_BLOB, &cert);
+	}
+	if (or_null(tls->key) != NULL) {
+		struct curl_blob key = blob_of(tls->key);
+		OPS_CURL(call, CURLOPT_SSLKEY_BLOB, &key);
+	}
+}
+
 void ops_call_set_tls(struct ops_http_call *call, const struct ops_tls_client *tls)
 {
-	OPS_CURL(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	set_tls_versions(call, tls);
 	OPS_CURL(call, CURLOPT_SSL_VERIFYPEER, tls->insecure_skip_verify ? 0L : 1L);
 	OPS_CURL(call, CURLOPT_SSL_VERIFYHOST, tls->insecure_skip_verify ? 0L : 2L);
 	if (or_null(tls->ca_file) != NULL) {
@@ -128,6 +175,7 @@ void ops_call_set_tls(struct ops_http_call *call, const struct ops_tls_client *t
 		OPS_CURL(call, CURLOPT_SSLCERT, tls->cert_file);
 	if (or_null(tls->key_file) != NULL)
 		OPS_CURL(call, CURLOPT_SSLKEY, tls->key_file);
+	set_tls_texts(call, tls);
 }
 
 void ops_call_set_timeout(struct ops_http_call *call, int64_t timeout_ms)
@@ -196,6 +244,7 @@ static void fill_response(
 	if (call->too_big)
 		res->error = "the response is larger than its limit";
 	res->content_type = type != NULL ? type : "";
+	res->header = call->header != NULL ? call->header : "";
 	res->wire_bytes = (size_t)bytes;
 	res->retry_after_ms = retry_after_s > 0 && retry_after_s < INT64_MAX / 1000
 				      ? (int64_t)retry_after_s * 1000
@@ -224,6 +273,7 @@ void ops_http_call_cancel(struct ops_http_call *call)
 	const struct ops_http_response res = {.outcome = OPS_HTTP_CANCELLED,
 		.error = "cancelled",
 		.content_type = "",
+		.header = "",
 		.retry_after_ms = -1};
 
 	OPS_MAGIC_CHECK(call, CALL_MAGIC);
@@ -244,10 +294,35 @@ static bool go_on(struct ops_http_call *call, const struct ops_http_response *re
 	return true;
 }
 
+void ops_call_note_data(struct ops_http_call *call)
+{
+	call->has_data = call->client->has_data = true;
+}
+
+/* Hands over what arrived, outside of curl: the receiver may cancel this call or any other. */
+static void deliver(struct ops_http_client *c)
+{
+	while (c->has_data) {
+		struct ops_http_call *call = c->calls;
+		while (call != NULL && !call->has_data)
+			call = call->next;
+		if (call == NULL) {
+			c->has_data = false;
+			return;
+		}
+		struct ops_strbuf data = call->response;
+		call->response = (struct ops_strbuf)OPS_STRBUF_INIT;
+		call->has_data = false;
+		call->on_data(call->arg, ops_strbuf_text(&data), data.len);
+		ops_strbuf_done(&data);
+	}
+}
+
 static void collect(struct ops_http_client *c)
 {
 	int left = 0;
 
+	deliver(c);
 	for (CURLMsg *m = curl_multi_info_read(c->multi, &left); m != NULL;
 		m = curl_multi_info_read(c->multi, &left)) {
 		struct ops_http_call *call = NULL;

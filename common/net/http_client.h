@@ -16,8 +16,18 @@ struct ops_http_client_config {
 	unsigned connections_per_host; /* 0 = 32 */
 };
 
+enum ops_tls_version { /* OPS_TLS_DEFAULT: at least 1.2, at most what both sides speak */
+	OPS_TLS_DEFAULT,
+	OPS_TLS_1_0,
+	OPS_TLS_1_1,
+	OPS_TLS_1_2,
+	OPS_TLS_1_3
+};
+
 struct ops_tls_client { /* all optional */
 	const char *ca_file, *cert_file, *key_file, *server_name;
+	const char *ca, *cert, *key; /* the PEM text itself, instead of a file */
+	enum ops_tls_version min_version, max_version;
 	bool insecure_skip_verify;
 };
 
@@ -35,8 +45,17 @@ struct ops_http_request {   /* everything is copied by ops_http_call_start */
 	const char *basic_user, *basic_password;
 	const char *bearer;
 	const char *proxy_url;
+	const char *const *proxy_headers; /* of the CONNECT request only */
+	size_t nproxy_headers;
 	struct ops_tls_client tls;
 	const char *unix_socket; /* connect there instead of the host; may be NULL */
+	const char *want_header; /* its last value is in the response */
+	/*
+	 * The body of a 2xx answer as it arrives, for answers that go on and on: it is not
+	 * collected and max_response_bytes does not hold for it. The call may be cancelled from
+	 * here.
+	 */
+	void (*on_data)(void *arg, const char *data, size_t len);
 };
 
 enum ops_http_outcome {
@@ -60,6 +79,7 @@ struct ops_http_response { /* valid during the callback */
 	int64_t duration_ms;
 	size_t wire_bytes;	/* received, before decoding */
 	int64_t retry_after_ms; /* -1 when not given */
+	const char *header;	/* want_header's value, "" when absent */
 };
 
 struct ops_http_client *ops_http_client_new(

@@ -100,6 +100,8 @@ struct ssl_st *tls_accept(struct fake *f, int fd)
 
 	ops_assert(SSL_CTX_use_certificate_file(ctx, pem, SSL_FILETYPE_PEM) == 1);
 	ops_assert(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1);
+	if (f->arg != NULL && strcmp(f->arg, "TLSv1.2 only") == 0)
+		SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
 	SSL *ssl = SSL_new(ctx);
 	SSL_CTX_free(ctx);
 	SSL_set_fd(ssl, fd);

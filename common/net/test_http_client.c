@@ -392,6 +392,87 @@ static void test_cancel(void **state)
 	fake_stop(&f);
 }
 
+/* ---- answers that go on ---- */
+
+struct stream {
+	struct result r; /* first: on_result gets it */
+	struct ops_http_call *call;
+	size_t bytes, stop_after;
+};
+
+static void on_stream(void *arg, const char *data, size_t len)
+{
+	struct stream *s = arg;
+
+	assert_int_equal(strspn(data, "x0123456789ok"), len);
+	s->bytes += len;
+	if (s->bytes >= s->stop_after)
+		ops_http_call_cancel(s->call);
+}
+
+static struct stream stream(unsigned port, const char *path, size_t stop_after)
+{
+	struct stream s = {.r = {.loop = ops_loop_new()}, .stop_after = stop_after};
+	struct ops_http_client *c =
+		ops_http_client_new(s.r.loop, &(struct ops_http_client_config){0});
+	OPS_CLEANUP(ops_freep) char *url = ops_xasprintf("http://127.0.0.1:%u%s", port, path);
+	const struct ops_http_request req = {
+		.url = url, .max_response_bytes = 100, .on_data = on_stream, .timeout_ms = 10000};
+
+	assert_int_equal(ops_http_call_start(c, &req, on_result, &s, &s.call), 0);
+	ops_loop_run(s.r.loop);
+	assert_int_equal(s.r.calls, 1);
+	ops_http_client_free(c);
+	ops_loop_free(s.r.loop);
+	return s;
+}
+
+static void test_streams(void **state)
+{
+	struct fake f;
+
+	(void)state;
+	fake_start(&f, serve_http, NULL);
+	fake_go(&f);
+	struct stream s = stream(f.port, "/endless", SIZE_MAX);
+	assert_int_equal(s.r.outcome, OPS_HTTP_DONE);
+	assert_int_equal(s.bytes, 10000);
+	assert_int_equal(s.r.len, 0);
+	s = stream(f.port, "/drip", 3);
+	assert_int_equal(s.r.outcome, OPS_HTTP_CANCELLED);
+	assert_in_range(s.bytes, 3, 999);
+	s = stream(f.port, "/later", 1); /* not 2xx: collected, as ever */
+	assert_int_equal(s.bytes, 0);
+	assert_string_equal(s.r.body, "busy");
+	fake_stop(&f);
+}
+
+static void on_wanted(void *arg, const struct ops_http_response *res)
+{
+	assert_string_equal(res->header, "7");
+	on_result(arg, res);
+}
+
+static void test_wanted_header(void **state)
+{
+	struct fake f;
+	struct result r = {.loop = ops_loop_new()};
+	struct ops_http_client *c =
+		ops_http_client_new(r.loop, &(struct ops_http_client_config){0});
+
+	(void)state;
+	fake_start(&f, serve_http, NULL);
+	fake_go(&f);
+	OPS_CLEANUP(ops_freep) char *url = ops_xasprintf("http://127.0.0.1:%u/later", f.port);
+	const struct ops_http_request req = {.url = url, .want_header = "retry-after"};
+	assert_int_equal(ops_http_call_start(c, &req, on_wanted, &r, NULL), 0);
+	ops_loop_run(r.loop);
+	assert_int_equal(r.calls, 1);
+	ops_http_client_free(c);
+	ops_loop_free(r.loop);
+	fake_stop(&f);
+}
+
 /* ---- TLS ---- */
 
 static void serve_https(struct fake *f, int fd)
@@ -438,6 +519,44 @@ static void test_tls(void **state)
 	fake_stop(&f);
 }
 
+static char *read_text(const char *dir, const char *name)
+{
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, name);
+
+	assert_int_equal(ops_file_read(path, 1 << 20, &text), 0);
+	return ops_strbuf_take(&text);
+}
+
+/* Authority, certificate and key as texts; versions that the server must not leave. */
+static void test_tls_texts_and_versions(void **state)
+{
+	struct fake f;
+	const char *dir = *state;
+	OPS_CLEANUP(ops_freep) char *ca = read_text(dir, "ca.pem");
+	OPS_CLEANUP(ops_freep) char *cert = read_text(dir, "server.pem");
+	OPS_CLEANUP(ops_freep) char *key = read_text(dir, "server.key");
+
+	fake_start(&f, serve_https, "TLSv1.2 only");
+	f.dir = dir;
+	fake_go(&f);
+	OPS_CLEANUP(ops_freep) char *url = ops_xasprintf("https://127.0.0.1:%u/", f.port);
+	struct ops_http_request req = {.url = url,
+		.tls = {.ca = ca, .cert = cert, .key = key, .server_name = "mail.example"}};
+	struct result r = call(&req);
+	if (r.outcome != OPS_HTTP_DONE)
+		fail_msg("%s", r.error);
+	req.tls.max_version = OPS_TLS_1_2;
+	assert_int_equal(call(&req).outcome, OPS_HTTP_DONE);
+	req.tls.max_version = OPS_TLS_DEFAULT;
+	req.tls.min_version = OPS_TLS_1_3;
+	assert_int_equal(call(&req).outcome, OPS_HTTP_TLS);
+	req.tls = (struct ops_tls_client){.ca = cert, .server_name = "mail.example"};
+	req.tls.ca = "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n";
+	assert_int_equal(call(&req).outcome, OPS_HTTP_TLS);
+	fake_stop(&f);
+}
+
 static int make_files(void **state)
 {
 	char *dir = test_dir_make();
@@ -467,6 +586,9 @@ int main(void)
 		cmocka_unit_test(test_refuses),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_tls_texts_and_versions),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_wanted_header),
 	};
 
 	return cmocka_run_group_tests(tests, make_files, remove_files);
