@@ -36,6 +36,8 @@ struct ops_conf_options {
 	bool keep_unset; /* with expand_env: what names no set variable and has no default stays as
 			    it is:
 			    ${1} in files that have a meaning of their own for it */
+	bool *ret_more;	 /* not NULL: only the first document is read, and this tells whether there
+			    are more; NULL: a second document is an error */
 };
 
 /* An empty document is an empty mapping. -EINVAL with err set; -errno when the file cannot be read.

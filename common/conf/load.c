@@ -55,6 +55,7 @@ struct loader {
 	const char *file, *text;
 	size_t len;
 	bool expand_env, keep_unset;
+	bool *ret_more;
 	struct ops_error *err;
 	struct frame stack[MAX_DEPTH];
 	int depth;
@@ -405,10 +406,15 @@ static int fail_yaml(struct loader *l)
 	return -EINVAL;
 }
 
+/* 1: enough was read. */
 static int on_event(struct loader *l, const yaml_event_t *e)
 {
 	switch (e->type) {
 	case YAML_DOCUMENT_START_EVENT:
+		if (l->root != NULL && l->ret_more != NULL) {
+			*l->ret_more = true;
+			return 1;
+		}
 		if (l->root != NULL)
 			return FAIL(
 				l, e->start_mark, "only one YAML document is allowed in a file");
@@ -443,7 +449,7 @@ static int read_stream(struct loader *l)
 		int r = on_event(l, &e);
 		yaml_event_delete(&e);
 		if (r != 0 || end)
-			return r;
+			return OPS_MIN(r, 0);
 	}
 }
 
@@ -467,6 +473,9 @@ int ops_conf_load_text(struct ops_arena *a, const char *name, const char *text, 
 	l->len = len;
 	l->expand_env = opt != NULL && opt->expand_env;
 	l->keep_unset = opt != NULL && opt->keep_unset;
+	l->ret_more = opt != NULL ? opt->ret_more : NULL;
+	if (l->ret_more != NULL)
+		*l->ret_more = false;
 	l->err = err;
 	l->anchors = ops_map_new();
 	ops_assert(yaml_parser_initialize(&l->yaml));

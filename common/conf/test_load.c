@@ -81,6 +81,31 @@ static void test_empty_documents(void **state)
 	}
 }
 
+/* Whoever asks gets the first document, and is told that there are more. */
+static void test_first_document(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool more;
+	} cases[] = {{"a: 1\n---\nb: 2\n", true}, {"a: 1\n", false}, {"a: 1\n---\n[\n", true}};
+	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {
+		struct ops_arena a;
+		struct ops_conf_node *root = NULL;
+		struct ops_error err;
+		bool more = !cases[i].more;
+		const struct ops_conf_options opt = {.ret_more = &more};
+		ops_arena_init(&a);
+		assert_int_equal(ops_conf_load_text(&a, "t.yml", cases[i].text,
+					 strlen(cases[i].text), &opt, &root, &err),
+			0);
+		assert_int_equal(more, cases[i].more);
+		assert_int_equal(root->n, 1);
+		assert_non_null(ops_conf_get(root, "a"));
+		ops_arena_done(&a);
+	}
+}
+
 static void test_aliases_and_merges(void **state)
 {
 	(void)state;
@@ -331,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_positions_and_quotes),
 		cmocka_unit_test(test_empty_documents),
+		cmocka_unit_test(test_first_document),
 		cmocka_unit_test(test_aliases_and_merges),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_limits),

@@ -6,8 +6,9 @@
  * parsed expressions. Everything lives in the caller's arena. The detector loads with it, `opsctl
  * check` too.
  *
- * Keys beyond Prometheus': `playbook` on an alerting rule (a plain file name in the playbook
- * folder; an annotation of that name means the same).
+ * Keys of an alerting rule beyond Prometheus': `playbook` (a plain file name in the playbook
+ * folder; an annotation of that name means the same), `no_data`, `resolve_when`, `fire_after`,
+ * `flapping`.
  */
 #include "common/base/arena.h"
 #include "common/base/error.h"
@@ -29,6 +30,28 @@ enum ops_rule_kind {
 	OPS_RULE_RECORDING
 };
 
+enum ops_rule_no_data { /* what happens to an alert whose data is missing */
+	OPS_RULE_NO_DATA_RESOLVE,
+	OPS_RULE_NO_DATA_KEEP,
+	OPS_RULE_NO_DATA_FIRE
+};
+const char *ops_rule_no_data_text(enum ops_rule_no_data v);
+
+enum {
+	OPS_RULE_WINDOW_MAX = 64, /* evaluations that fire_after can look at */
+	OPS_RULE_CHANGES_MAX = 16 /* firings that flapping can count */
+};
+
+/* What Prometheus' rules cannot say; all zero: nothing of it. */
+struct ops_rule_policy {
+	enum ops_rule_no_data no_data;
+	const char *resolve_text; /* resolve_when; a threshold is spelled out. NULL = none */
+	struct ops_promql_expr *resolve;
+	unsigned fire_n, fire_m; /* fire_after; 0 = none */
+	unsigned flap_changes;	 /* firings within flap_within_ms; 0 = none */
+	int64_t flap_within_ms;
+};
+
 struct ops_rule {
 	enum ops_rule_kind kind;
 	const char *name; /* alert name, or name of the recorded metric */
@@ -38,6 +61,7 @@ struct ops_rule {
 	struct ops_rule_pairs labels; /* group labels merged in */
 	struct ops_rule_pairs annotations;
 	const char *playbook; /* NULL = none */
+	struct ops_rule_policy policy;
 	const char *file;
 	int line, column;	    /* of the rule */
 	int expr_line, expr_column; /* of the first byte of expr_text */

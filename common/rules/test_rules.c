@@ -109,6 +109,18 @@ static const struct {
 	{"alert: A\nexpr: '-nofn(up)'\n", 2, 9, "nofn"},
 	{"alert: A\nexpr: up\nfor: soon\n", 3, 6, "not a duration"},
 	{"record: a\nexpr: up\nfor: 1m\n", 3, 6, "recording rule"},
+	{"record: a\nexpr: up\nno_data: keep\n", 3, 10, "recording rule"},
+	{"alert: A\nexpr: up\nno_data: maybe\n", 3, 10, "none of resolve, keep, fire"},
+	{"alert: A\nexpr: up\nfire_after: 3\n", 3, 13, "not N of M"},
+	{"alert: A\nexpr: up\nfire_after: 6 of 5\n", 3, 13, "not N of M"},
+	{"alert: A\nexpr: up\nfire_after: 6 of 65\n", 3, 13, "not N of M"},
+	{"alert: A\nexpr: up\nflapping: often\n", 3, 11, "not N in DURATION"},
+	{"alert: A\nexpr: up\nflapping: 1 in 5m\n", 3, 11, "not N in DURATION"},
+	{"alert: A\nexpr: up\nresolve_when: 3\n", 3, 15, "compares with a number"},
+	{"alert: A\nexpr: up > 5\nresolve_when: 7\n", 3, 15, "wrong side"},
+	{"alert: A\nexpr: up < 5\nresolve_when: 3\n", 3, 15, "wrong side"},
+	{"alert: A\nexpr: up > 5\nresolve_when: up <\n", 3, 19, "parse error"},
+	{"alert: A\nexpr: up > 5\nresolve_when: up[5m]\n", 3, 15, "instant vector"},
 	{"record: a\nexpr: up\nannotations: {a: b}\n", 3, 14, "recording rule"},
 	{"alert: A\nexpr: up\nlabels: {__name__: x}\n", 3, 10, "invalid name"},
 	{"alert: A\nexpr: up\nplaybook: ../x.sh\n", 3, 11, "plain file name"},
@@ -165,9 +177,77 @@ static void test_merged_labels(void **state)
 	ops_arena_done(&a);
 }
 
+static void test_policy(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *resolve;
+	} hysteresis[] = {
+		{"alert: A\nexpr: rate(x[5m]) > 5\nresolve_when: 3\n", "(rate(x[5m])) <= 3"},
+		{"alert: A\nexpr: (x >= -5)\nresolve_when: -6.5\n", "(x) < -6.5"},
+		{"alert: A\nexpr: x < 5\nresolve_when: 5\n", "(x) >= 5"},
+		{"alert: A\nmetric: x\nthreshold: 5\nresolve_when: 3\n", "((x)) <= 3"},
+		{"alert: A\nexpr: x\nresolve_when: y == 1\n", "y == 1"},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(hysteresis); i++) {
+		struct ops_arena a;
+		struct ops_error err;
+		struct ops_rule_groups groups = {NULL, 0, 0};
+		ops_arena_init(&a);
+		if (load(&a, hysteresis[i].text, &groups, &err) != 0) {
+			fail_msg("case %zu: %s", i, err.message);
+		}
+		const struct ops_rule_policy *p = &groups.items[0].rules[0].policy;
+		assert_string_equal(p->resolve_text, hysteresis[i].resolve);
+		assert_non_null(p->resolve);
+		free(groups.items);
+		ops_arena_done(&a);
+	}
+	struct ops_arena a;
+	struct ops_error err;
+	struct ops_rule_groups groups = {NULL, 0, 0};
+	ops_arena_init(&a);
+	assert_int_equal(load(&a,
+				 "- {alert: A, expr: x, no_data: keep, fire_after: 3 of 5, "
+				 "flapping: 2 in 1h}\n"
+				 "- {alert: B, expr: x, no_data: fire, flapping: true}\n"
+				 "- {alert: C, expr: x, no_data: resolve, flapping: false}\n",
+				 &groups, &err),
+		0);
+	const struct ops_rule *r = groups.items[0].rules;
+	assert_int_equal(r[0].policy.no_data, OPS_RULE_NO_DATA_KEEP);
+	assert_int_equal(r[0].policy.fire_n, 3);
+	assert_int_equal(r[0].policy.fire_m, 5);
+	assert_int_equal(r[0].policy.flap_changes, 2);
+	assert_int_equal(r[0].policy.flap_within_ms, 3600000);
+	assert_int_equal(r[1].policy.no_data, OPS_RULE_NO_DATA_FIRE);
+	assert_int_equal(r[1].policy.flap_changes, 4);
+	assert_int_equal(r[1].policy.flap_within_ms, 900000);
+	assert_int_equal(r[2].policy.flap_changes, 0);
+	free(groups.items);
+	ops_arena_done(&a);
+}
+
+/* As Prometheus: what stands behind --- is not read. */
+static void test_first_document(void **state)
+{
+	(void)state;
+	struct ops_arena a;
+	struct ops_error err;
+	struct ops_rule_groups groups = {NULL, 0, 0};
+	ops_arena_init(&a);
+	assert_int_equal(
+		load(&a, "alert: A\nexpr: up\n---\nalert: B\nexpr: up\n", &groups, &err), 0);
+	assert_int_equal(groups.n, 1);
+	assert_int_equal(groups.items[0].n, 1);
+	free(groups.items);
+	ops_arena_done(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_merged_labels)};
+		cmocka_unit_test(test_merged_labels), cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_first_document)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
