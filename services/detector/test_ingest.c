@@ -117,7 +117,7 @@ static double last(struct world *w, const char *name)
 {
 	struct ops_labels *ls = ops_labels_of("__name__", name, "job", "j", NULL);
 	const struct det_series *s = det_store_find(w->store, ls);
-	struct det_samples samples = {NULL, NULL, 0, 0};
+	struct det_samples samples = {0};
 	double v = -1;
 	ops_labels_unref(ls);
 	if (s != NULL) {

@@ -197,7 +197,7 @@ static bool informed(const struct det_rule *r, int64_t now_ms)
 		}
 		const int64_t range[2] = {owner->started_ms - reach, owner->started_ms};
 		struct det_series_list list = {NULL, 0};
-		struct det_samples samples = {NULL, NULL, 0, 0};
+		struct det_samples samples = {0};
 		struct ops_arena arena;
 		ops_arena_init(&arena);
 		det_store_select(owner->cfg.store, &s->matchers, range, &arena, &list);

@@ -38,6 +38,21 @@ bool det_is_absent(double v)
 	return bits == DET_ABSENT_BITS;
 }
 
+double det_histogram_mark(void)
+{
+	uint64_t bits = DET_HISTOGRAM_BITS;
+	double v;
+	memcpy(&v, &bits, sizeof(v));
+	return v;
+}
+
+bool det_is_histogram(double v)
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof(bits));
+	return bits == DET_HISTOGRAM_BITS;
+}
+
 struct det_group *det_group_new(uint64_t layout_id, uint32_t ncolumns)
 {
 	struct det_group *g = ops_xcalloc(1, sizeof(*g));

@@ -12,6 +12,10 @@
 #define DET_ABSENT_BITS 0x7ff0000000000003ULL
 double det_absent(void);
 bool det_is_absent(double v);
+/* A histogram stands here (histogram_log.h); signalling too. */
+#define DET_HISTOGRAM_BITS 0x7ff0000000000004ULL
+double det_histogram_mark(void);
+bool det_is_histogram(double v);
 
 struct det_sealed; /* opaque */
 

@@ -6,6 +6,7 @@
  */
 #include "services/detector/store/store.h"
 
+#include "services/detector/store/histogram_log.h"
 #include "services/detector/store/state.h"
 
 #define IDLE_SEAL_MS (3600 * (int64_t)1000)
@@ -56,6 +57,9 @@ static void group_maintain(struct det_store *s, struct det_group *g, int64_t now
 		det_group_seal(g);
 	}
 	det_group_drop(g, s->horizon_ms);
+	if (g->layout_id == 0 && g->series[0] != NULL && g->series[0]->histograms != NULL) {
+		det_histogram_log_drop_before(g->series[0]->histograms, s->horizon_ms);
+	}
 	s->series_bytes -= OPS_MIN(s->series_bytes, before > g->bytes ? before - g->bytes : 0);
 	s->series_bytes += g->bytes > before ? g->bytes - before : 0;
 }

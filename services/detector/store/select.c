@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "services/detector/store/histogram_log.h"
 #include "services/detector/store/state.h"
 
 static bool overlaps(const struct det_series *series, const int64_t range_ms[2])
@@ -39,6 +40,8 @@ void det_samples_done(struct det_samples *out)
 {
 	free(out->t);
 	free(out->v);
+	free(out->h_room);
+	ops_arena_done(&out->arena);
 	*out = (struct det_samples){0};
 }
 
@@ -66,12 +69,17 @@ void det_series_read(
 {
 	const int64_t range_ms[2] = {mint_ms, maxt_ms};
 	out->n = 0;
+	out->h = NULL;
+	ops_arena_reset(&out->arena);
 	for (uint32_t i = 0; i < series->nrefs; i++) {
 		size_t mid = out->n;
 		det_group_read(series->refs[i].group, series->refs[i].column, range_ms, out);
 		if (mid != 0 && mid < out->n && out->t[mid] <= out->t[mid - 1]) {
 			merge_runs(out, mid);
 		}
+	}
+	if (series->histograms != NULL) {
+		det_histogram_log_fill(series->histograms, out);
 	}
 }
 

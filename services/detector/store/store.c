@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "common/metrics/metrics.h"
+#include "services/detector/store/histogram_log.h"
 #include "services/detector/store/state.h"
 
 #define DEFAULT_RETENTION_MS (24 * 3600 * (int64_t)1000)
@@ -68,6 +69,7 @@ static void series_free(struct det_series *series)
 {
 	ops_labels_unref(series->labels);
 	free(series->refs);
+	det_histogram_log_free(series->histograms);
 	free(series);
 }
 
@@ -275,6 +277,7 @@ void det_store_bury(struct det_store *s, struct det_series *const *dead, size_t 
 			*page = NULL;
 		}
 		size_t bytes = sizeof(*series) + labels_bytes(series->labels) + 64;
+		bytes += det_histogram_log_bytes(series->histograms);
 		s->series_bytes -= OPS_MIN(s->series_bytes, bytes);
 		drop_from_hash(s, series);
 		series_free(series);

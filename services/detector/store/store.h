@@ -10,6 +10,7 @@
  */
 #include "common/base/arena.h"
 #include "common/base/def.h"
+#include "common/model/histogram.h"
 #include "common/model/labels.h"
 #include "common/model/matcher.h"
 #include "common/msg/samples.h"
@@ -33,7 +34,8 @@ struct det_series {
 		struct det_group *group;
 		uint32_t column;
 	} * refs;
-	struct det_series *next; /* in the chain of its hash */
+	struct det_histogram_log *histograms; /* NULL: it never had any */
+	struct det_series *next;	      /* in the chain of its hash */
 };
 
 #define DET_AHEAD_MAX_MS 600000 /* against the time of the last det_store_maintain() */
@@ -103,6 +105,13 @@ int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t tim
 void det_store_maintain(struct det_store *s, int64_t now_ms);
 void det_store_clear(struct det_store *s); /* all data; options and listener stay */
 
+/*
+ * One histogram sample, in the same way. Its hint (reset or not) is worked out against the sample
+ * before, unless it says gauge or reset. -EINVAL: ops_histogram_validate refuses it.
+ */
+int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
+	const struct ops_histogram *h) OPS_MUST_CHECK;
+
 struct det_series_list {
 	struct det_series **items;
 	size_t n;
@@ -118,8 +127,14 @@ struct det_series *det_store_find(struct det_store *s, const struct ops_labels *
 /* Decoded samples of one series, ascending, staleness markers included. Reused between series. */
 struct det_samples {
 	int64_t *t;
-	double *v;
+	double *v; /* det_histogram_mark() where h has one */
 	size_t n, cap;
+	/* Per sample, NULL: a float; the array is NULL when there is no histogram at all. Valid
+	 * until the next read. */
+	const struct ops_histogram **h;
+	const struct ops_histogram **h_room;
+	size_t h_cap;
+	struct ops_arena arena; /* of the histograms */
 };
 void det_samples_done(struct det_samples *out);
 /* All samples with mint <= t <= maxt; whole blocks are decoded. */

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One string of blobs with an array of times and ends beside it. Histograms are few (one series
+ * instead of dozens), so a plain list does; dropping moves the rest to the front once a
+ * maintenance.
+ *
+ * Beside the blob a histogram is a sample like any other: its series' own group has the histogram
+ * mark (a NaN) at that time. So order, retention, staleness and what a series' last sample is need
+ * not know of histograms.
+ */
+#include "services/detector/store/histogram_log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/base/strbuf.h"
+#include "services/detector/store/state.h"
+
+#define MAX_BYTES ((size_t)1 << 31)
+
+void det_histogram_log_free(struct det_histogram_log *log)
+{
+	if (log != NULL) {
+		free(log->times);
+		free(log->ends);
+		free(log->bytes);
+		free(log);
+	}
+}
+
+static size_t start_of(const struct det_histogram_log *log, uint32_t i)
+{
+	return i > 0 ? log->ends[i - 1] : 0;
+}
+
+static void grow(struct det_histogram_log *log, size_t len)
+{
+	if (log->n == log->cap) {
+		log->cap = log->cap != 0 ? log->cap * 2 : 8;
+		log->times = ops_xrealloc(log->times, log->cap, sizeof(log->times[0]));
+		log->ends = ops_xrealloc(log->ends, log->cap, sizeof(log->ends[0]));
+	}
+	size_t need = start_of(log, log->n) + len;
+	if (need > log->bytes_cap) {
+		log->bytes_cap = OPS_MAX(need, log->bytes_cap + log->bytes_cap / 2);
+		log->bytes = ops_xrealloc(log->bytes, log->bytes_cap, 1);
+	}
+}
+
+int det_histogram_log_append(
+	struct det_histogram_log **log, int64_t t, const struct ops_histogram *h)
+{
+	struct ops_strbuf blob = OPS_STRBUF_INIT;
+	ops_histogram_encode(h, &blob);
+	if (*log == NULL) {
+		*log = ops_xcalloc(1, sizeof(**log));
+	}
+	struct det_histogram_log *l = *log;
+	size_t start = start_of(l, l->n);
+	ops_assert(l->n == 0 || t > l->times[l->n - 1]);
+	int rc = start + blob.len > MAX_BYTES ? -EFBIG : 0;
+	if (rc == 0) {
+		grow(l, blob.len);
+		memcpy(l->bytes + start, blob.data, blob.len);
+		l->times[l->n] = t;
+		l->ends[l->n++] = (uint32_t)(start + blob.len);
+	}
+	ops_strbuf_done(&blob);
+	return rc;
+}
+
+static void decode(const struct det_histogram_log *log, uint32_t i, struct ops_arena *arena,
+	struct ops_histogram *ret)
+{
+	size_t start = start_of(log, i);
+	int rc = ops_histogram_decode(log->bytes + start, log->ends[i] - start, arena, ret);
+	ops_assert(rc == 0); /* we wrote it */
+}
+
+/* First sample at or after t. */
+static uint32_t from_time(const struct det_histogram_log *log, int64_t t)
+{
+	uint32_t lo = 0, hi = log->n;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (log->times[mid] < t) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return lo;
+}
+
+static void reserve(struct det_samples *out)
+{
+	if (out->h_cap < out->n) {
+		out->h_cap = out->cap;
+		free(out->h_room);
+		out->h_room = ops_xcalloc(out->h_cap, sizeof(out->h_room[0]));
+	}
+	out->h = out->h_room;
+	memset(out->h, 0, out->n * sizeof(out->h[0]));
+}
+
+void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samples *out)
+{
+	uint32_t at = 0;
+	size_t kept = 0;
+	for (size_t i = 0; i < out->n; i++) {
+		const struct ops_histogram *h = NULL;
+		if (det_is_histogram(out->v[i])) {
+			if (out->h == NULL) {
+				reserve(out);
+				at = log != NULL ? from_time(log, out->t[i]) : 0;
+			}
+			while (log != NULL && at < log->n && log->times[at] < out->t[i]) {
+				at++;
+			}
+			if (log == NULL || at == log->n || log->times[at] != out->t[i]) {
+				continue;
+			}
+			struct ops_histogram *decoded =
+				ops_arena_new(&out->arena, struct ops_histogram);
+			decode(log, at, &out->arena, decoded);
+			h = decoded;
+		}
+		out->t[kept] = out->t[i];
+		out->v[kept] = out->v[i];
+		if (out->h != NULL) {
+			out->h[kept] = h;
+		}
+		kept++;
+	}
+	out->n = kept;
+}
+
+void det_histogram_log_drop_before(struct det_histogram_log *log, int64_t cutoff_ms)
+{
+	uint32_t gone = log != NULL ? from_time(log, cutoff_ms) : 0;
+	if (gone == 0) {
+		return;
+	}
+	uint32_t kept = log->n - gone;
+	size_t start = start_of(log, gone), len = start_of(log, log->n) - start;
+	memmove(log->bytes, log->bytes + start, len);
+	memmove(log->times, log->times + gone, kept * sizeof(log->times[0]));
+	for (uint32_t i = 0; i < kept; i++) {
+		log->ends[i] = (uint32_t)(log->ends[gone + i] - start);
+	}
+	log->n = kept;
+}
+
+size_t det_histogram_log_bytes(const struct det_histogram_log *log)
+{
+	return log == NULL ? 0
+			   : sizeof(*log) + log->bytes_cap +
+				     log->cap * (sizeof(log->times[0]) + sizeof(log->ends[0]));
+}
+
+int64_t det_histogram_log_last(const struct det_histogram_log *log)
+{
+	return log != NULL && log->n != 0 ? log->times[log->n - 1] : INT64_MIN;
+}
+
+bool det_histogram_log_newest(
+	const struct det_histogram_log *log, struct ops_arena *arena, struct ops_histogram *ret)
+{
+	if (log == NULL || log->n == 0) {
+		return false;
+	}
+	decode(log, log->n - 1, arena, ret);
+	return true;
+}
+
+/*
+ * As Prometheus writes chunks: the first sample after a reset, a change of shape or of kind, a
+ * float or a gap begins anew and is unknown; those that follow it are known not to be resets.
+ */
+static enum ops_reset_hint hint_of(const struct det_series *series, int64_t last_ms,
+	struct ops_arena *arena, const struct ops_histogram *h)
+{
+	struct ops_histogram before;
+	if (h->hint == OPS_RESET_GAUGE) {
+		return OPS_RESET_GAUGE;
+	}
+	if (h->hint == OPS_RESET_YES || det_histogram_log_last(series->histograms) != last_ms ||
+		!det_histogram_log_newest(series->histograms, arena, &before)) {
+		return OPS_RESET_UNKNOWN;
+	}
+	struct ops_histogram now = *h;
+	now.hint = OPS_RESET_UNKNOWN;
+	bool again = before.hint == OPS_RESET_GAUGE || before.schema != h->schema ||
+		     before.zero_threshold != h->zero_threshold ||
+		     !ops_histogram_same_bounds(&before, h) ||
+		     ops_histogram_reset_since(&now, &before);
+	return again ? OPS_RESET_UNKNOWN : OPS_RESET_NO;
+}
+
+static int append_blob(struct det_store *s, struct det_series *series, int64_t time_ms,
+	const struct ops_histogram *h)
+{
+	size_t before = det_histogram_log_bytes(series->histograms);
+	int rc = det_histogram_log_append(&series->histograms, time_ms, h);
+	s->series_bytes += det_histogram_log_bytes(series->histograms) - before;
+	return rc;
+}
+
+int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
+	const struct ops_histogram *h)
+{
+	if (ops_histogram_is_stale(h)) {
+		return det_store_append(s, labels, time_ms, h->sum);
+	}
+	int rc = ops_histogram_validate(h, NULL);
+	if (rc != 0) {
+		return rc;
+	}
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	struct ops_histogram stored = *h;
+	struct det_series *series = det_store_find(s, labels);
+	if (series != NULL) {
+		stored.hint = hint_of(series, det_series_last(series), &arena, h);
+	} else if (h->hint != OPS_RESET_GAUGE) {
+		stored.hint = OPS_RESET_UNKNOWN;
+	}
+	rc = det_store_append(s, labels, time_ms, det_histogram_mark());
+	series = rc == 0 ? det_store_find(s, labels) : NULL;
+	if (series != NULL && time_ms > det_histogram_log_last(series->histograms)) {
+		rc = append_blob(s, series, time_ms, &stored);
+	}
+	ops_arena_done(&arena);
+	return rc;
+}
