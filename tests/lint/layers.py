@@ -25,6 +25,7 @@ THIRD_PARTY = [
     (re.compile(r"^(postgresql/)?(libpq-fe|libpq-events|pg_config\w*|postgres_ext)\.h$"), ("common/pg/",)),
     (re.compile(r"^yaml\.h$"), ("common/conf/",)),
     (re.compile(r"^curl/"), ("common/net/",)),
+    (re.compile(r"^snappy(-c)?\.h$"), ("common/remote/",)),
     (re.compile(r"^(event2/http\w*\.h|evhttp\.h)$"), ("common/net/", "examples/")),
     (re.compile(r"^(event2/\w+\.h|event\.h|evutil\.h)$"), ("common/loop/", "common/net/", "common/pg/", "examples/")),
 ]
