@@ -43,6 +43,14 @@ const struct ops_conf_key det_config_keys[] = {
 	KEY("query_timeout", OPS_CONF_K_DURATION, query_timeout_ms, 0, "10s", "longest evaluation"),
 	KEY("query_max_samples", OPS_CONF_K_INT, query_max_samples, 0, "50000000",
 		"most samples a query may hold in memory"),
+	{.name = "query_concurrency",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct det_config, query_concurrency),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "0",
+		.max = 256,
+		.doc = "queries that run at a time, each on a thread of its own; 0: one after the "
+		       "other, between all other work"},
 	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
 		"promql-experimental-functions, promql-extended-range-selectors, "
 		"promql-binop-fill-modifiers, "

@@ -13,7 +13,7 @@ struct det_config {
 	const struct ops_conf_node *rule_variables;
 	const char *samples_listen;
 	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
-	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples;
+	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency;
 	uint64_t memory_max_bytes;
 	struct ops_conf_strings features;
 };

@@ -35,6 +35,8 @@ struct detector {
 	struct det_ingest *ingest;
 	struct det_api *api;
 	char *state_file;
+	unsigned promql_features;
+	struct ops_labels *external_labels;
 };
 
 /* ---- alerts out ---- */
@@ -116,8 +118,12 @@ static int load_rules(struct detector *d, const struct det_config *config, struc
 	int rc = det_rule_sources_load(config, &sources, &warnings, err);
 	if (rc == 0) {
 		rc = det_rules_load(d->rules, &sources.set, &warnings, err);
-		d->engine.default_step_ms =
-			rc == 0 ? sources.set.interval_ms : d->engine.default_step_ms;
+		if (rc == 0) {
+			d->engine.default_step_ms = sources.set.interval_ms;
+			d->promql_features = sources.set.promql_features;
+			ops_labels_unref(d->external_labels);
+			d->external_labels = ops_labels_ref(sources.external_labels);
+		}
 		det_rule_sources_done(&sources);
 	}
 	for (size_t i = 0; i < warnings.n; i++) {
@@ -187,16 +193,32 @@ static void collect(void *arg)
 	ops_metric_set(&store_bytes, (double)stats.memory_bytes);
 }
 
+/* ---- what the API tells of the configuration ---- */
+
+static void config_yaml(void *arg, struct ops_strbuf *out)
+{
+	const struct detector *d = arg;
+	ops_conf_dump(ops_daemon_keys, d->config, 0, out);
+	ops_conf_dump(det_config_keys, d->config, 0, out);
+}
+
+static const struct ops_labels *external_labels(void *arg)
+{
+	const struct detector *d = arg;
+	return d->external_labels;
+}
+
 /* ---- life ---- */
 
 static void stop(void *state)
 {
 	struct detector *d = state;
+	det_api_free(d->api); /* its threads read the store */
 	det_ingest_close(d->ingest);
 	det_rules_free(d->rules);
-	det_api_free(d->api);
 	det_store_free(d->store);
 	ops_pub_close(d->alerts);
+	ops_labels_unref(d->external_labels);
 	free(d->state_file);
 	free(d);
 }
@@ -216,8 +238,15 @@ static int start(
 			return rc;
 		}
 	}
-	const struct det_api_config api = {
-		.store = d->store, .options = &d->engine, .retention_ms = d->config->retention_ms};
+	const struct det_api_config api = {.loop = ops_daemon_loop(daemon),
+		.workers = (unsigned)d->config->query_concurrency,
+		.store = d->store,
+		.options = &d->engine,
+		.promql_features = &d->promql_features,
+		.retention_ms = d->config->retention_ms,
+		.config_yaml = config_yaml,
+		.external_labels = external_labels,
+		.arg = d};
 	d->api = det_api_register(ops_daemon_http(daemon), &api);
 	det_rules_api(d->rules, ops_daemon_http(daemon));
 	ops_daemon_health(daemon, "collectors", collectors_health, d);

@@ -9,11 +9,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/number.h"
-#include "services/detector/api/api_internal.h"
+#include "services/detector/api/job.h"
 
 #define JSON_TYPE "application/json"
 
@@ -32,7 +33,7 @@ static const struct {
 };
 
 /* Reading is open to pages of other origins, as in Prometheus; who may read decides the role. */
-static void allow_origins(struct ops_http_req *req)
+void det_api_headers(struct ops_http_req *req)
 {
 	ops_http_reply_header(req, "Access-Control-Allow-Origin", "*");
 	ops_http_reply_header(req, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
@@ -44,8 +45,8 @@ static void allow_origins(struct ops_http_req *req)
 static void on_options(struct ops_http_req *req, void *arg)
 {
 	(void)arg;
-	allow_origins(req);
-	ops_http_reply(req, 204, JSON_TYPE, "", 0);
+	det_api_headers(req);
+	ops_http_reply(req, 204, NULL, NULL, 0);
 }
 
 void det_api_reply_error(struct ops_http_req *req, const char *type, const char *message)
@@ -62,7 +63,7 @@ void det_api_reply_error(struct ops_http_req *req, const char *type, const char 
 	ops_strbuf_adds(&out, ",\"error\":");
 	det_api_string(&out, message);
 	ops_strbuf_addc(&out, '}');
-	allow_origins(req);
+	det_api_headers(req);
 	ops_http_reply(req, code, JSON_TYPE, out.data, out.len);
 	ops_strbuf_done(&out);
 }
@@ -88,19 +89,29 @@ static void add_texts(struct ops_strbuf *out, const char *key, const char *const
 	ops_strbuf_addc(out, ']');
 }
 
+void det_api_open_answer(struct ops_strbuf *out)
+{
+	ops_strbuf_adds(out, "{\"status\":\"success\",\"data\":");
+}
+
+void det_api_close_answer(struct ops_strbuf *out, const struct det_annotations *annotations)
+{
+	if (annotations != NULL) {
+		add_texts(out, "warnings", annotations->warnings, annotations->nwarnings);
+		add_texts(out, "infos", annotations->infos, annotations->ninfos);
+	}
+	ops_strbuf_addc(out, '}');
+}
+
 void det_api_reply(struct ops_http_req *req, const struct ops_strbuf *data,
 	const struct det_annotations *annotations)
 {
 	struct ops_strbuf out = OPS_STRBUF_INIT;
 	ops_strbuf_reserve(&out, data->len + 64);
-	ops_strbuf_adds(&out, "{\"status\":\"success\",\"data\":");
+	det_api_open_answer(&out);
 	ops_strbuf_add(&out, data->data, data->len);
-	if (annotations != NULL) {
-		add_texts(&out, "warnings", annotations->warnings, annotations->nwarnings);
-		add_texts(&out, "infos", annotations->infos, annotations->ninfos);
-	}
-	ops_strbuf_addc(&out, '}');
-	allow_origins(req);
+	det_api_close_answer(&out, annotations);
+	det_api_headers(req);
 	ops_http_reply(req, 200, JSON_TYPE, out.data, out.len);
 	ops_strbuf_done(&out);
 }
@@ -157,11 +168,17 @@ static bool parse_seconds(const char *text, int64_t *ret_ms)
 	return true;
 }
 
-static void refuse_param(
-	struct ops_http_req *req, const char *name, const char *text, const char *kind)
+static bool parse_time(const char *text, int64_t *ret_ms)
+{
+	return parse_seconds(text, ret_ms) || ops_time_parse(text, strlen(text), ret_ms) == 0;
+}
+
+/* before: what stands before the reason. */
+static void refuse_param(struct ops_http_req *req, const char *name, const char *before,
+	const char *text, const char *kind)
 {
 	struct ops_strbuf why = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&why, "cannot parse \"%.200s\" to a valid %s", text, kind);
+	ops_strbuf_printf(&why, "%scannot parse \"%.200s\" to a valid %s", before, text, kind);
 	det_api_bad(req, name, why.data);
 	ops_strbuf_done(&why);
 }
@@ -172,10 +189,22 @@ int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_
 	if (text == NULL || *text == '\0') {
 		return 1;
 	}
-	if (parse_seconds(text, ret_ms) || ops_time_parse(text, strlen(text), ret_ms) == 0) {
+	if (parse_time(text, ret_ms)) {
 		return 0;
 	}
-	refuse_param(req, name, text, "timestamp");
+	char before[80];
+	snprintf(before, sizeof(before), "Invalid time value for '%s': ", name);
+	refuse_param(req, name, before, text, "timestamp");
+	return -EINVAL;
+}
+
+int det_api_need_time(struct ops_http_req *req, const char *name, int64_t *ret_ms)
+{
+	const char *text = ops_http_param(req, name);
+	if (text != NULL && parse_time(text, ret_ms)) {
+		return 0;
+	}
+	refuse_param(req, name, "", text != NULL ? text : "", "timestamp");
 	return -EINVAL;
 }
 
@@ -188,8 +217,17 @@ int det_api_param_duration(struct ops_http_req *req, const char *name, int64_t *
 	if (parse_seconds(text, ret_ms) || ops_duration_parse(text, strlen(text), ret_ms) == 0) {
 		return 0;
 	}
-	refuse_param(req, name, text, "duration");
+	refuse_param(req, name, "", text, "duration");
 	return -EINVAL;
+}
+
+static void refuse_limit(struct ops_http_req *req, const char *name, const char *text)
+{
+	char why[300];
+	uint64_t n;
+	bool negative = text[0] == '-' && ops_parse_u64(text + 1, strlen(text + 1), &n) == 0;
+	snprintf(why, sizeof(why), "strconv.Atoi: parsing \"%.200s\": invalid syntax", text);
+	det_api_bad(req, name, negative ? "limit must be non-negative" : why);
 }
 
 int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
@@ -200,7 +238,7 @@ int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
 		return 1;
 	}
 	if (ops_parse_u64(text, strlen(text), &limit) != 0 || limit > SIZE_MAX / 2) {
-		det_api_bad(req, name, "limit must be a non-negative number");
+		refuse_limit(req, name, text);
 		return -EINVAL;
 	}
 	if (limit != 0) { /* 0: none */
@@ -228,21 +266,44 @@ static const struct {
 	{"/api/v1/status/flags", OPS_GET, det_api_flags},
 };
 
+void det_api_route(struct ops_http_server *server, unsigned methods, const char *path,
+	void (*fn)(struct ops_http_req *req, void *arg), void *arg)
+{
+	ops_http_route(server, methods, path, OPS_ROLE_VIEWER, fn, arg);
+	ops_http_route(server, OPS_OPTIONS, path, OPS_ROLE_NONE, on_options, arg);
+}
+
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config)
 {
 	struct det_api *api = ops_xcalloc(1, sizeof(*api));
 	api->config = *config;
 	api->started_ms = ops_now_ms();
+	api->pool = det_pool_new(config->loop, config->workers);
+	LIST_INIT(&api->jobs);
 	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
-		ops_http_route(server, routes[i].methods, routes[i].path, OPS_ROLE_VIEWER,
-			routes[i].fn, api);
-		ops_http_route(server, OPS_OPTIONS, routes[i].path, OPS_ROLE_NONE, on_options, api);
+		det_api_route(server, routes[i].methods, routes[i].path, routes[i].fn, api);
 	}
 	return api;
 }
 
 void det_api_free(struct det_api *api)
 {
+	if (api == NULL) {
+		return;
+	}
+	det_jobs_cancel(&api->jobs);
+	det_pool_free(api->pool);
+	ops_assert(LIST_EMPTY(&api->jobs));
 	free(api);
+}
+
+void det_api_read_begin(const struct det_api *api)
+{
+	(void)api;
+}
+
+void det_api_read_end(const struct det_api *api)
+{
+	(void)api;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Prometheus' HTTP API v1 over the store and the engine: query, query_range, series, labels,
- * label values, metadata, format_query, parse_query, status/{buildinfo,runtimeinfo,tsdb,flags}.
- * Rules, alerts and targets are registered by those who own them, with the reply helpers below.
+ * Prometheus' HTTP API v1 over the store and the engine. Rules and alerts are registered by those
+ * who own them, with the reply helpers below. What takes long runs on worker threads.
  */
 #include "common/base/strbuf.h"
 #include "common/net/http_server.h"
@@ -13,18 +12,28 @@
 struct det_api; /* opaque */
 
 struct det_api_config { /* pointers are borrowed and must outlive the server */
+	struct ops_loop *loop;
+	unsigned workers; /* threads that answer queries; 0: the loop does */
 	struct det_store *store;
 	const struct det_engine_options *options; /* read at each query: may change on reload */
+	const unsigned *promql_features;	  /* as the above; NULL: the default ones */
 	int64_t retention_ms;
 	/* "name", "value", ..., NULL for status/flags; may be NULL. */
 	const char *const *flags;
+	/* All of these may be NULL. The configuration in force as YAML, without secrets. */
+	void (*config_yaml)(void *arg, struct ops_strbuf *out);
+	const struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */
+	void *arg;
 };
 
-/* Registers the routes. Free after the server. */
+/* Registers the routes. Free after the server and before the store. */
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config);
 void det_api_free(struct det_api *api);
 
+/* A route of the API: answers OPTIONS too. */
+void det_api_route(struct ops_http_server *server, unsigned methods, const char *path,
+	void (*fn)(struct ops_http_req *req, void *arg), void *arg);
 /* {"status":"success","data":<data>} with the CORS header; data is JSON text. */
 void det_api_reply_data(struct ops_http_req *req, const struct ops_strbuf *data);
 /* {"status":"error","errorType":type,"error":message} with the status code that belongs to type. */

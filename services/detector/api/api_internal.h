@@ -2,25 +2,49 @@
 #pragma once
 /* The API's inside: reading parameters, writing replies. A reader that fails has replied already.
  */
+#include <sys/queue.h>
+
 #include "services/detector/api/api.h"
+
+struct det_job;
+LIST_HEAD(det_jobs, det_job);
 
 struct det_api {
 	struct det_api_config config;
 	int64_t started_ms;
+	struct det_pool *pool;
+	struct det_jobs jobs; /* all that are not answered */
 };
+
+/*
+ * Around everything that a worker borrows from the store: series and labels stay valid in between.
+ */
+void det_api_read_begin(const struct det_api *api);
+void det_api_read_end(const struct det_api *api);
 
 /* Pieces of an answer, appended. */
 void det_api_time(struct ops_strbuf *out, int64_t t_ms);  /* 1435781451.781 */
 void det_api_value(struct ops_strbuf *out, double value); /* "1.5", with quotes */
 void det_api_labels(struct ops_strbuf *out, const struct ops_label *labels, uint32_t n);
 void det_api_string(struct ops_strbuf *out, const char *text);
+void det_api_headers(struct ops_http_req *req); /* those that all answers have */
+/* {"status":"success","data": and what closes it, for answers in pieces. */
+void det_api_open_answer(struct ops_strbuf *out);
+void det_api_close_answer(struct ops_strbuf *out, const struct det_annotations *annotations);
 /* {"status":"success","data":<data>,"warnings":[],"infos":[]} with what there is. */
 void det_api_reply(struct ops_http_req *req, const struct ops_strbuf *data,
 	const struct det_annotations *annotations);
+/* "invalid parameter ...: line:column: message" */
+void det_api_bad_at(struct ops_http_req *req, const char *parameter, const struct ops_error *err);
+/* With the language features that are on. */
+int det_api_parse(const struct det_api *api, struct ops_arena *arena, const char *text,
+	struct ops_promql_expr **ret, struct ops_error *err) OPS_MUST_CHECK;
 void det_api_bad(struct ops_http_req *req, const char *parameter, const char *why);
 
 /* 0 = read; 1 = absent, *ret untouched; -EINVAL = refused, the reply is sent. */
 int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
+/* The same where an absent parameter has no default. */
+int det_api_need_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
 int det_api_param_duration(
 	struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
 int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;

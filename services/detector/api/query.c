@@ -1,74 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /api/v1/query, query_range, format_query, parse_query. */
-#include "services/detector/api/api.h"
-
+/*
+ * /api/v1/query and query_range. A handler reads the parameters and parses the expression on the
+ * loop; a worker evaluates, and keeps of the result what does not belong to the store: points lie
+ * in the query's arena, label sets are turned into JSON at once. After that the store is let go and
+ * the answer is written series by series.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "services/detector/api/api_internal.h"
+#include "services/detector/api/job.h"
 
-struct request {
-	struct det_api *api;
-	struct ops_http_req *req;
-	struct ops_arena arena;
+struct query {
+	struct det_job job;
 	struct det_engine_options options;
 	struct det_query query;
 	size_t limit;
+	bool stats;
+	struct det_result result;
+	bool evaluated;
+	struct ops_strbuf metrics; /* label sets as JSON, one behind the other */
+	size_t *metric_ends;	   /* per series that is answered */
+	size_t nseries, next;
+	int64_t evaluation_ns, metrics_ns;
 };
 
-static void request_init(struct request *r, struct ops_http_req *req, struct det_api *api)
+static void release(struct det_job *job)
 {
-	*r = (struct request){.api = api, .req = req, .limit = SIZE_MAX};
-	ops_arena_init(&r->arena);
-	if (api->config.options != NULL) {
-		r->options = *api->config.options;
-	}
+	struct query *q = ops_container_of(job, struct query, job);
+	ops_strbuf_done(&q->metrics);
 }
 
-static void request_done(struct request *r)
+static int parse_expr(struct query *q)
 {
-	ops_arena_done(&r->arena);
-}
-
-static int parse_expr(struct request *r)
-{
-	const char *text = ops_http_param(r->req, "query");
+	const char *given = ops_http_param(q->job.req, "query");
 	struct ops_promql_expr *expr;
 	struct ops_error err = {0};
-	text = text != NULL ? text : "";
-	if (ops_promql_parse_text(&r->arena, text, &expr, &err) != 0) {
-		char why[1024];
-		snprintf(why, sizeof(why), "%d:%d: %s", err.line, err.column, err.message);
-		det_api_bad(r->req, "query", why);
+	const char *text = ops_arena_strdup(&q->job.arena, given != NULL ? given : "");
+	if (det_api_parse(q->job.api, &q->job.arena, text, &expr, &err) != 0) {
+		det_api_bad_at(q->job.req, "query", &err);
 		return -EINVAL;
 	}
-	r->query.expr = expr;
-	r->query.text = text;
+	q->query.expr = expr;
+	q->query.text = text;
 	return 0;
 }
 
-/* timeout, lookback_delta, limit. A timeout only shortens the configured one. */
-static int read_options(struct request *r)
+/* timeout, lookback_delta, limit, stats. A timeout only shortens the configured one. */
+static int read_options(struct query *q)
 {
+	struct ops_http_req *req = q->job.req;
+	const char *stats = ops_http_param(req, "stats");
 	int64_t timeout_ms = 0, lookback_ms = 0;
-	if (det_api_param_duration(r->req, "timeout", &timeout_ms) < 0 ||
-		det_api_param_duration(r->req, "lookback_delta", &lookback_ms) < 0 ||
-		det_api_param_limit(r->req, "limit", &r->limit) < 0) {
+	int has_timeout = det_api_param_duration(req, "timeout", &timeout_ms);
+	if (has_timeout < 0 || det_api_param_duration(req, "lookback_delta", &lookback_ms) < 0) {
 		return -EINVAL;
 	}
-	if (timeout_ms < 0 || lookback_ms < 0) {
-		det_api_bad(r->req, timeout_ms < 0 ? "timeout" : "lookback_delta",
-			"must not be negative");
+	if (has_timeout == 0 && timeout_ms <= 0) {
+		det_api_reply_error(req, "timeout", "query timed out in query execution");
 		return -EINVAL;
 	}
-	if (timeout_ms != 0 && (r->options.timeout_ms == 0 || timeout_ms < r->options.timeout_ms)) {
-		r->options.timeout_ms = timeout_ms;
+	if (has_timeout == 0 &&
+		(q->options.timeout_ms == 0 || timeout_ms < q->options.timeout_ms)) {
+		q->options.timeout_ms = timeout_ms;
 	}
-	if (lookback_ms != 0) {
-		r->options.lookback_ms = lookback_ms;
+	if (lookback_ms > 0) {
+		q->options.lookback_ms = lookback_ms;
 	}
+	q->stats = stats != NULL && stats[0] != '\0';
 	return 0;
 }
 
@@ -81,49 +81,30 @@ static void add_point(struct ops_strbuf *out, const struct det_point *p)
 	ops_strbuf_addc(out, ']');
 }
 
-static void add_series(struct ops_strbuf *out, const struct det_result_series *s, bool matrix)
+static void add_series(struct ops_strbuf *out, struct query *q, size_t i)
 {
-	ops_strbuf_adds(out, "{\"metric\":");
-	det_api_labels(out, s->labels, s->nlabels);
+	const struct det_result_series *s = &q->result.series[i];
+	bool matrix = q->result.type == OPS_PROMQL_RANGE;
+	size_t from = i > 0 ? q->metric_ends[i - 1] : 0;
+	ops_strbuf_adds(out, i > 0 ? ",{\"metric\":" : "{\"metric\":");
+	ops_strbuf_add(out, q->metrics.data + from, q->metric_ends[i] - from);
 	ops_strbuf_adds(out, matrix ? ",\"values\":[" : ",\"value\":");
-	for (size_t i = 0; i < s->npoints; i++) {
-		ops_strbuf_adds(out, i > 0 ? "," : "");
-		add_point(out, &s->points[i]);
+	for (size_t p = 0; p < s->npoints; p++) {
+		ops_strbuf_adds(out, p > 0 ? "," : "");
+		add_point(out, &s->points[p]);
 	}
 	ops_strbuf_adds(out, matrix ? "]}" : "}");
 }
 
-static void add_result(
-	struct ops_strbuf *out, const struct request *r, const struct det_result *result)
-{
-	ops_strbuf_printf(out,
-		"{\"resultType\":\"%s\",\"result\":", ops_promql_value_type_name(result->type));
-	if (result->type == OPS_PROMQL_SCALAR) {
-		add_point(out, &result->series[0].points[0]);
-	} else if (result->type == OPS_PROMQL_STRING_VALUE) {
-		ops_strbuf_addc(out, '[');
-		det_api_time(out, r->query.start_ms);
-		ops_strbuf_addc(out, ',');
-		ops_strbuf_add_json(out, result->string.text, result->string.len);
-		ops_strbuf_addc(out, ']');
-	} else {
-		ops_strbuf_addc(out, '[');
-		for (size_t i = 0; i < OPS_MIN(result->n, r->limit); i++) {
-			ops_strbuf_adds(out, i > 0 ? "," : "");
-			add_series(out, &result->series[i], result->type == OPS_PROMQL_RANGE);
-		}
-		ops_strbuf_addc(out, ']');
-	}
-	ops_strbuf_addc(out, '}');
-}
+/* ---- on a worker ---- */
 
-static void warn_limit(struct request *r, struct det_result *result)
+static void warn_limit(struct query *q)
 {
-	if (result->n <= r->limit) {
+	if (q->result.n <= q->limit) {
 		return;
 	}
-	struct det_annotations *a = &result->annotations;
-	const char **list = ops_arena_array(&r->arena, const char *, a->nwarnings + 1);
+	struct det_annotations *a = &q->result.annotations;
+	const char **list = ops_arena_array(&q->job.arena, const char *, a->nwarnings + 1);
 	for (size_t i = 0; i < a->nwarnings; i++) {
 		list[i] = a->warnings[i];
 	}
@@ -133,74 +114,186 @@ static void warn_limit(struct request *r, struct det_result *result)
 
 static const char *error_type(int rc)
 {
-	return rc == -ETIMEDOUT ? "timeout" : rc == -ERANGE ? "bad_data" : "execution";
+	return rc == -ETIMEDOUT	  ? "timeout"
+	       : rc == -ERANGE	  ? "bad_data"
+	       : rc == -ECANCELED ? "canceled"
+				  : "execution";
 }
 
-static void run(struct request *r)
+static bool has_series(const struct query *q)
 {
-	struct det_result result;
-	struct ops_error err = {0};
-	int rc = det_engine_eval(
-		r->api->config.store, &r->options, &r->query, &r->arena, &result, &err);
-	if (rc != 0) {
-		det_api_reply_error(r->req, error_type(rc), err.message);
+	return q->result.type == OPS_PROMQL_RANGE || q->result.type == OPS_PROMQL_INSTANT;
+}
+
+/* The store is held: what belongs to it is copied. */
+static void keep(struct query *q)
+{
+	struct det_result *r = &q->result;
+	if (r->type == OPS_PROMQL_STRING_VALUE) {
+		r->string.text = ops_arena_strndup(&q->job.arena, r->string.text, r->string.len);
+	}
+	if (!has_series(q)) {
 		return;
 	}
-	struct ops_strbuf out = OPS_STRBUF_INIT;
-	warn_limit(r, &result);
-	add_result(&out, r, &result);
-	det_api_reply(r->req, &out, &result.annotations);
-	ops_strbuf_done(&out);
+	warn_limit(q);
+	q->nseries = OPS_MIN(r->n, q->limit);
+	q->metric_ends = ops_arena_array(&q->job.arena, size_t, q->nseries + 1);
+	for (size_t i = 0; i < q->nseries; i++) {
+		det_api_labels(&q->metrics, r->series[i].labels, r->series[i].nlabels);
+		q->metric_ends[i] = q->metrics.len;
+	}
+}
+
+static int evaluate(struct query *q)
+{
+	const struct det_api *api = q->job.api;
+	struct ops_error err = {0};
+	int64_t begin_ns = ops_mono_ns();
+	int64_t waited_ms = q->job.waited_ns / 1000000;
+	if (q->options.timeout_ms > 0) {
+		q->options.timeout_ms = OPS_MAX(q->options.timeout_ms - waited_ms, 1);
+	}
+	det_api_read_begin(api);
+	int rc = det_engine_eval(
+		api->config.store, &q->options, &q->query, &q->job.arena, &q->result, &err);
+	q->evaluation_ns = ops_mono_ns() - begin_ns;
+	if (rc == 0) {
+		keep(q);
+	}
+	det_api_read_end(api);
+	q->metrics_ns = ops_mono_ns() - begin_ns - q->evaluation_ns;
+	if (rc != 0) {
+		det_job_fail(&q->job, error_type(rc), "%s", err.message);
+	}
+	q->job.samples = q->result.samples;
+	return rc;
+}
+
+static void open_result(struct query *q)
+{
+	struct ops_strbuf *out = &q->job.out;
+	const struct det_result *r = &q->result;
+	det_api_open_answer(out);
+	ops_strbuf_printf(
+		out, "{\"resultType\":\"%s\",\"result\":", ops_promql_value_type_name(r->type));
+	if (r->type == OPS_PROMQL_SCALAR) {
+		add_point(out, &r->series[0].points[0]);
+	} else if (r->type == OPS_PROMQL_STRING_VALUE) {
+		ops_strbuf_addc(out, '[');
+		det_api_time(out, q->query.start_ms);
+		ops_strbuf_addc(out, ',');
+		ops_strbuf_add_json(out, r->string.text, r->string.len);
+		ops_strbuf_addc(out, ']');
+	} else {
+		ops_strbuf_addc(out, '[');
+	}
+}
+
+static void add_stats(struct query *q)
+{
+	double evaluation = (double)q->evaluation_ns / 1e9;
+	double queue = (double)q->job.waited_ns / 1e9;
+	ops_strbuf_printf(&q->job.out,
+		",\"stats\":{\"timings\":{\"evalTotalTime\":%.9g,\"resultSortTime\":%.9g,"
+		"\"queryPreparationTime\":0,\"innerEvalTime\":%.9g,\"execQueueTime\":%.9g,"
+		"\"execTotalTime\":%.9g},\"samples\":{\"totalQueryableSamples\":%llu,"
+		"\"peakSamples\":%llu}}",
+		evaluation, (double)q->metrics_ns / 1e9, evaluation, queue, evaluation + queue,
+		(unsigned long long)q->result.samples, (unsigned long long)q->result.peak_samples);
+}
+
+static bool step(struct det_job *job)
+{
+	struct query *q = ops_container_of(job, struct query, job);
+	if (!q->evaluated) {
+		q->evaluated = true;
+		if (evaluate(q) != 0) {
+			return false;
+		}
+		open_result(q);
+	}
+	for (; q->next < q->nseries; q->next++) {
+		if (job->out.len >= DET_JOB_PIECE) {
+			return true;
+		}
+		add_series(&job->out, q, q->next);
+	}
+	ops_strbuf_adds(&job->out, has_series(q) ? "]" : "");
+	if (q->stats) {
+		add_stats(q);
+	}
+	ops_strbuf_addc(&job->out, '}');
+	det_api_close_answer(&job->out, &q->result.annotations);
+	return false;
+}
+
+/* ---- on the loop ---- */
+
+static struct query *new_query(struct ops_http_req *req, struct det_api *api)
+{
+	struct query *q = det_job_new(api, req, sizeof(*q));
+	q->job.step = step;
+	q->job.release = release;
+	q->limit = SIZE_MAX;
+	if (api->config.options != NULL) {
+		q->options = *api->config.options;
+	}
+	return q;
+}
+
+static void start(struct query *q)
+{
+	if (q->options.timeout_ms > 0) {
+		q->job.deadline_ms = ops_mono_ms() + q->options.timeout_ms;
+	}
+	q->query.cancelled = &q->job.cancelled;
+	det_job_start(&q->job);
 }
 
 void det_api_query(struct ops_http_req *req, void *arg)
 {
-	struct request r;
-	request_init(&r, req, arg);
-	r.query.start_ms = ops_now_ms();
-	if (det_api_param_time(req, "time", &r.query.start_ms) >= 0 && read_options(&r) == 0 &&
-		parse_expr(&r) == 0) {
-		run(&r);
+	struct query *q = new_query(req, arg);
+	q->query.start_ms = ops_now_ms();
+	if (det_api_param_limit(req, "limit", &q->limit) >= 0 &&
+		det_api_param_time(req, "time", &q->query.start_ms) >= 0 && read_options(q) == 0 &&
+		parse_expr(q) == 0) {
+		start(q);
+	} else {
+		det_job_drop(&q->job);
 	}
-	request_done(&r);
 }
 
-static bool read_range(struct request *r)
+static bool read_range(struct query *q)
 {
-	struct det_query *q = &r->query;
-	int64_t *const into[] = {&q->start_ms, &q->end_ms};
-	static const char *const names[] = {"start", "end"};
-	for (size_t i = 0; i < OPS_LENGTH(names); i++) {
-		int rc = det_api_param_time(r->req, names[i], into[i]);
-		if (rc == 1) {
-			det_api_bad(r->req, names[i], "cannot parse \"\" to a valid timestamp");
-		}
-		if (rc != 0) {
-			return false;
-		}
+	struct det_query *range = &q->query;
+	struct ops_http_req *req = q->job.req;
+	if (det_api_param_limit(req, "limit", &q->limit) < 0 ||
+		det_api_need_time(req, "start", &range->start_ms) != 0 ||
+		det_api_need_time(req, "end", &range->end_ms) != 0) {
+		return false;
 	}
-	int rc = det_api_param_duration(r->req, "step", &q->step_ms);
+	if (range->end_ms < range->start_ms) {
+		det_api_bad(req, "end", "end timestamp must not be before start time");
+		return false;
+	}
+	int rc = det_api_param_duration(req, "step", &range->step_ms);
 	if (rc == 1) {
-		det_api_bad(r->req, "step", "cannot parse \"\" to a valid duration");
+		det_api_bad(req, "step", "cannot parse \"\" to a valid duration");
 	}
 	return rc == 0;
 }
 
-static bool check_range(struct request *r)
+static bool check_range(struct query *q)
 {
-	const struct det_query *q = &r->query;
-	if (q->end_ms < q->start_ms) {
-		det_api_bad(r->req, "end", "end timestamp must not be before start time");
-		return false;
-	}
-	if (q->step_ms <= 0) {
-		det_api_bad(r->req, "step",
+	const struct det_query *range = &q->query;
+	if (range->step_ms <= 0) {
+		det_api_bad(q->job.req, "step",
 			"zero or negative query resolution step widths are not accepted. Try a "
 			"positive integer");
 		return false;
 	}
-	if ((q->end_ms - q->start_ms) / q->step_ms > DET_QUERY_MAX_STEPS) {
-		det_api_reply_error(r->req, "bad_data",
+	if ((range->end_ms - range->start_ms) / range->step_ms > DET_QUERY_MAX_STEPS) {
+		det_api_reply_error(q->job.req, "bad_data",
 			"exceeded maximum resolution of 11,000 points per timeseries. Try "
 			"decreasing the query resolution (?step=XX)");
 		return false;
@@ -208,51 +301,28 @@ static bool check_range(struct request *r)
 	return true;
 }
 
+static bool check_type(struct query *q)
+{
+	enum ops_promql_value_type type = q->query.expr->type;
+	if (type == OPS_PROMQL_SCALAR || type == OPS_PROMQL_INSTANT) {
+		return true;
+	}
+	char why[160];
+	snprintf(why, sizeof(why),
+		"invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
+		ops_promql_value_type_text(type));
+	det_api_bad(q->job.req, "query", why);
+	return false;
+}
+
 void det_api_query_range(struct ops_http_req *req, void *arg)
 {
-	struct request r;
-	request_init(&r, req, arg);
-	r.query.range = true;
-	if (read_range(&r) && check_range(&r) && read_options(&r) == 0 && parse_expr(&r) == 0) {
-		enum ops_promql_value_type type = r.query.expr->type;
-		if (type == OPS_PROMQL_SCALAR || type == OPS_PROMQL_INSTANT) {
-			run(&r);
-		} else {
-			char why[160];
-			snprintf(why, sizeof(why),
-				"invalid expression type \"%s\" for range query, must be Scalar or "
-				"instant Vector",
-				ops_promql_value_type_text(type));
-			det_api_bad(req, "query", why);
-		}
+	struct query *q = new_query(req, arg);
+	q->query.range = true;
+	if (read_range(q) && check_range(q) && read_options(q) == 0 && parse_expr(q) == 0 &&
+		check_type(q)) {
+		start(q);
+	} else {
+		det_job_drop(&q->job);
 	}
-	request_done(&r);
-}
-
-void det_api_format_query(struct ops_http_req *req, void *arg)
-{
-	struct request r;
-	request_init(&r, req, arg);
-	if (parse_expr(&r) == 0) {
-		struct ops_strbuf text = OPS_STRBUF_INIT, out = OPS_STRBUF_INIT;
-		ops_promql_pretty(r.query.expr, 100, &text);
-		det_api_string(&out, ops_strbuf_text(&text));
-		det_api_reply(req, &out, NULL);
-		ops_strbuf_done(&text);
-		ops_strbuf_done(&out);
-	}
-	request_done(&r);
-}
-
-void det_api_parse_query(struct ops_http_req *req, void *arg)
-{
-	struct request r;
-	request_init(&r, req, arg);
-	if (parse_expr(&r) == 0) {
-		struct ops_strbuf out = OPS_STRBUF_INIT;
-		det_api_tree(r.query.expr, &out);
-		det_api_reply(req, &out, NULL);
-		ops_strbuf_done(&out);
-	}
-	request_done(&r);
 }

@@ -14,6 +14,7 @@
 #include "common/net/http_client.h"
 
 #define MINUTE_MS 60000
+#define WORKERS 2
 
 struct world {
 	struct ops_loop *loop;
@@ -73,7 +74,9 @@ static void open_world(struct world *w)
 	w->client = ops_http_client_new(w->loop, &(struct ops_http_client_config){0});
 	w->store = det_store_new(&(struct det_store_options){.retention_ms = 24 * 60 * MINUTE_MS});
 	fill(w->store);
-	struct det_api_config config = {.store = w->store,
+	struct det_api_config config = {.loop = w->loop,
+		.workers = WORKERS,
+		.store = w->store,
 		.options = &options,
 		.retention_ms = 24 * 60 * MINUTE_MS,
 		.flags = flags};
@@ -156,8 +159,8 @@ static const struct exchange exchanges[] = {
 		"\"bad_data\",\"error\":\"invalid parameter \\\"query\\\": 1:6: parse error:"},
 	{"/api/v1/query", NULL, 400, "\"bad_data\",\"error\":\"invalid parameter \\\"query\\\""},
 	{"/api/v1/query?query=up&time=soon", NULL, 400,
-		"\"bad_data\",\"error\":\"invalid parameter \\\"time\\\": cannot parse "
-		"\\\"soon\\\" to a "
+		"\"bad_data\",\"error\":\"invalid parameter \\\"time\\\": Invalid time "
+		"value for 'time': cannot parse \\\"soon\\\" to a "
 		"valid timestamp\""},
 	{"/api/v1/query?query=up%2Bon()up", NULL, 422,
 		"\"execution\",\"error\":\"found duplicate series"},

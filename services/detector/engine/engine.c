@@ -183,6 +183,7 @@ int det_engine_eval(struct det_store *store, const struct det_engine_options *op
 	if (rc == 0) {
 		result.annotations = sh.annotations;
 		result.samples = sh.total;
+		result.peak_samples = sh.peak;
 		*ret = result;
 	}
 	return rc;

@@ -52,7 +52,8 @@ struct det_result {
 	size_t n;
 	struct ops_promql_string string;
 	struct det_annotations annotations;
-	uint64_t samples; /* read and made */
+	uint64_t samples;      /* read and made */
+	uint64_t peak_samples; /* held at once */
 };
 
 /*

@@ -40,7 +40,7 @@ struct det_shared { /* one query */
 	struct det_engine_options options; /* defaults filled in */
 	int64_t end_ms;			   /* query's end; start for an instant query */
 	int64_t deadline_ms;		   /* on the monotonic clock */
-	uint64_t live, total;		   /* doubles held now; all that were */
+	uint64_t live, peak, total;	   /* doubles held now; the most at once; all that were */
 	struct det_block *blocks;	   /* all live ones */
 	struct det_samples samples;	   /* scratch of one series */
 	uint32_t *resets;		   /* scratch: resets up to each sample */

@@ -30,6 +30,7 @@ int det_hold(struct det_eval *ev, uint64_t doubles)
 		return over_limit(ev);
 	}
 	ev->sh->live += doubles;
+	ev->sh->peak = OPS_MAX(ev->sh->peak, ev->sh->live);
 	return 0;
 }
 
@@ -49,6 +50,7 @@ static int block_new(struct det_eval *ev, uint64_t n, struct det_block **ret)
 	}
 	sh->blocks = b;
 	sh->live += n;
+	sh->peak = OPS_MAX(sh->peak, sh->live);
 	sh->total += n;
 	*ret = b;
 	return 0;
