@@ -9,7 +9,7 @@
 #include "common/model/labels.h"
 #include "common/net/http_client.h"
 #include "common/exposition/exposition.h"
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 
 struct col_param { /* URL parameter; several values repeat it */
 	const char *name;
@@ -53,7 +53,7 @@ struct col_job { /* one entry of scrape_configs */
 	struct ops_tls_client tls;
 	const char *accept; /* value of the Accept header */
 	int fallback;	    /* enum ops_exposition_format, or -1 */
-	struct col_relabel relabel, metric_relabel;
+	struct ops_relabel relabel, metric_relabel;
 	const struct col_static_group *groups;
 	size_t ngroups;
 	const struct col_file_sd *file_sds;

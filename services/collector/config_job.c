@@ -411,9 +411,9 @@ static int load_names(const struct ops_conf_node *node, const struct written_job
 static int load_rules(struct ops_arena *a, const struct written_job *w, struct col_job *job,
 	struct ops_error *err)
 {
-	int r = col_relabel_load(a, w->relabel, job->legacy_names, &job->relabel, err);
+	int r = ops_relabel_load(a, w->relabel, job->legacy_names, &job->relabel, err);
 	return r != 0 ? r
-		      : col_relabel_load(
+		      : ops_relabel_load(
 				a, w->metric_relabel, job->legacy_names, &job->metric_relabel, err);
 }
 
@@ -460,6 +460,6 @@ void col_job_done(struct col_job *job)
 		ops_labels_unref(job->groups[i].labels);
 	}
 	job->ngroups = 0;
-	col_relabel_done(&job->relabel);
-	col_relabel_done(&job->metric_relabel);
+	ops_relabel_done(&job->relabel);
+	ops_relabel_done(&job->metric_relabel);
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "services/collector/label_merge.h"
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 #include "services/collector/config.h"
 #include "services/collector/families.h"
 #include "services/collector/series_set.h"
@@ -128,13 +128,13 @@ static int check_names(struct builder *b, const struct ops_labels *ls)
 static int make_series(struct builder *b, struct ops_labels **ret)
 {
 	struct ops_labels *ls = col_merge_build(&b->merge, &b->p, b->rules);
-	const struct col_relabel *relabel = b->rules->relabel;
+	const struct ops_relabel *relabel = b->rules->relabel;
 	bool relabelled = relabel != NULL && relabel->n > 0;
 	if (relabelled) {
 		struct ops_labels_builder lb;
 		ops_labels_builder_from(&lb, ls);
 		ops_labels_unref(ls);
-		bool keep = col_relabel_apply(relabel, &lb);
+		bool keep = ops_relabel_apply(relabel, &lb);
 		ls = keep ? ops_labels_builder_build(&lb) : NULL;
 		ops_labels_builder_done(&lb);
 	}

@@ -20,7 +20,7 @@ enum col_report { /* columns behind those of the exposition */
 	COL_REPORTS
 };
 
-struct col_relabel;
+struct ops_relabel;
 struct col_limits;
 
 struct col_series_rules {	   /* of a target; everything is borrowed */
@@ -28,7 +28,7 @@ struct col_series_rules {	   /* of a target; everything is borrowed */
 	const char *instance;	   /* names the target's layouts, with the job label */
 	struct ops_labels *reports[COL_REPORTS];
 	bool honor_labels, honor_timestamps, legacy_names;
-	const struct col_relabel *relabel; /* may be NULL */
+	const struct ops_relabel *relabel; /* may be NULL */
 	const struct col_limits *limits;
 };
 

@@ -256,7 +256,7 @@ static void make_target(struct build *b, struct ops_labels_builder *labels)
 {
 	add_settings(labels, b->job);
 	struct ops_labels *discovered = ops_labels_builder_build(labels);
-	if (!col_relabel_apply(&b->job->relabel, labels)) {
+	if (!ops_relabel_apply(&b->job->relabel, labels)) {
 		drop(b, discovered);
 		return;
 	}

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "services/collector/config.h"
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 
 static struct col_limits limits;
 static struct col_series_rules rules;
@@ -183,11 +183,11 @@ static void test_metric_relabel(void **state)
 				   "- {action: labeldrop, regex: secret}\n";
 	struct ops_arena a;
 	struct ops_conf_node *node = NULL;
-	struct col_relabel relabel;
+	struct ops_relabel relabel;
 	struct ops_error err;
 	ops_arena_init(&a);
 	assert_int_equal(ops_conf_load_text(&a, "r", yaml, strlen(yaml), NULL, &node, &err), 0);
-	assert_int_equal(col_relabel_load(&a, node, false, &relabel, &err), 0);
+	assert_int_equal(ops_relabel_load(&a, node, false, &relabel, &err), 0);
 	rules.relabel = &relabel;
 	struct col_layout *l = parse("a{secret=\"1\"} 1\ngo_x 2\nb 3\n", 0, &err);
 	assert_int_equal(l->nlines, 3);
@@ -198,7 +198,7 @@ static void test_metric_relabel(void **state)
 		text_of("a{secret=\"1\"} 5\ngo_x 6\nb 7\n"), &values));
 	assert_true(values.values[0] == 5 && values.values[1] == 7);
 	col_layout_free(l);
-	col_relabel_done(&relabel);
+	ops_relabel_done(&relabel);
 	ops_arena_done(&a);
 }
 

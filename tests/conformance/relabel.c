@@ -5,17 +5,17 @@
 #include <string.h>
 
 #include "common/base/strbuf.h"
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 
 /* Rules as JSON, read as the YAML that it also is. */
-static int load(struct ops_arena *a, const json_t *rules, bool legacy, struct col_relabel *ret,
+static int load(struct ops_arena *a, const json_t *rules, bool legacy, struct ops_relabel *ret,
 	struct ops_error *err)
 {
 	char *text = json_dumps(rules, 0);
 	struct ops_conf_node *node = NULL;
 	int r = ops_conf_load_text(a, "rules", text, strlen(text), NULL, &node, err);
 	free(text);
-	return r != 0 ? r : col_relabel_load(a, node, legacy, ret, err);
+	return r != 0 ? r : ops_relabel_load(a, node, legacy, ret, err);
 }
 
 static struct ops_labels *labels_of(const json_t *object)
@@ -38,7 +38,7 @@ static struct ops_labels *labels_of(const json_t *object)
 static void run_apply(struct conformance_run *run, const json_t *c)
 {
 	struct ops_arena a;
-	struct col_relabel rules;
+	struct ops_relabel rules;
 	struct ops_error err;
 	struct ops_strbuf got = OPS_STRBUF_INIT, wanted = OPS_STRBUF_INIT;
 	ops_arena_init(&a);
@@ -48,7 +48,7 @@ static void run_apply(struct conformance_run *run, const json_t *c)
 		struct ops_labels *input = labels_of(json_object_get(c, "input"));
 		struct ops_labels_builder b;
 		ops_labels_builder_from(&b, input);
-		bool keep = col_relabel_apply(&rules, &b);
+		bool keep = ops_relabel_apply(&rules, &b);
 		struct ops_labels *output = ops_labels_builder_build(&b);
 		ops_labels_builder_done(&b);
 		if (keep) {
@@ -58,7 +58,7 @@ static void run_apply(struct conformance_run *run, const json_t *c)
 		}
 		ops_labels_unref(input);
 		ops_labels_unref(output);
-		col_relabel_done(&rules);
+		ops_relabel_done(&rules);
 	}
 	if (json_is_true(json_object_get(c, "dropped"))) {
 		ops_strbuf_adds(&wanted, "dropped");
@@ -76,7 +76,7 @@ static void run_apply(struct conformance_run *run, const json_t *c)
 static void run_validate(struct conformance_run *run, const json_t *c)
 {
 	struct ops_arena a;
-	struct col_relabel rules;
+	struct ops_relabel rules;
 	struct ops_error err;
 	json_t *config = json_deep_copy(json_object_get(c, "config"));
 	const char *scheme = json_string_value(json_object_get(config, "name_validation_scheme"));
@@ -89,7 +89,7 @@ static void run_validate(struct conformance_run *run, const json_t *c)
 	conformance_equal(run, c, ok ? "legal" : "refused",
 		json_is_true(json_object_get(c, "ok")) ? "legal" : "refused");
 	if (ok) {
-		col_relabel_done(&rules);
+		ops_relabel_done(&rules);
 	}
 	ops_arena_done(&a);
 	json_decref(list);
@@ -105,7 +105,7 @@ static void run_case(struct conformance_run *run, const json_t *file, const json
 		run_validate(run, c);
 	} else if (target != NULL) {
 		bool wanted = json_is_true(json_object_get(c, "valid_legacy"));
-		conformance_equal(run, c, col_relabel_target_legacy(target) ? "valid" : "invalid",
+		conformance_equal(run, c, ops_relabel_target_legacy(target) ? "valid" : "invalid",
 			wanted ? "valid" : "invalid");
 	} else {
 		conformance_fail(run, c, "unknown form", "");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each action once, and what is refused where. Third-party cases run in tests/conformance. */
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,13 +11,13 @@
 
 #include "common/base/strbuf.h"
 
-static int load(struct ops_arena *a, const char *yaml, bool legacy, struct col_relabel *ret,
+static int load(struct ops_arena *a, const char *yaml, bool legacy, struct ops_relabel *ret,
 	struct ops_error *err)
 {
 	struct ops_conf_node *node = NULL;
 	ops_arena_init(a);
 	int r = ops_conf_load_text(a, "r.yml", yaml, strlen(yaml), NULL, &node, err);
-	return r != 0 ? r : col_relabel_load(a, node, legacy, ret, err);
+	return r != 0 ? r : ops_relabel_load(a, node, legacy, ret, err);
 }
 
 static void test_actions(void **state)
@@ -56,14 +56,14 @@ static void test_actions(void **state)
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
 		struct ops_arena a;
-		struct col_relabel rules;
+		struct ops_relabel rules;
 		struct ops_error err;
 		struct ops_strbuf text = OPS_STRBUF_INIT;
 		struct ops_labels *input = ops_labels_of("a", "foo", "b", "bar", NULL);
 		struct ops_labels_builder b;
 		assert_int_equal(load(&a, rows[i].yaml, false, &rules, &err), 0);
 		ops_labels_builder_from(&b, input);
-		bool keep = col_relabel_apply(&rules, &b);
+		bool keep = ops_relabel_apply(&rules, &b);
 		assert_int_equal(keep, rows[i].output != NULL);
 		if (keep) {
 			struct ops_labels *output = ops_labels_builder_build(&b);
@@ -74,7 +74,7 @@ static void test_actions(void **state)
 		ops_labels_builder_done(&b);
 		ops_labels_unref(input);
 		ops_strbuf_done(&text);
-		col_relabel_done(&rules);
+		ops_relabel_done(&rules);
 		ops_arena_done(&a);
 	}
 }
@@ -106,7 +106,7 @@ static void test_refusals(void **state)
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
 		struct ops_arena a;
-		struct col_relabel rules;
+		struct ops_relabel rules;
 		struct ops_error err;
 		char shown[1100];
 		assert_int_equal(load(&a, rows[i].yaml, rows[i].legacy, &rules, &err), -EINVAL);
@@ -120,7 +120,7 @@ static void test_half_loaded(void **state)
 {
 	(void)state;
 	struct ops_arena a;
-	struct col_relabel rules;
+	struct ops_relabel rules;
 	struct ops_error err;
 	int r = load(&a, "- {action: keep, regex: 'a.*b'}\n- {action: keep, regex: '('}", false,
 		&rules, &err);

@@ -3,30 +3,30 @@
 /*
  * Relabelling: lists of rules that rewrite a label set or drop its owner, as Prometheus defines
  * them. Used for targets (relabel_configs) and for series (metric_relabel_configs). A list belongs
- * to the configuration's arena; only its regular expressions need col_relabel_done().
+ * to the configuration's arena; only its regular expressions need ops_relabel_done().
  */
 #include "common/base/arena.h"
 #include "common/conf/conf.h"
 #include "common/model/labels.h"
 
-enum col_relabel_action {
-	COL_RELABEL_REPLACE,
-	COL_RELABEL_KEEP,
-	COL_RELABEL_DROP,
-	COL_RELABEL_KEEPEQUAL,
-	COL_RELABEL_DROPEQUAL,
-	COL_RELABEL_HASHMOD,
-	COL_RELABEL_LABELMAP,
-	COL_RELABEL_LABELDROP,
-	COL_RELABEL_LABELKEEP,
-	COL_RELABEL_LOWERCASE,
-	COL_RELABEL_UPPERCASE
+enum ops_relabel_action {
+	OPS_RELABEL_REPLACE,
+	OPS_RELABEL_KEEP,
+	OPS_RELABEL_DROP,
+	OPS_RELABEL_KEEPEQUAL,
+	OPS_RELABEL_DROPEQUAL,
+	OPS_RELABEL_HASHMOD,
+	OPS_RELABEL_LABELMAP,
+	OPS_RELABEL_LABELDROP,
+	OPS_RELABEL_LABELKEEP,
+	OPS_RELABEL_LOWERCASE,
+	OPS_RELABEL_UPPERCASE
 };
 
 struct ops_regex;
 
-struct col_relabel_rule {
-	enum col_relabel_action action;
+struct ops_relabel_rule {
+	enum ops_relabel_action action;
 	const char *const *source_labels;
 	size_t nsource;
 	const char *separator, *target_label, *replacement;
@@ -34,8 +34,8 @@ struct col_relabel_rule {
 	uint64_t modulus;
 };
 
-struct col_relabel {
-	struct col_relabel_rule *rules;
+struct ops_relabel {
+	struct ops_relabel_rule *rules;
 	size_t n;
 };
 
@@ -43,10 +43,10 @@ struct col_relabel {
  * Decodes a list of rules; node may be NULL or null (no rules). legacy_names: label names must be
  * ASCII. On failure nothing is left to release.
  */
-int col_relabel_load(struct ops_arena *a, const struct ops_conf_node *node, bool legacy_names,
-	struct col_relabel *ret, struct ops_error *err) OPS_MUST_CHECK;
-void col_relabel_done(struct col_relabel *r);
+int ops_relabel_load(struct ops_arena *a, const struct ops_conf_node *node, bool legacy_names,
+	struct ops_relabel *ret, struct ops_error *err) OPS_MUST_CHECK;
+void ops_relabel_done(struct ops_relabel *r);
 /* Rewrites labels; false: drop. */
-bool col_relabel_apply(const struct col_relabel *r, struct ops_labels_builder *labels);
+bool ops_relabel_apply(const struct ops_relabel *r, struct ops_labels_builder *labels);
 /* Whether text may stand as a target_label with references to groups, under ASCII names. */
-bool col_relabel_target_legacy(const char *text);
+bool ops_relabel_target_legacy(const char *text);

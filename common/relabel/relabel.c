@@ -9,7 +9,7 @@
  *
  * Source: the Prometheus documentation, "relabel_config".
  */
-#include "services/collector/relabel.h"
+#include "common/relabel/relabel.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -66,20 +66,20 @@ enum { /* what an action needs and allows */
 
 static const struct {
 	const char *name;
-	enum col_relabel_action action;
+	enum ops_relabel_action action;
 	unsigned flags;
 } actions[] = {
-	{"replace", COL_RELABEL_REPLACE, NEEDS_TARGET},
-	{"keep", COL_RELABEL_KEEP, 0},
-	{"drop", COL_RELABEL_DROP, 0},
-	{"keepequal", COL_RELABEL_KEEPEQUAL, NEEDS_TARGET | PLAIN_TARGET | ONLY_LABELS},
-	{"dropequal", COL_RELABEL_DROPEQUAL, NEEDS_TARGET | PLAIN_TARGET | ONLY_LABELS},
-	{"hashmod", COL_RELABEL_HASHMOD, NEEDS_TARGET | PLAIN_TARGET | NEEDS_MODULUS},
-	{"labelmap", COL_RELABEL_LABELMAP, NAMES_LABEL},
-	{"labeldrop", COL_RELABEL_LABELDROP, ONLY_REGEX},
-	{"labelkeep", COL_RELABEL_LABELKEEP, ONLY_REGEX},
-	{"lowercase", COL_RELABEL_LOWERCASE, NEEDS_TARGET | PLAIN_TARGET},
-	{"uppercase", COL_RELABEL_UPPERCASE, NEEDS_TARGET | PLAIN_TARGET},
+	{"replace", OPS_RELABEL_REPLACE, NEEDS_TARGET},
+	{"keep", OPS_RELABEL_KEEP, 0},
+	{"drop", OPS_RELABEL_DROP, 0},
+	{"keepequal", OPS_RELABEL_KEEPEQUAL, NEEDS_TARGET | PLAIN_TARGET | ONLY_LABELS},
+	{"dropequal", OPS_RELABEL_DROPEQUAL, NEEDS_TARGET | PLAIN_TARGET | ONLY_LABELS},
+	{"hashmod", OPS_RELABEL_HASHMOD, NEEDS_TARGET | PLAIN_TARGET | NEEDS_MODULUS},
+	{"labelmap", OPS_RELABEL_LABELMAP, NAMES_LABEL},
+	{"labeldrop", OPS_RELABEL_LABELDROP, ONLY_REGEX},
+	{"labelkeep", OPS_RELABEL_LABELKEEP, ONLY_REGEX},
+	{"lowercase", OPS_RELABEL_LOWERCASE, NEEDS_TARGET | PLAIN_TARGET},
+	{"uppercase", OPS_RELABEL_UPPERCASE, NEEDS_TARGET | PLAIN_TARGET},
 };
 
 /* Length of a reference $name or ${name} at s, 0 when there is none. */
@@ -98,7 +98,7 @@ static size_t reference(const char *s)
 	return n + brace;
 }
 
-bool col_relabel_target_legacy(const char *text)
+bool ops_relabel_target_legacy(const char *text)
 {
 	if (text[0] == '\0' || (text[0] >= '0' && text[0] <= '9')) {
 		return false;
@@ -119,7 +119,7 @@ static bool target_valid(const char *text, bool plain, bool legacy)
 	if (!legacy) {
 		return ops_label_name_valid(text, strlen(text));
 	}
-	return plain ? ops_label_name_classic(text, strlen(text)) : col_relabel_target_legacy(text);
+	return plain ? ops_label_name_classic(text, strlen(text)) : ops_relabel_target_legacy(text);
 }
 
 static int refuse(const struct ops_conf_node *at, const char *key, struct ops_error *err,
@@ -180,7 +180,7 @@ static int validate(const struct ops_conf_node *at, const struct written *w, siz
 }
 
 static int load_rule(struct ops_arena *a, const struct ops_conf_node *node, bool legacy,
-	struct col_relabel_rule *ret, struct ops_error *err)
+	struct ops_relabel_rule *ret, struct ops_error *err)
 {
 	struct written w = {.action = NULL};
 	size_t which = 0;
@@ -201,7 +201,7 @@ static int load_rule(struct ops_arena *a, const struct ops_conf_node *node, bool
 	if (r != 0) {
 		return r;
 	}
-	*ret = (struct col_relabel_rule){.action = actions[which].action,
+	*ret = (struct ops_relabel_rule){.action = actions[which].action,
 		.source_labels = w.source_labels.items,
 		.nsource = w.source_labels.n,
 		.separator = w.separator,
@@ -219,21 +219,21 @@ static int load_rule(struct ops_arena *a, const struct ops_conf_node *node, bool
 	return 0;
 }
 
-int col_relabel_load(struct ops_arena *a, const struct ops_conf_node *node, bool legacy_names,
-	struct col_relabel *ret, struct ops_error *err)
+int ops_relabel_load(struct ops_arena *a, const struct ops_conf_node *node, bool legacy_names,
+	struct ops_relabel *ret, struct ops_error *err)
 {
-	*ret = (struct col_relabel){NULL, 0};
+	*ret = (struct ops_relabel){NULL, 0};
 	if (ops_conf_is_null(node)) {
 		return 0;
 	}
 	if (node->type != OPS_CONF_SEQUENCE) {
 		return ops_conf_error(node, err, "expected a list of relabelling rules");
 	}
-	ret->rules = ops_arena_array(a, struct col_relabel_rule, node->n);
+	ret->rules = ops_arena_array(a, struct ops_relabel_rule, node->n);
 	for (size_t i = 0; i < node->n; i++) {
 		int r = load_rule(a, node->items[i], legacy_names, &ret->rules[i], err);
 		if (r != 0) {
-			col_relabel_done(ret);
+			ops_relabel_done(ret);
 			return r;
 		}
 		ret->n++;
@@ -241,17 +241,17 @@ int col_relabel_load(struct ops_arena *a, const struct ops_conf_node *node, bool
 	return 0;
 }
 
-void col_relabel_done(struct col_relabel *r)
+void ops_relabel_done(struct ops_relabel *r)
 {
 	for (size_t i = 0; i < r->n; i++) {
 		ops_regex_free(r->rules[i].regex);
 	}
-	*r = (struct col_relabel){NULL, 0};
+	*r = (struct ops_relabel){NULL, 0};
 }
 
 /* ---- applying ---- */
 
-static void join(const struct col_relabel_rule *r, const struct ops_labels_builder *labels,
+static void join(const struct ops_relabel_rule *r, const struct ops_labels_builder *labels,
 	struct ops_strbuf *out)
 {
 	for (size_t i = 0; i < r->nsource; i++) {
@@ -263,7 +263,7 @@ static void join(const struct col_relabel_rule *r, const struct ops_labels_build
 	}
 }
 
-static void replace(const struct col_relabel_rule *r, const struct ops_strbuf *value,
+static void replace(const struct ops_relabel_rule *r, const struct ops_strbuf *value,
 	struct ops_labels_builder *labels)
 {
 	struct ops_strbuf name = OPS_STRBUF_INIT, text = OPS_STRBUF_INIT;
@@ -277,7 +277,7 @@ static void replace(const struct col_relabel_rule *r, const struct ops_strbuf *v
 	ops_strbuf_done(&text);
 }
 
-static void hashmod(const struct col_relabel_rule *r, const struct ops_strbuf *value,
+static void hashmod(const struct ops_relabel_rule *r, const struct ops_strbuf *value,
 	struct ops_labels_builder *labels)
 {
 	unsigned char sum[EVP_MAX_MD_SIZE];
@@ -294,10 +294,10 @@ static void hashmod(const struct col_relabel_rule *r, const struct ops_strbuf *v
 	ops_labels_builder_set(labels, r->target_label, text);
 }
 
-static void change_case(const struct col_relabel_rule *r, struct ops_strbuf *value,
+static void change_case(const struct ops_relabel_rule *r, struct ops_strbuf *value,
 	struct ops_labels_builder *labels)
 {
-	char first = r->action == COL_RELABEL_LOWERCASE ? 'A' : 'a';
+	char first = r->action == OPS_RELABEL_LOWERCASE ? 'A' : 'a';
 	for (size_t i = 0; i < value->len; i++) {
 		char *c = &value->data[i];
 		if (*c >= first && *c <= first + 25) {
@@ -307,7 +307,7 @@ static void change_case(const struct col_relabel_rule *r, struct ops_strbuf *val
 	ops_labels_builder_set(labels, r->target_label, ops_strbuf_text(value));
 }
 
-static void map_names(const struct col_relabel_rule *r, struct ops_labels_builder *labels)
+static void map_names(const struct ops_relabel_rule *r, struct ops_labels_builder *labels)
 {
 	struct ops_labels *before = ops_labels_builder_build(labels);
 	struct ops_strbuf name = OPS_STRBUF_INIT;
@@ -323,10 +323,10 @@ static void map_names(const struct col_relabel_rule *r, struct ops_labels_builde
 	ops_labels_unref(before);
 }
 
-static void drop_names(const struct col_relabel_rule *r, struct ops_labels_builder *labels)
+static void drop_names(const struct ops_relabel_rule *r, struct ops_labels_builder *labels)
 {
 	struct ops_labels *before = ops_labels_builder_build(labels);
-	bool drop_matching = r->action == COL_RELABEL_LABELDROP;
+	bool drop_matching = r->action == OPS_RELABEL_LABELDROP;
 	for (uint32_t i = 0; i < before->n; i++) {
 		const struct ops_label *l = &before->items[i];
 		if (ops_regex_match(r->regex, l->name, l->name_len) == drop_matching) {
@@ -336,49 +336,49 @@ static void drop_names(const struct col_relabel_rule *r, struct ops_labels_build
 	ops_labels_unref(before);
 }
 
-static bool equals_target(const struct col_relabel_rule *r, const struct ops_strbuf *value,
+static bool equals_target(const struct ops_relabel_rule *r, const struct ops_strbuf *value,
 	const struct ops_labels_builder *labels)
 {
 	const char *target = ops_labels_builder_get(labels, r->target_label);
 	return strcmp(ops_strbuf_text(value), target != NULL ? target : "") == 0;
 }
 
-static bool apply_rule(const struct col_relabel_rule *r, struct ops_labels_builder *labels,
+static bool apply_rule(const struct ops_relabel_rule *r, struct ops_labels_builder *labels,
 	struct ops_strbuf *value)
 {
 	join(r, labels, value);
 	const char *s = ops_strbuf_text(value);
 	switch (r->action) {
-	case COL_RELABEL_REPLACE:
+	case OPS_RELABEL_REPLACE:
 		replace(r, value, labels);
 		return true;
-	case COL_RELABEL_KEEP:
+	case OPS_RELABEL_KEEP:
 		return ops_regex_match(r->regex, s, value->len);
-	case COL_RELABEL_DROP:
+	case OPS_RELABEL_DROP:
 		return !ops_regex_match(r->regex, s, value->len);
-	case COL_RELABEL_KEEPEQUAL:
+	case OPS_RELABEL_KEEPEQUAL:
 		return equals_target(r, value, labels);
-	case COL_RELABEL_DROPEQUAL:
+	case OPS_RELABEL_DROPEQUAL:
 		return !equals_target(r, value, labels);
-	case COL_RELABEL_HASHMOD:
+	case OPS_RELABEL_HASHMOD:
 		hashmod(r, value, labels);
 		return true;
-	case COL_RELABEL_LABELMAP:
+	case OPS_RELABEL_LABELMAP:
 		map_names(r, labels);
 		return true;
-	case COL_RELABEL_LABELDROP:
-	case COL_RELABEL_LABELKEEP:
+	case OPS_RELABEL_LABELDROP:
+	case OPS_RELABEL_LABELKEEP:
 		drop_names(r, labels);
 		return true;
-	case COL_RELABEL_LOWERCASE:
-	case COL_RELABEL_UPPERCASE:
+	case OPS_RELABEL_LOWERCASE:
+	case OPS_RELABEL_UPPERCASE:
 		change_case(r, value, labels);
 		return true;
 	}
 	return true;
 }
 
-bool col_relabel_apply(const struct col_relabel *r, struct ops_labels_builder *labels)
+bool ops_relabel_apply(const struct ops_relabel *r, struct ops_labels_builder *labels)
 {
 	struct ops_strbuf value = OPS_STRBUF_INIT;
 	bool keep = true;
