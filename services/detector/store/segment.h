@@ -9,12 +9,14 @@
  *	times, u32 end of each column counted from the first column's start, columns
  *
  * A column that holds no sample at all takes no bytes. Cumulative buckets may be coded against the
- * column before them; chains are bounded by DET_SEGMENT_CHAIN, so any column is decoded with at
- * most that many others. Pure functions on the caller's memory; any thread.
+ * column before them or the one before that; chains are bounded by DET_SEGMENT_CHAIN, so any column
+ * is decoded with at most that many others. Pure functions on the caller's memory; any thread.
  */
 #include "common/base/def.h"
 #include "common/base/strbuf.h"
 
+#define DET_ABSENT_PATTERN                                                                         \
+	0x7ff0000000000003ULL /* bits of a value: the column has no sample here */
 #define DET_SEGMENT_MAX_ROWS 8192u
 #define DET_SEGMENT_MAX_COLUMNS 1000000u
 #define DET_SEGMENT_CHAIN 16u
@@ -27,7 +29,8 @@ struct det_rows { /* what is to be encoded; borrowed */
 	const double *(*column)(void *arg, uint32_t column, double *scratch);
 	void *arg;
 };
-/* Appends one segment. 0, or -E2BIG when it would have more than 1 GiB. */
+/* Appends one segment. 0; -E2BIG when it would have more than 1 GiB (out is as before); -EINVAL
+ * when there are no rows or more rows or columns than may be. */
 int det_segment_encode(const struct det_rows *rows, struct ops_strbuf *out) OPS_MUST_CHECK;
 
 struct det_segment { /* a checked view into bytes that outlive it */
@@ -35,7 +38,7 @@ struct det_segment { /* a checked view into bytes that outlive it */
 	uint32_t nrows, ncolumns;
 	int64_t first_ms, last_ms;
 	const uint8_t *times, *ends, *columns;
-	uint32_t times_bytes, columns_bytes;
+	uint32_t times_bytes, columns_bytes, crc;
 	size_t total_bytes; /* the next segment starts here */
 };
 /* Header and bounds only, and the CRC when check is set. -EBADMSG when it is no segment, -ENODATA
@@ -46,15 +49,21 @@ int det_segment_times(const struct det_segment *s, int64_t *ret_times) OPS_MUST_
 /* True when the column holds no sample at all. */
 bool det_segment_column_empty(const struct det_segment *s, uint32_t column);
 
-/* The column decoded last, so that reading buckets in order decodes each once. Zero-initialised;
+/* The columns decoded last, so that reading buckets in order decodes each once. Zero-initialised;
  * one per reader. */
 struct det_segment_cursor {
-	const uint8_t *columns; /* of the segment that it belongs to */
-	uint32_t column;
-	double *values; /* nrows */
+	const uint8_t *columns; /* of the segment that it belongs to, and its CRC */
+	uint32_t crc;
+	struct det_segment_slot {
+		uint32_t column; /* plus 1; 0: nothing */
+		unsigned exponent;
+		int64_t *ints;
+	} slots[4];	/* column % 4 */
+	double *values; /* of the column decoded last */
 	size_t cap;
 };
 void det_segment_cursor_done(struct det_segment_cursor *c);
-/* All nrows values of the column, absent ones included; they live in the cursor. -EBADMSG. */
+/* All nrows values of the column, absent ones included; they live in the cursor until the next
+ * call. -EBADMSG. */
 int det_segment_column(const struct det_segment *s, uint32_t column,
 	struct det_segment_cursor *cursor, const double **ret_values) OPS_MUST_CHECK;
