@@ -157,6 +157,29 @@ static void scatter_timed(
 	}
 }
 
+/* The row is corrected and visible: everybody hears of it. */
+static void tell_row(struct det_store *s, const struct det_group *g, const double *values)
+{
+	const struct det_store_row row = {g->layout_id, g->series, values, g->ncolumns, g->last_ms};
+	if (s->tap.on_row != NULL) {
+		s->tap.on_row(s->tap.arg, &row);
+	}
+	if (s->listener.on_batch != NULL) {
+		s->listener.on_batch(s->listener.arg, g->layout_id, g->last_ms);
+	}
+}
+
+static void tell_sample(
+	struct det_store *s, const struct det_series *series, int64_t time_ms, double value)
+{
+	if (s->tap.on_sample != NULL && !det_is_histogram(value)) {
+		s->tap.on_sample(s->tap.arg, series, time_ms, value);
+	}
+	if (s->listener.on_sample != NULL) {
+		s->listener.on_sample(s->listener.arg, series, time_ms);
+	}
+}
+
 static void append_row(struct det_store *s, struct det_group *g, const struct ops_batch *batch)
 {
 	size_t before = g->bytes;
@@ -167,9 +190,7 @@ static void append_row(struct det_store *s, struct det_group *g, const struct op
 	account(s, g, before);
 	s->stats.samples += correct_row(s, g, row);
 	note_time(s, batch->time_ms);
-	if (s->listener.on_batch != NULL) {
-		s->listener.on_batch(s->listener.arg, g->layout_id, batch->time_ms);
-	}
+	tell_row(s, g, row);
 }
 
 int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
@@ -253,9 +274,7 @@ int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t tim
 	series->last_ms = time_ms;
 	s->stats.samples++;
 	note_time(s, time_ms);
-	if (s->listener.on_sample != NULL) {
-		s->listener.on_sample(s->listener.arg, series, time_ms);
-	}
+	tell_sample(s, series, time_ms, value);
 	return 0;
 }
 
@@ -276,9 +295,7 @@ static void mark_stale(struct det_store *s, struct det_group *g, int64_t time_ms
 		account(s, g, before);
 		(void)correct_row(s, g, row);
 		note_time(s, time_ms);
-		if (s->listener.on_batch != NULL) {
-			s->listener.on_batch(s->listener.arg, g->layout_id, time_ms);
-		}
+		tell_row(s, g, row);
 	}
 	free(values);
 }

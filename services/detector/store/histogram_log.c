@@ -229,6 +229,9 @@ int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, i
 	series = rc == 0 ? det_store_find(s, labels) : NULL;
 	if (series != NULL && time_ms > det_histogram_log_last(series->histograms)) {
 		rc = append_blob(s, series, time_ms, &stored);
+		if (rc == 0 && s->tap.on_histogram != NULL) {
+			s->tap.on_histogram(s->tap.arg, series, time_ms, h);
+		}
 	}
 	ops_arena_done(&arena);
 	return rc;

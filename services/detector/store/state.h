@@ -16,6 +16,7 @@ struct det_page { /* series by id; freed when it is empty and full ids have pass
 struct det_store {
 	struct det_store_options options;
 	struct det_store_listener listener;
+	struct det_store_tap tap;
 	struct ops_map *series;	  /* hash -> struct det_series, chained */
 	struct ops_map *layouts;  /* id -> struct det_group, retired ones too */
 	struct ops_map *metadata; /* family name -> struct det_metadata */

@@ -95,7 +95,8 @@ void det_store_clear(struct det_store *s)
 	det_index_done(&s->index);
 	struct det_store_options options = s->options;
 	struct det_store_listener listener = s->listener;
-	*s = (struct det_store){.options = options, .listener = listener};
+	struct det_store_tap tap = s->tap;
+	*s = (struct det_store){.options = options, .listener = listener, .tap = tap};
 	open_empty(s);
 }
 
@@ -110,6 +111,11 @@ void det_store_free(struct det_store *s)
 	ops_map_free(s->metadata, free);
 	det_index_done(&s->index);
 	free(s);
+}
+
+void det_store_set_tap(struct det_store *s, const struct det_store_tap *tap)
+{
+	s->tap = *tap;
 }
 
 void det_store_listen(struct det_store *s, const struct det_store_listener *listener)

@@ -71,11 +71,36 @@ struct det_store_listener {
 	void *arg;
 };
 
+struct det_store_row {
+	uint64_t layout_id; /* of one array of series, as long as the layout lives */
+	struct det_series *const *series;
+	const double *values;
+	size_t n;
+	int64_t time_ms;
+};
+
+/*
+ * What is stored, with its values, for those who pass samples on: each sample once, when it becomes
+ * visible; nothing for what is refused, known already, or read back at start. Any of them may be
+ * NULL. Everything is borrowed for the call.
+ */
+struct det_store_tap {
+	/* Value c is a sample of series[c] unless that is NULL or det_is_absent(value) (group.h).
+	 */
+	void (*on_row)(void *arg, const struct det_store_row *row);
+	void (*on_sample)(
+		void *arg, const struct det_series *series, int64_t time_ms, double value);
+	void (*on_histogram)(void *arg, const struct det_series *series, int64_t time_ms,
+		const struct ops_histogram *h);
+	void *arg;
+};
+
 struct det_store *det_store_new(const struct det_store_options *options);
 void det_store_free(struct det_store *s);
 /* Applies at the next append and maintenance. */
 void det_store_configure(struct det_store *s, const struct det_store_options *options);
 void det_store_listen(struct det_store *s, const struct det_store_listener *listener); /* copied */
+void det_store_set_tap(struct det_store *s, const struct det_store_tap *tap);	       /* copied */
 /* Tells the listener of every live layout, as if each became known now: for a new index. */
 void det_store_announce(const struct det_store *s);
 
