@@ -4,12 +4,24 @@
 #include "common/base/error.h"
 #include "common/net/http_client.h"
 #include "common/exposition/exposition.h"
+#include "services/collector/pull.h"
 #include "services/collector/targets.h"
 
+struct col_fetch; /* opaque: one target's way to its exposition; keeps its connection */
+
+struct col_fetch_config {
+	struct col_puller *puller;
+	struct ops_http_client *client; /* for proxies and redirects */
+};
+
+struct col_fetch *col_fetch_new(const struct col_fetch_config *cfg, const struct col_target *t);
+void col_fetch_free(struct col_fetch *f); /* drops what is under way; NULL is fine */
 /* fn is called once, later. Negative errno with err: the request could not be made. */
-int col_fetch_start(struct ops_http_client *client, const struct col_target *t,
+int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
-	struct ops_http_call **ret_call, struct ops_error *err) OPS_MUST_CHECK;
+	struct ops_error *err) OPS_MUST_CHECK;
+/* Without a callback; fine when nothing is under way. */
+void col_fetch_cancel(struct col_fetch *f);
 /*
  * 0: the body is an exposition in *ret_format. -EINVAL: *ret_reason is the metric's label (constant
  * text) and err the message.

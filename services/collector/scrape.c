@@ -186,7 +186,7 @@ static void on_body(
 static void on_response(void *arg, const struct ops_http_response *res)
 {
 	struct col_scraper *s = arg;
-	s->call = NULL;
+	s->fetching = false;
 	if (res->outcome == OPS_HTTP_CANCELLED) {
 		return;
 	}
@@ -226,9 +226,12 @@ static void start_scrape(struct col_scraper *s)
 		refuse_scrape(s, "limit", "the job has more targets than target_limit");
 		return;
 	}
-	int r = col_fetch_start(s->owner->cfg.client, s->target, on_response, s, &s->call, &err);
-	if (r != 0) {
-		s->call = NULL;
+	if (s->fetch == NULL) {
+		s->fetch = col_fetch_new(&s->owner->cfg.fetch, s->target);
+	}
+	s->fetching = true;
+	if (col_fetch_start(s->fetch, s->target, on_response, s, &err) != 0) {
+		s->fetching = false;
 		refuse_scrape(s, "failed", err.message);
 	}
 }
@@ -259,7 +262,7 @@ static void on_due(void *arg)
 	}
 	int64_t due = s->due_ms;
 	arm(s, next_due(s->target, now));
-	if (s->call != NULL) {
+	if (s->fetching) {
 		ops_metric_add(&skipped_total, 1);
 		return;
 	}
@@ -279,6 +282,13 @@ static void scraper_start(struct col_scraper *s)
 	arm(s, soon ? place : first);
 }
 
+static void drop_fetch(struct col_scraper *s)
+{
+	col_fetch_free(s->fetch);
+	s->fetch = NULL;
+	s->fetching = false;
+}
+
 static void scraper_stop(struct col_scraper *s)
 {
 	if (s->timer == NULL) {
@@ -287,10 +297,7 @@ static void scraper_stop(struct col_scraper *s)
 	ops_timer_free(s->timer);
 	s->timer = NULL;
 	s->owner->owned--;
-	if (s->call != NULL) {
-		ops_http_call_cancel(s->call);
-		s->call = NULL;
-	}
+	drop_fetch(s);
 }
 
 /* ---- life ---- */
@@ -362,7 +369,10 @@ static void update(struct col_scraper *s, struct col_target *target)
 	s->target = target;
 	rules_done(&s->rules);
 	set_rules(s);
-	s->reparse |= !same_job;
+	if (!same_job) {
+		s->reparse = true;
+		drop_fetch(s);
+	}
 	if (!same_times && s->timer != NULL) {
 		arm(s, next_due(target, ops_now_ms()));
 	}

@@ -4,7 +4,7 @@
  * Scrapes: one scraper per target, its timer, its request, its last row. Loop thread only.
  */
 #include "common/loop/loop.h"
-#include "common/net/http_client.h"
+#include "services/collector/fetch.h"
 #include "services/collector/layout.h"
 #include "services/collector/publish.h"
 #include "services/collector/targets.h"
@@ -21,7 +21,8 @@ struct col_scraper {
 	struct col_target *target; /* owned */
 	struct col_series_rules rules;
 	struct ops_timer *timer; /* NULL while the target is another collector's */
-	struct ops_http_call *call;
+	struct col_fetch *fetch; /* NULL until the first scrape */
+	bool fetching;
 	int64_t due_ms;		      /* of the next scrape, wall clock */
 	int64_t time_ms;	      /* of the scrape under way, as its samples get it */
 	int64_t started_ns;	      /* monotonic */
@@ -40,7 +41,7 @@ struct col_scraper {
 
 struct col_scraping_config {
 	struct ops_loop *loop;
-	struct ops_http_client *client;
+	struct col_fetch_config fetch;
 	struct col_publisher *publisher;
 	/* Whether the target with this hash is this collector's. */
 	bool (*owns)(void *arg, uint64_t target_hash);

@@ -93,6 +93,7 @@ static void service_free(struct col_service *s)
 	if (s->scraping.scrapers != NULL) {
 		col_scraping_done(&s->scraping);
 	}
+	col_puller_free(s->puller);
 	col_members_close(s->members);
 	col_publisher_close(s->publisher);
 	col_targets_done(&s->dropped);
@@ -134,8 +135,9 @@ static int open_bus(struct col_service *s, struct ops_error *err)
 	if (r != 0) {
 		return r;
 	}
+	s->puller = col_puller_new(ops_daemon_loop(d));
 	const struct col_scraping_config scraping = {.loop = ops_daemon_loop(d),
-		.client = ops_daemon_client(d),
+		.fetch = {.puller = s->puller, .client = ops_daemon_client(d)},
 		.publisher = s->publisher,
 		.owns = owns,
 		.arg = s};

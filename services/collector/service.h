@@ -28,6 +28,7 @@ struct col_service {
 	struct col_targets dropped; /* its targets live in scraping */
 	struct col_members *members;
 	struct col_publisher *publisher;
+	struct col_puller *puller;
 	struct col_scraping scraping;
 	struct ops_timer *refresh; /* looks at file_sd files */
 };
