@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Of prometheus.yml the detector needs three things; the rest is the collector's, which also
+ * Of prometheus.yml the detector needs four things; the rest is the collector's, which also
  * refuses what is wrong there. A pattern of rule_files that matches nothing is a warning, as with
  * Prometheus; a plain name that is not there is one too, so that the same file loads in both.
  */
@@ -26,6 +26,9 @@ const struct ops_conf_key det_config_keys[] = {
 	KEY("rule_files", OPS_CONF_K_PATHS, rule_files, 0, NULL, "further rule files; globs"),
 	KEY("rule_variables", OPS_CONF_K_NODE, rule_variables, 0, NULL,
 		"NAME: text; replaces ${NAME} in rule files, no other ${...} is touched"),
+	KEY("rules_eval", OPS_CONF_K_STRING, rules_eval, 0, "arrival",
+		"arrival: when samples that a rule reads arrive, and by interval; interval: only "
+		"by interval"),
 	KEY("samples_listen", OPS_CONF_K_STRING, samples_listen, OPS_CONF_RESTART,
 		"tcp://127.0.0.1:7401", "where collectors dial"),
 	KEY("alerts_listen", OPS_CONF_K_STRING, alerts_listen, OPS_CONF_RESTART,
@@ -138,6 +141,12 @@ static int take_external_labels(struct reader *r, const struct ops_conf_node *ma
 	return 0;
 }
 
+static int take_offset(struct reader *r, const struct ops_conf_node *n)
+{
+	int64_t *ms = &r->to->set.query_offset_ms;
+	return n != NULL ? ops_conf_duration(n, "rule_query_offset", ms, r->err) : 0;
+}
+
 static int take_interval(struct reader *r, const struct ops_conf_node *n)
 {
 	int64_t *ms = &r->to->set.interval_ms;
@@ -162,6 +171,9 @@ static int read_prometheus(struct reader *r, const char *path)
 	const struct ops_conf_node *global = ops_conf_get(root, "global");
 	if (global != NULL && global->type == OPS_CONF_MAPPING) {
 		rc = take_interval(r, ops_conf_get(global, "evaluation_interval"));
+		if (rc == 0) {
+			rc = take_offset(r, ops_conf_get(global, "rule_query_offset"));
+		}
 		if (rc == 0) {
 			rc = take_external_labels(r, ops_conf_get(global, "external_labels"));
 		}
@@ -229,9 +241,24 @@ static int take_features(
 	return 0;
 }
 
+static int take_trigger(
+	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
+{
+	bool arrival = ops_str_eq(cfg->rules_eval, "arrival");
+	s->set.trigger = arrival ? DET_RULES_ARRIVAL : DET_RULES_INTERVAL;
+	return arrival || ops_str_eq(cfg->rules_eval, "interval")
+		       ? 0
+		       : ops_error_set(err, -EINVAL,
+				 "rules_eval: '%s' is neither arrival nor interval",
+				 cfg->rules_eval);
+}
+
 static int read_all(struct reader *r, const struct det_config *cfg)
 {
 	int rc = take_features(cfg, r->to, r->err);
+	if (rc == 0) {
+		rc = take_trigger(cfg, r->to, r->err);
+	}
 	if (rc == 0 && cfg->scrape_config_file != NULL && cfg->scrape_config_file[0] != '\0') {
 		rc = read_prometheus(r, cfg->scrape_config_file);
 	}

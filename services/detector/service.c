@@ -21,6 +21,8 @@
 
 static struct ops_metric firing_gauge =
 	OPS_GAUGE("ops_detector_alerts_firing", "Alerts firing now.");
+static struct ops_metric dead_gauge =
+	OPS_GAUGE("ops_detector_rules_dead", "Rules with a selector that matches no series.");
 static struct ops_metric store_series = OPS_GAUGE("ops_detector_series", "Series in the store.");
 static struct ops_metric store_bytes =
 	OPS_GAUGE("ops_detector_store_bytes", "Memory of the store.");
@@ -189,6 +191,7 @@ static void collect(void *arg)
 	struct det_store_stats stats;
 	det_store_stats(d->store, &stats);
 	ops_metric_set(&firing_gauge, (double)det_rules_firing(d->rules));
+	ops_metric_set(&dead_gauge, (double)det_rules_dead(d->rules));
 	ops_metric_set(&store_series, (double)stats.series);
 	ops_metric_set(&store_bytes, (double)stats.memory_bytes);
 }

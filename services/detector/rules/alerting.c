@@ -8,13 +8,19 @@
  *	firing  -> resolved  not in the result for keep_firing_for; kept 15 minutes for the API
  *	resolved -> pending  in the result again: a new episode with its own start
  *
+ * The keys beyond Prometheus' (policy.c) come in between: fire_after decides what counts as being
+ * in the result, no_data and resolve_when whether not being there is enough to be over, and a
+ * flapping alert is held before keep_firing_for is looked at.
+ *
  * The store is in memory: after a restart it fills from the collectors' rings. An alert restored
- *from the state file is therefore neither resolved nor fired by an empty result before the rule's
- *data is back (informed()); its `for` goes on from the time in the file.
+ * from the state file is therefore neither resolved nor fired by an empty result before the rule's
+ * data is back (det_rule_informed()); its `for` goes on from the time in the file.
  */
 #include "services/detector/rules/internal.h"
 
 #include <errno.h>
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -40,6 +46,7 @@ void det_instance_free(void *instance)
 	if (a != NULL) {
 		ops_labels_unref(a->labels);
 		ops_labels_unref(a->annotations);
+		ops_labels_unref(a->source);
 		free(a);
 	}
 }
@@ -99,12 +106,18 @@ static struct ops_labels *alert_labels(
 	return labels;
 }
 
-static struct ops_labels *alert_annotations(
-	const struct det_expand_context *c, const struct ops_rule *rule)
+static struct ops_labels *alert_annotations(const struct det_expand_context *c,
+	const struct ops_rule *rule, const struct det_instance *a)
 {
 	struct ops_labels_builder b;
 	ops_labels_builder_init(&b);
 	expand_into(c, rule, &rule->annotations, &b);
+	if (a->flapping && ops_labels_builder_get(&b, "flapping") == NULL) {
+		char text[96], within[32];
+		snprintf(text, sizeof(text), "fired %u times within %s", a->nfired,
+			ops_duration_format(rule->policy.flap_within_ms, within, sizeof(within)));
+		ops_labels_builder_set(&b, "flapping", text);
+	}
 	struct ops_labels *labels = ops_labels_builder_build(&b);
 	ops_labels_builder_done(&b);
 	return labels;
@@ -125,25 +138,50 @@ static void see(struct det_instance *a, int64_t now_ms)
 	a->last_seen_ms = now_ms;
 }
 
+static void wake_at(struct det_rule *r, int64_t ms)
+{
+	if (r->deadline_ms == 0 || ms < r->deadline_ms) {
+		r->deadline_ms = ms;
+	}
+}
+
 static void fire_when_due(struct det_rule *r, struct det_instance *a, int64_t now_ms)
 {
-	if (a->state != DET_PENDING) {
+	if (a->state != DET_PENDING || !det_policy_breached(r, a, now_ms)) {
 		return;
 	}
 	int64_t due = a->active_ms + r->rule->for_ms;
 	if (now_ms >= due) {
 		a->state = DET_FIRING;
 		a->fired_ms = now_ms;
+		det_policy_fired(r, a, now_ms);
 		r->group->owner->changed = true;
-	} else if (r->deadline_ms == 0 || due < r->deadline_ms) {
-		r->deadline_ms = due;
+	} else {
+		wake_at(r, due);
 	}
 }
 
-static void apply_one(struct det_rule *r, const struct det_expand_context *c,
-	struct ops_labels *labels, int64_t now_ms)
+static bool needs_source(const struct ops_rule *rule)
 {
-	struct det_rules *owner = r->group->owner;
+	return rule->policy.resolve != NULL || rule->policy.no_data != OPS_RULE_NO_DATA_RESOLVE;
+}
+
+/* The labels of the result without the metric's name. */
+static struct ops_labels *source_labels(const struct det_result_series *series)
+{
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	for (uint32_t i = 0; i < series->nlabels; i++) {
+		ops_labels_builder_set(&b, series->labels[i].name, series->labels[i].value);
+	}
+	ops_labels_builder_del(&b, OPS_LABEL_NAME);
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	return labels;
+}
+
+static struct det_instance *instance_of(struct det_rule *r, struct ops_labels *labels)
+{
 	uint64_t fingerprint = ops_labels_fingerprint(labels);
 	struct det_instance *a = ops_map_get(r->instances, &fingerprint, sizeof(fingerprint));
 	if (a == NULL) {
@@ -152,13 +190,25 @@ static void apply_one(struct det_rule *r, const struct det_expand_context *c,
 		a->fingerprint = fingerprint;
 		ops_map_put(r->instances, &fingerprint, sizeof(fingerprint), a);
 	}
+	return a;
+}
+
+static void apply_one(struct det_rule *r, const struct det_expand_context *c,
+	struct ops_labels *labels, int64_t now_ms)
+{
+	struct det_rules *owner = r->group->owner;
+	struct det_instance *a = instance_of(r, labels);
 	enum det_alert_state before = a->state;
 	see(a, now_ms);
 	owner->changed = owner->changed || before != a->state;
-	a->value = c->series->npoints > 0 ? c->series->points[0].v : 0;
-	ops_labels_unref(a->annotations);
-	a->annotations = alert_annotations(c, r->rule);
+	a->value = c->series->npoints > 0 ? c->series->points[0].v : NAN;
+	if (a->source == NULL && needs_source(r->rule)) {
+		a->source = source_labels(c->series);
+	}
+	det_policy_remember(r, a, true);
 	fire_when_due(r, a, now_ms);
+	ops_labels_unref(a->annotations);
+	a->annotations = alert_annotations(c, r->rule, a);
 }
 
 /* All label sets first: a duplicate refuses the whole result before any alert has changed. */
@@ -166,8 +216,11 @@ static int label_all(struct det_rule *r, const struct det_result *result, int64_
 	struct ops_labels **ret)
 {
 	struct det_rules *owner = r->group->owner;
-	struct ops_map *seen = ops_map_new();
 	int rc = 0;
+	if (result->n == 0) {
+		return 0;
+	}
+	struct ops_map *seen = ops_map_new();
 	for (size_t i = 0; i < result->n; i++) {
 		const struct det_expand_context c = {owner, owner->gen, &result->series[i], now_ms};
 		ret[i] = alert_labels(&c, r->rule);
@@ -186,7 +239,7 @@ static int label_all(struct det_rule *r, const struct det_result *result, int64_
  * Has the store what the rule looks back on? True once samples from before this process were
  * replayed, or the process has watched for as long as the rule looks back.
  */
-static bool informed(const struct det_rule *r, int64_t now_ms)
+bool det_rule_informed(const struct det_rule *r, int64_t now_ms)
 {
 	const struct det_rules *owner = r->group->owner;
 	for (size_t i = 0; i < r->nselectors; i++) {
@@ -227,16 +280,63 @@ static bool keeps_firing(struct det_rule *r, struct det_instance *a, int64_t now
 	if (now_ms >= end) {
 		return false;
 	}
-	if (r->deadline_ms == 0 || end < r->deadline_ms) {
-		r->deadline_ms = end;
+	wake_at(r, end);
+	return true;
+}
+
+static bool keeps_flapping(struct det_rule *r, const struct det_instance *a, int64_t now_ms)
+{
+	int64_t until = det_policy_flaps_until(r, a);
+	if (now_ms >= until) {
+		return false;
+	}
+	wake_at(r, until);
+	return true;
+}
+
+/* Missing data is no recovery: keep leaves the alert as it is, fire counts it as a breach. */
+static bool kept_without_data(struct det_rule *r, struct det_instance *a, int64_t now_ms)
+{
+	enum ops_rule_no_data policy = r->rule->policy.no_data;
+	if (policy == OPS_RULE_NO_DATA_RESOLVE || !det_policy_missing(r, a->source, now_ms)) {
+		return false;
+	}
+	if (policy == OPS_RULE_NO_DATA_FIRE) {
+		a->last_seen_ms = now_ms;
+		a->history |= 1;
+		fire_when_due(r, a, now_ms);
 	}
 	return true;
+}
+
+/* Not in the result: does it go on all the same? */
+static bool goes_on(struct det_rule *r, struct det_instance *a, const struct det_outcome *out)
+{
+	if (a->restored && !det_rule_informed(r, out->now_ms)) {
+		return true;
+	}
+	if (kept_without_data(r, a, out->now_ms)) {
+		return true;
+	}
+	if (r->rule->policy.fire_m > 0 &&
+		(a->state == DET_PENDING ? a->history != 0
+					 : det_policy_breached(r, a, out->now_ms))) {
+		return true;
+	}
+	if (a->state != DET_FIRING) {
+		return false;
+	}
+	if (out->recovered != NULL && !det_policy_recovered(a, out->recovered)) {
+		return true;
+	}
+	return keeps_flapping(r, a, out->now_ms) || keeps_firing(r, a, out->now_ms);
 }
 
 static void resolve(struct det_rule *r, struct det_instance *a, int64_t now_ms)
 {
 	a->state = DET_INACTIVE;
 	a->resolved_ms = now_ms;
+	det_policy_resolved(a);
 	r->group->owner->changed = true;
 }
 
@@ -247,44 +347,81 @@ static void drop_old(struct det_rule *r, struct det_instance *a)
 	r->group->owner->changed = true;
 }
 
-static void apply_absent(struct det_rule *r, int64_t now_ms)
+/* A resolved alert is forgotten when it was told, and nothing asks for its past any more. */
+static bool outlived(const struct det_rule *r, const struct det_instance *a, int64_t now_ms)
+{
+	int64_t kept = OPS_MAX((int64_t)RESOLVED_KEPT_MS, r->rule->policy.flap_within_ms);
+	return a->published == DET_INACTIVE && now_ms - a->resolved_ms > kept;
+}
+
+static void apply_absent(struct det_rule *r, const struct det_outcome *out)
 {
 	size_t at = 0;
 	struct ops_map_entry e;
 	while (ops_map_next(r->instances, &at, &e)) {
 		struct det_instance *a = e.value;
-		if (a->last_seen_ms == now_ms) {
+		if (a->last_seen_ms == out->now_ms) {
 			continue;
 		}
+		det_policy_remember(r, a, false);
 		if (a->state == DET_INACTIVE) {
-			if (a->published == DET_INACTIVE &&
-				now_ms - a->resolved_ms > RESOLVED_KEPT_MS) {
+			if (outlived(r, a, out->now_ms)) {
 				drop_old(r, a);
 			}
-			continue;
-		}
-		bool held = a->restored && !informed(r, now_ms);
-		if (!held && !keeps_firing(r, a, now_ms)) {
-			resolve(r, a, now_ms);
+		} else if (!goes_on(r, a, out)) {
+			resolve(r, a, out->now_ms);
 		}
 	}
 }
 
-int det_alerting_apply(
-	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
+bool det_alerting_firing(const struct det_rule *r)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		if (((const struct det_instance *)e.value)->state == DET_FIRING) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool any_active(const struct det_rule *r)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	while (ops_map_next(r->instances, &at, &e)) {
+		const struct det_instance *a = e.value;
+		if (a->state != DET_INACTIVE && (a->source == NULL || a->source->n > 0)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* `no_data: fire` and nothing is there to name: the rule itself is the alert. */
+static bool fires_without_data(const struct det_rule *r, const struct det_outcome *out)
+{
+	return r->rule->policy.no_data == OPS_RULE_NO_DATA_FIRE && out->result->n == 0 &&
+	       !any_active(r) && det_rule_informed(r, out->now_ms) &&
+	       det_policy_missing(r, NULL, out->now_ms);
+}
+
+static int apply_all(struct det_rule *r, const struct det_outcome *out, struct ops_error *err)
 {
 	struct det_rules *owner = r->group->owner;
+	const struct det_result *result = out->result;
 	struct ops_labels **labels =
 		ops_xcalloc(OPS_MAX(result->n, 1), sizeof(struct ops_labels *));
-	int rc = label_all(r, result, now_ms, labels);
+	int rc = label_all(r, result, out->now_ms, labels);
 	if (rc == 0) {
 		r->deadline_ms = 0;
 		for (size_t i = 0; i < result->n; i++) {
 			const struct det_expand_context c = {
-				owner, owner->gen, &result->series[i], now_ms};
-			apply_one(r, &c, labels[i], now_ms);
+				owner, owner->gen, &result->series[i], out->now_ms};
+			apply_one(r, &c, labels[i], out->now_ms);
 		}
-		apply_absent(r, now_ms);
+		apply_absent(r, out);
 	} else {
 		ops_error_set(err, rc,
 			"vector contains metrics with the same labelset after applying alert "
@@ -295,6 +432,17 @@ int det_alerting_apply(
 	}
 	free(labels);
 	return rc;
+}
+
+int det_alerting_apply(struct det_rule *r, const struct det_outcome *out, struct ops_error *err)
+{
+	if (!fires_without_data(r, out)) {
+		return apply_all(r, out, err);
+	}
+	struct det_result_series nothing = {.labels = NULL};
+	const struct det_result result = {.series = &nothing, .n = 1};
+	const struct det_outcome missing = {out->now_ms, &result, out->recovered};
+	return apply_all(r, &missing, err);
 }
 
 void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms)

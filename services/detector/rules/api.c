@@ -18,7 +18,7 @@ static void add_string(struct ops_strbuf *out, const char *key, const char *valu
 static void add_time(struct ops_strbuf *out, const char *key, int64_t ms)
 {
 	char text[32];
-	if (ms == 0) {
+	if (ms == 0 || ms == INT64_MIN) {
 		ops_strbuf_printf(out, "\"%s\":\"0001-01-01T00:00:00Z\"", key);
 	} else {
 		ops_strbuf_printf(
@@ -56,7 +56,7 @@ static void add_alert(struct ops_strbuf *out, const struct det_instance *a)
 	}
 	ops_strbuf_adds(out, ",\"value\":\"");
 	ops_strbuf_add_double(out, a->value);
-	ops_strbuf_adds(out, "\"}");
+	ops_strbuf_adds(out, a->flapping ? "\",\"flapping\":true}" : "\"}");
 }
 
 /* Appends the rule's pending and firing alerts; returns the worst state. */
@@ -104,6 +104,11 @@ static void add_rule(struct ops_strbuf *out, const struct det_rule *r)
 		ops_strbuf_printf(out, ",\"alerts\":[%s],", ops_strbuf_text(&alerts));
 	}
 	ops_strbuf_done(&alerts);
+	if (det_dead_rule(r)) {
+		ops_strbuf_adds(out, "\"deadSelectors\":");
+		det_dead_json(r, out);
+		ops_strbuf_addc(out, ',');
+	}
 	const char *health = r->evaluations == 0 ? "unknown" : r->error[0] != '\0' ? "err" : "ok";
 	ops_strbuf_printf(out, "\"health\":\"%s\",", health);
 	if (r->error[0] != '\0') {
@@ -213,8 +218,45 @@ static void on_alerts(struct ops_http_req *req, void *arg)
 	ops_strbuf_done(&out);
 }
 
+static void add_dead(struct ops_strbuf *out, const struct det_rule *r)
+{
+	const struct ops_rule *def = r->rule;
+	ops_strbuf_addc(out, '{');
+	add_string(out, "file", def->file);
+	ops_strbuf_addc(out, ',');
+	add_string(out, "group", r->group->def->name);
+	ops_strbuf_addc(out, ',');
+	add_string(out, "name", def->name);
+	ops_strbuf_printf(out, ",\"type\":\"%s\",\"line\":%d,\"selectors\":",
+		def->kind == OPS_RULE_ALERTING ? "alerting" : "recording", def->line);
+	det_dead_json(r, out);
+	ops_strbuf_addc(out, '}');
+}
+
+static void on_dead(struct ops_http_req *req, void *arg)
+{
+	const struct det_rules *r = arg;
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	bool first = true;
+	ops_strbuf_adds(&out, "{\"rules\":[");
+	for (size_t i = 0; r->gen != NULL && i < r->gen->n; i++) {
+		for (size_t k = 0; k < r->gen->groups[i].n; k++) {
+			const struct det_rule *rule = &r->gen->groups[i].rules[k];
+			if (det_dead_rule(rule)) {
+				ops_strbuf_adds(&out, first ? "" : ",");
+				add_dead(&out, rule);
+				first = false;
+			}
+		}
+	}
+	ops_strbuf_adds(&out, "]}");
+	det_api_reply_data(req, &out);
+	ops_strbuf_done(&out);
+}
+
 void det_rules_api(struct det_rules *r, struct ops_http_server *http)
 {
 	ops_http_route(http, OPS_GET, "/api/v1/rules", OPS_ROLE_VIEWER, on_rules, r);
+	ops_http_route(http, OPS_GET, "/api/v1/rules/dead", OPS_ROLE_VIEWER, on_dead, r);
 	ops_http_route(http, OPS_GET, "/api/v1/alerts", OPS_ROLE_VIEWER, on_alerts, r);
 }

@@ -41,20 +41,20 @@ static struct ops_metric cost_seconds =
 	OPS_HISTOGRAM("ops_detector_rule_evaluation_duration_seconds", "Time of a rule evaluation.",
 		cost_buckets);
 
-static int apply(
-	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct ops_error *err)
+static int apply(struct det_rule *r, const struct det_outcome *out, struct ops_error *err)
 {
 	int64_t limit = r->group->def->limit;
-	if (limit > 0 && result->n > (size_t)limit) {
+	if (limit > 0 && out->result->n > (size_t)limit) {
 		if (r->rule->kind == OPS_RULE_ALERTING) {
-			det_alerting_resolve_all(r, now_ms);
+			det_alerting_resolve_all(r, out->now_ms);
 		}
 		return ops_error_set(err, -E2BIG, "exceeded limit of %lld with %zu %s",
-			(long long)limit, result->n,
+			(long long)limit, out->result->n,
 			r->rule->kind == OPS_RULE_ALERTING ? "alerts" : "series");
 	}
-	return r->rule->kind == OPS_RULE_ALERTING ? det_alerting_apply(r, result, now_ms, err)
-						  : det_recording_apply(r, result, now_ms, err);
+	return r->rule->kind == OPS_RULE_ALERTING
+		       ? det_alerting_apply(r, out, err)
+		       : det_recording_apply(r, out->result, out->now_ms, err);
 }
 
 static void fail(struct det_rule *r, int rc, const struct ops_error *err)
@@ -67,22 +67,42 @@ static void fail(struct det_rule *r, int rc, const struct ops_error *err)
 	log_warn("could not evaluate a rule", F_STR("rule", r->key), F_STR("error", err->message));
 }
 
-static void evaluate_rule(struct det_rule *r, int64_t now_ms)
+int64_t det_group_offset(const struct det_rule_group *g)
+{
+	int64_t own = g->def->query_offset_ms;
+	return own >= 0 ? own : g->owner->gen->query_offset_ms;
+}
+
+/* One expression of the rule at one time, into the scratch arena. */
+static int query(const struct det_rule *r, const struct ops_promql_expr *expr, int64_t now_ms,
+	struct det_result *ret, struct ops_error *err)
 {
 	struct det_rules *owner = r->group->owner;
-	struct det_result result;
-	struct ops_error err;
-	int64_t offset = OPS_MAX(r->group->def->query_offset_ms, 0);
-	const struct det_query query = {
-		.expr = r->rule->expr, .text = r->rule->expr_text, .start_ms = now_ms - offset};
-	int64_t start = ops_mono_ns();
-	ops_arena_reset(&owner->scratch);
-	r->dirty = false;
-	int rc = det_engine_eval(
-		owner->cfg.store, owner->cfg.engine, &query, &owner->scratch, &result, &err);
-	if (rc == 0) {
-		rc = apply(r, &result, now_ms, &err);
+	const struct det_query q = {.expr = expr,
+		.text = expr == r->rule->expr ? r->rule->expr_text : r->rule->policy.resolve_text,
+		.start_ms = now_ms - det_group_offset(r->group)};
+	return det_engine_eval(owner->cfg.store, owner->cfg.engine, &q, &owner->scratch, ret, err);
+}
+
+static int evaluate(struct det_rule *r, int64_t now_ms, struct ops_error *err)
+{
+	struct det_result result, recovered;
+	struct det_outcome out = {now_ms, &result, NULL};
+	int rc = query(r, r->rule->expr, now_ms, &result, err);
+	if (rc == 0 && r->rule->policy.resolve != NULL && det_alerting_firing(r)) {
+		out.recovered = &recovered;
+		rc = query(r, r->rule->policy.resolve, now_ms, &recovered, err);
 	}
+	return rc == 0 ? apply(r, &out, err) : rc;
+}
+
+static void evaluate_rule(struct det_rule *r, int64_t now_ms)
+{
+	struct ops_error err;
+	int64_t start = ops_mono_ns();
+	ops_arena_reset(&r->group->owner->scratch);
+	r->dirty = false;
+	int rc = evaluate(r, now_ms, &err);
 	r->last_eval_ms = now_ms;
 	r->last_cost_ns = ops_mono_ns() - start;
 	r->not_before_ns = start + r->last_cost_ns * (COST_SHARE + 1);
@@ -94,13 +114,26 @@ static void evaluate_rule(struct det_rule *r, int64_t now_ms)
 	}
 }
 
+/* Only by interval: because the configuration says so, or since the rule counts evaluations, which
+ * must come at a steady pace then. */
+static bool steady(const struct det_rule *r)
+{
+	return r->rule->policy.fire_m != 0 || r->group->owner->gen->trigger == DET_RULES_INTERVAL;
+}
+
 static bool due(const struct det_rule *r, bool all, int64_t now_ms)
 {
 	if (r->last_eval_ms >= now_ms) {
 		return false; /* one evaluation a millisecond: its samples need a time of their own
 			       */
 	}
-	if (all || (r->deadline_ms != 0 && now_ms >= r->deadline_ms)) {
+	if (all) {
+		return true;
+	}
+	if (steady(r)) {
+		return false;
+	}
+	if (r->deadline_ms != 0 && now_ms >= r->deadline_ms) {
 		return true;
 	}
 	return r->dirty && ops_mono_ns() >= r->not_before_ns;
@@ -109,6 +142,9 @@ static bool due(const struct det_rule *r, bool all, int64_t now_ms)
 /* The state file is written before anybody is told; without it nobody is told yet. */
 void det_group_tell(struct det_rule_group *g)
 {
+	if (g->owner->cfg.publish == NULL) {
+		return;
+	}
 	int rc = det_state_save(g->owner);
 	if (rc != 0) {
 		g->untold = true;
@@ -149,6 +185,9 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 		if (r->rule->kind == OPS_RULE_ALERTING) {
 			det_alerting_write_series(r, now_ms);
 		}
+		if (all) {
+			det_dead_look(r, now_ms);
+		}
 	}
 	g->owner->evaluating = false;
 	if (all) {
@@ -167,7 +206,7 @@ static void arm(struct det_rule_group *g)
 	int64_t now = ops_now_ms();
 	int64_t wait = g->interval_ms - (now - g->last_eval_ms);
 	for (size_t i = 0; i < g->n; i++) {
-		if (g->rules[i].deadline_ms != 0) {
+		if (g->rules[i].deadline_ms != 0 && !steady(&g->rules[i])) {
 			wait = OPS_MIN(wait, g->rules[i].deadline_ms - now);
 		}
 	}
@@ -189,7 +228,8 @@ static bool settled(struct det_rules *r)
 
 static void wake(struct det_rules *r)
 {
-	if (!ops_timer_pending(r->arrival)) {
+	bool waits = r->arrival == NULL || r->gen->trigger == DET_RULES_INTERVAL;
+	if (!waits && !ops_timer_pending(r->arrival)) {
 		ops_timer_start(r->arrival, 0);
 	}
 }
@@ -227,6 +267,9 @@ static void on_group_timer(void *arg)
 
 void det_group_start(struct det_rule_group *g)
 {
+	if (g->owner->cfg.loop == NULL) {
+		return;
+	}
 	g->timer = ops_timer_new(g->owner->cfg.loop, on_group_timer, g);
 	/* Groups start spread over their interval, each always at the same place, so that they do
 	 * not run at once. */
@@ -317,7 +360,7 @@ int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret, st
 	r->started_ms = ops_now_ms();
 	r->started_mono_ms = ops_mono_ms();
 	ops_arena_init(&r->scratch);
-	r->arrival = ops_timer_new(cfg->loop, on_arrival, r);
+	r->arrival = cfg->loop != NULL ? ops_timer_new(cfg->loop, on_arrival, r) : NULL;
 	int rc = det_state_load(r, err);
 	if (rc != 0) {
 		det_rules_free(r);

@@ -2,6 +2,7 @@
 #pragma once
 /* The insides that the files of this folder share. */
 #include "common/base/map.h"
+#include "common/base/strbuf.h"
 #include "common/tmpl/tmpl.h"
 #include "services/detector/rules/rules.h"
 
@@ -23,12 +24,21 @@ struct det_instance { /* one alert: a rule and a label set */
 	int64_t active_ms, fired_ms, resolved_ms, keep_since_ms;
 	int64_t last_seen_ms;
 	double value;
+	/* For the keys that Prometheus does not have; kept only where the rule has them. */
+	struct ops_labels *source;	     /* of the result, before the rule's own labels */
+	uint64_t history;		     /* fire_after: was it in the result, newest in bit 0 */
+	int64_t fired[OPS_RULE_CHANGES_MAX]; /* flapping: when it fired lately, oldest first */
+	unsigned nfired;
+	bool flapping, flapping_published;
 };
 
 struct det_selector {
+	const struct ops_promql_expr *expr;
 	struct ops_matchers matchers;
 	const char *name; /* of the metric when it is fixed; borrowed from matchers */
 	int64_t reach_ms;
+	bool may_be_empty;     /* below absent(), or of the alerts that we write ourselves */
+	int64_t dead_since_ms; /* it matches no series; 0 = it does */
 };
 
 struct det_rule {
@@ -45,6 +55,7 @@ struct det_rule {
 	int64_t deadline_ms;   /* earliest end of a `for` or keep_firing_for; 0 = none */
 	int64_t not_before_ns; /* cost bound of arrival evaluation, monotonic */
 	int64_t last_eval_ms, last_cost_ns;
+	int64_t looked_ms; /* when dead selectors were last looked for; INT64_MIN = never */
 	uint64_t evaluations, failures;
 	char error[512]; /* of the last evaluation; "" = fine */
 };
@@ -70,7 +81,8 @@ struct det_generation { /* one loaded configuration */
 	char *external_url;
 	struct ops_labels *external_labels;
 	struct ops_tmpl_set *templates;
-	int64_t interval_ms;
+	int64_t interval_ms, query_offset_ms;
+	enum det_rules_trigger trigger;
 };
 
 struct det_rule_list {
@@ -105,17 +117,47 @@ bool det_index_mark_series(
 	struct det_generation *g, const struct det_series *series); /* any marked? */
 
 /* eval.c */
+int64_t det_group_offset(const struct det_rule_group *g); /* query_offset in force */
 void det_group_start(struct det_rule_group *g);
 void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms);
 /* Saves the state, then tells what is news. */
 void det_group_tell(struct det_rule_group *g);
 
+struct det_outcome { /* what an evaluation gave */
+	int64_t now_ms;
+	const struct det_result *result;
+	const struct det_result *recovered; /* of resolve_when; NULL: not asked */
+};
+
 /* alerting.c: result -> instances; sets rule->deadline_ms, owner->changed */
-int det_alerting_apply(struct det_rule *r, const struct det_result *result, int64_t now_ms,
-	struct ops_error *err) OPS_MUST_CHECK;
+int det_alerting_apply(
+	struct det_rule *r, const struct det_outcome *out, struct ops_error *err) OPS_MUST_CHECK;
+bool det_alerting_firing(const struct det_rule *r); /* any? */
+/* Has the store what the rule looks back on? */
+bool det_rule_informed(const struct det_rule *r, int64_t now_ms);
 void det_alerting_resolve_all(struct det_rule *r, int64_t now_ms);
 void det_alerting_write_series(struct det_rule *r, int64_t now_ms); /* ALERTS, ALERTS_FOR_STATE */
 void det_instance_free(void *instance);
+
+/* dead.c: selectors that match no series */
+bool det_expects_nothing(const struct ops_promql_expr *e); /* absent() and its like */
+void det_dead_init(struct det_rule *r);			   /* once its selectors are known */
+void det_dead_look(struct det_rule *r, int64_t now_ms);	   /* not more often than need be */
+bool det_dead_rule(const struct det_rule *r);
+void det_dead_json(const struct det_rule *r, struct ops_strbuf *out); /* its selectors, a list */
+
+/* policy.c: no_data, resolve_when, fire_after, flapping */
+/* Has the alert been in enough of the last evaluations? Without fire_after: in this one. */
+bool det_policy_breached(const struct det_rule *r, const struct det_instance *a, int64_t now_ms);
+void det_policy_remember(const struct det_rule *r, struct det_instance *a, bool present);
+/* Some data that expr reads is missing: for this alert, or (NULL) altogether. */
+bool det_policy_missing(const struct det_rule *r, const struct ops_labels *alert, int64_t now_ms);
+bool det_policy_recovered(const struct det_instance *a, const struct det_result *recovered);
+/* It fires now: counts, and says so when that was too often. */
+void det_policy_fired(const struct det_rule *r, struct det_instance *a, int64_t now_ms);
+/* Until when a flapping alert goes on, as calm as it may be; 0 = it does not flap. */
+int64_t det_policy_flaps_until(const struct det_rule *r, const struct det_instance *a);
+void det_policy_resolved(struct det_instance *a);
 
 /* publish.c: what is news goes out; the state file must have it before */
 void det_publish_group(struct det_rule_group *g); /* sets untold */

@@ -101,6 +101,9 @@ static int check_rule(void *arg, const struct ops_rule *rule, struct ops_error *
 {
 	const struct det_generation *g = arg;
 	int rc = det_engine_refuse(rule->expr, rule->expr_text, err);
+	if (rc == 0 && rule->policy.resolve != NULL) {
+		rc = det_engine_refuse(rule->policy.resolve, rule->policy.resolve_text, err);
+	}
 	if (rc != 0) {
 		ops_rule_expr_position(rule, err);
 		return rc;
@@ -124,6 +127,7 @@ static void on_selector(void *arg, const struct ops_promql_expr *selector, int64
 	OPS_GROW(r->selectors, r->nselectors, r->selectors_cap);
 	struct det_selector *to = &r->selectors[r->nselectors];
 	memset(to, 0, sizeof(*to));
+	to->expr = selector;
 	to->reach_ms = reach_ms;
 	s->rc = det_engine_matchers(selector, &to->matchers, s->err);
 	if (s->rc != 0) {
@@ -158,12 +162,18 @@ static int init_rule(struct det_rule *r, struct det_rule_group *group, size_t in
 		nth_of_name(group->def, index));
 	r->instances = ops_map_new();
 	r->recorded = ops_map_new();
+	r->last_eval_ms = INT64_MIN;
 	struct selectors s = {r, err, 0};
 	det_engine_selectors(def->expr, engine, on_selector, &s);
+	if (def->policy.resolve != NULL) {
+		det_engine_selectors(def->policy.resolve, engine, on_selector, &s);
+	}
 	if (s.rc != 0) {
 		ops_rule_expr_position(def, err);
+		return s.rc;
 	}
-	return s.rc;
+	det_dead_init(r);
+	return 0;
 }
 
 static int build_groups(struct det_generation *g, struct det_rules *owner,
@@ -207,6 +217,8 @@ static struct det_generation *new_generation(const struct det_rules_set *set)
 	ops_labels_builder_done(&b);
 	g->templates = det_expand_set();
 	g->interval_ms = set->interval_ms > 0 ? set->interval_ms : DEFAULT_INTERVAL_MS;
+	g->query_offset_ms = set->query_offset_ms;
+	g->trigger = set->trigger;
 	return g;
 }
 

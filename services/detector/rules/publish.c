@@ -26,15 +26,25 @@ static struct ops_metric transitions = OPS_COUNTER(
 static struct ops_metric publish_errors = OPS_COUNTER("ops_detector_alert_publish_errors_total",
 	"Transitions that could not be made durable; tried again.");
 
+enum {
+	FLAPPING_STATE = 16 /* the same state told again because it flaps now is another event */
+};
+
 /* ---- one transition ---- */
+
+static int64_t changed_ms(const struct det_instance *a)
+{
+	return a->state == DET_PENDING	? a->active_ms
+	       : a->state == DET_FIRING ? a->fired_ms
+					: a->resolved_ms;
+}
 
 /* The same transition has the same id, whenever and however often it is published. */
 static void event_id(const struct det_instance *a, char ret[37])
 {
-	const int64_t identity[4] = {(int64_t)a->fingerprint, (int64_t)a->state, a->active_ms,
-		a->state == DET_PENDING	 ? 0
-		: a->state == DET_FIRING ? a->fired_ms
-					 : a->resolved_ms};
+	const int64_t state = (int64_t)a->state + (a->flapping ? FLAPPING_STATE : 0);
+	const int64_t identity[4] = {(int64_t)a->fingerprint, state, a->active_ms,
+		a->state == DET_PENDING ? 0 : changed_ms(a)};
 	uint64_t high = ops_hash64(identity, sizeof(identity), 1);
 	uint64_t low = ops_hash64(identity, sizeof(identity), 2);
 	/* UUID version 8 (RFC 9562): the bits are ours */
@@ -45,11 +55,14 @@ static void event_id(const struct det_instance *a, char ret[37])
 		(unsigned long long)(low & 0xffffffffffffULL));
 }
 
-static char *generator_url(const struct det_rules *owner, const char *expr)
+/* The query at the time of the transition: what it answers is why the alert changed. */
+static char *generator_url(const struct det_rules *owner, const char *expr, int64_t at_ms)
 {
 	struct ops_strbuf url = OPS_STRBUF_INIT;
 	ops_strbuf_printf(&url, "%s/api/v1/query?query=", owner->gen->external_url);
 	ops_strbuf_add_url(&url, expr, strlen(expr));
+	ops_strbuf_printf(
+		&url, "&time=%lld.%03lld", (long long)(at_ms / 1000), (long long)(at_ms % 1000));
 	return ops_strbuf_take(&url);
 }
 
@@ -74,7 +87,7 @@ static int send_one(struct det_rules *owner, const char *key, const struct ops_r
 	alert.rule = ops_xasprintf("%.*s", nth != NULL ? (int)(nth - key) : 0, key);
 	if (rule != NULL) {
 		alert.expr = ops_xstrdup(rule->expr_text);
-		alert.generator_url = generator_url(owner, rule->expr_text);
+		alert.generator_url = generator_url(owner, rule->expr_text, changed_ms(a));
 		alert.playbook = ops_xstrdup(rule->playbook);
 	}
 	event_id(a, id);
@@ -114,7 +127,8 @@ static int end(struct det_rules *owner)
 
 static bool is_news(const struct det_instance *a)
 {
-	return a->state != a->published || (!a->ever_published && a->state != DET_INACTIVE);
+	return a->state != a->published || (!a->ever_published && a->state != DET_INACTIVE) ||
+	       (a->flapping && !a->flapping_published);
 }
 
 /* Calls fn for every instance of the group until one is not 0. */
@@ -159,6 +173,7 @@ static int count_as_told(struct det_rule *r, struct det_instance *a)
 	if (a->sent) {
 		a->sent = false;
 		a->published = a->state;
+		a->flapping_published = a->flapping;
 		a->ever_published = true;
 		r->group->owner->changed = true;
 	}

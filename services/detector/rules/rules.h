@@ -19,13 +19,13 @@
 
 struct det_rules; /* opaque */
 
-struct det_rules_config { /* borrowed; engine is read at each evaluation */
-	struct ops_loop *loop;
+struct det_rules_config {      /* borrowed; engine is read at each evaluation */
+	struct ops_loop *loop; /* NULL: nothing happens by itself, see det_rules_step */
 	struct det_store *store;
 	const struct det_engine_options *engine;
-	const char *state_file;
+	const char *state_file; /* NULL: none */
 	/* Makes the transition durable and public. Negative errno: it is tried again at the next
-	 * evaluation. */
+	 * evaluation. NULL: nobody is told. */
 	int (*publish)(void *arg, const struct ops_alert *alert, const char *event_id);
 	/* Around the transitions of one turn; end negative: none of them counts. May be NULL. */
 	void (*begin)(void *arg);
@@ -37,12 +37,19 @@ struct det_rules_config { /* borrowed; engine is read at each evaluation */
 	void *arg;
 };
 
+enum det_rules_trigger {   /* rules_eval */
+	DET_RULES_ARRIVAL, /* when samples arrive, and by interval */
+	DET_RULES_INTERVAL
+};
+
 struct det_rules_set { /* what a configuration file says; copied where kept */
 	const char *const *files;
 	size_t nfiles;
 	const struct ops_rule_variable *variables;
 	size_t nvariables;
-	int64_t interval_ms; /* global evaluation_interval */
+	int64_t interval_ms;	 /* global evaluation_interval */
+	int64_t query_offset_ms; /* global rule_query_offset */
+	enum det_rules_trigger trigger;
 	const char *external_url;
 	const struct ops_labels *external_labels; /* for templates; alerts get those they lack */
 	unsigned promql_features;
@@ -64,3 +71,23 @@ int det_rules_check(const struct det_rules_set *set, struct ops_conf_warnings *w
 /* GET /api/v1/rules and /api/v1/alerts in Prometheus' shape. */
 void det_rules_api(struct det_rules *r, struct ops_http_server *http);
 size_t det_rules_firing(const struct det_rules *r);
+size_t det_rules_dead(const struct det_rules *r); /* rules that read what is not there */
+
+/*
+ * Evaluates every rule at that time, group by group: those named in order first, the rest as
+ * loaded. on_failure may be NULL. Returns how many failed. For tests of rules.
+ */
+struct det_rules_order {
+	const char *const *groups;
+	size_t n;
+};
+size_t det_rules_step(struct det_rules *r, const struct det_rules_order *order, int64_t now_ms,
+	void (*on_failure)(void *arg, const char *rule, const char *error), void *arg);
+struct det_rules_alert { /* pending or firing; borrowed */
+	const char *name;
+	bool firing;
+	struct ops_labels *labels, *annotations; /* annotations may be NULL */
+	double value;
+};
+void det_rules_each_alert(const struct det_rules *r,
+	void (*fn)(void *arg, const struct det_rules_alert *alert), void *arg);

@@ -22,6 +22,48 @@ enum {
 	STATE_LIMIT = 256 << 20
 };
 
+/* Only what is there: most rules have none of it. */
+static void policy_json(const struct det_instance *a, json_t *j)
+{
+	if (a->source != NULL) {
+		ops_json_set(j, "source", ops_msg_labels_json(a->source));
+	}
+	if (a->history != 0) {
+		ops_json_set_i64(j, "history", (int64_t)a->history);
+	}
+	if (a->nfired > 0) {
+		json_t *list = json_array();
+		for (unsigned i = 0; i < a->nfired; i++) {
+			json_array_append_new(list, json_integer(a->fired[i]));
+		}
+		ops_json_set(j, "fired_at", list);
+		ops_json_set_bool(j, "flapping", a->flapping);
+		ops_json_set_bool(j, "flapping_published", a->flapping_published);
+	}
+}
+
+static int take_policy(const json_t *j, struct det_instance *a, struct ops_error *err)
+{
+	json_t *fired = NULL;
+	int64_t history = 0;
+	bool bad = ops_msg_labels(j, "source", &a->source, err) < 0 ||
+		   ops_json_get_i64(j, "history", &history, err) < 0 ||
+		   ops_json_get_bool(j, "flapping", &a->flapping, err) < 0 ||
+		   ops_json_get_bool(j, "flapping_published", &a->flapping_published, err) < 0 ||
+		   ops_json_get_array(j, "fired_at", &fired, err) < 0 ||
+		   json_array_size(fired) > OPS_LENGTH(a->fired);
+	if (bad) {
+		return -EINVAL;
+	}
+	a->history = (uint64_t)history;
+	for (size_t i = 0; i < json_array_size(fired); i++) {
+		a->fired[a->nfired++] = json_integer_value(json_array_get(fired, i));
+	}
+	/* Nobody knows how calm it was meanwhile: the calm counts from here. */
+	a->last_seen_ms = a->flapping ? ops_now_ms() - 1 : 0;
+	return 0;
+}
+
 json_t *det_instance_json(const struct det_instance *a)
 {
 	json_t *j = json_object();
@@ -37,6 +79,7 @@ json_t *det_instance_json(const struct det_instance *a)
 	if (isfinite(a->value)) {
 		ops_json_set(j, "value", json_real(a->value));
 	}
+	policy_json(a, j);
 	return j;
 }
 
@@ -64,7 +107,8 @@ struct det_instance *det_instance_from_json(const json_t *j)
 		   ops_json_get_i64(j, "fired", &a->fired_ms, &err) < 0 ||
 		   ops_json_get_i64(j, "resolved", &a->resolved_ms, &err) < 0 ||
 		   ops_json_get_i64(j, "keep_since", &a->keep_since_ms, &err) < 0 ||
-		   ops_json_get_double(j, "value", &a->value, &err) < 0;
+		   ops_json_get_double(j, "value", &a->value, &err) < 0 ||
+		   take_policy(j, a, &err) != 0;
 	if (bad) {
 		det_instance_free(a);
 		return NULL;
@@ -76,6 +120,10 @@ struct det_instance *det_instance_from_json(const json_t *j)
 
 int det_state_load(struct det_rules *r, struct ops_error *err)
 {
+	if (r->cfg.state_file == NULL) {
+		r->settled = true;
+		return 0;
+	}
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
 	int rc = ops_file_read(r->cfg.state_file, STATE_LIMIT, &text);
 	if (rc == -ENOENT) {
@@ -155,7 +203,7 @@ static json_t *all_json(const struct det_rules *r)
 
 int det_state_save(struct det_rules *r)
 {
-	if (!r->changed) {
+	if (!r->changed || r->cfg.state_file == NULL) {
 		return 0;
 	}
 	OPS_JSON_AUTO *doc = json_object();

@@ -3,150 +3,7 @@
  * Rules over a real store with a fake clock: what is published, when, and what survives a crash.
  * A "crash" frees nothing through the front door: the state file is what a SIGKILL would leave.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "common/base/clock.h"
-#include "common/base/file.h"
-#include "common/base/strbuf.h"
-#include "common/log/log.h"
-#include "services/detector/rules/internal.h"
-
-#define T0 1700000000000LL
-
-static int64_t now_ms = T0;
-
-static int64_t fake_now(void)
-{
-	return now_ms;
-}
-
-enum {
-	EVENTS_MAX = 64
-};
-
-struct world {
-	char dir[32];
-	char *rules_file, *state_file;
-	struct ops_loop *loop;
-	struct det_store *store;
-	struct det_engine_options engine;
-	struct det_rules *rules;
-	bool refuse; /* publishing fails */
-	size_t n;
-	struct {
-		enum ops_alert_status status;
-		char id[37], text[160];
-		int64_t active_ms, starts_ms, ends_ms;
-	} events[EVENTS_MAX];
-};
-
-static int publish(void *arg, const struct ops_alert *alert, const char *event_id)
-{
-	struct world *w = arg;
-	if (w->refuse) {
-		return -ENOSPC;
-	}
-	assert_true(w->n < EVENTS_MAX);
-	struct ops_strbuf labels = OPS_STRBUF_INIT;
-	ops_labels_print(alert->labels, &labels);
-	w->events[w->n].status = alert->status;
-	w->events[w->n].active_ms = alert->active_at_ms;
-	w->events[w->n].starts_ms = alert->starts_at_ms;
-	w->events[w->n].ends_ms = alert->ends_at_ms;
-	snprintf(w->events[w->n].id, sizeof(w->events[w->n].id), "%s", event_id);
-	snprintf(
-		w->events[w->n].text, sizeof(w->events[w->n].text), "%s", ops_strbuf_text(&labels));
-	ops_strbuf_done(&labels);
-	w->n++;
-	return 0;
-}
-
-static int load_rules(struct world *w, const char *text, struct ops_error *err)
-{
-	assert_int_equal(ops_file_write_atomic(w->rules_file, text, strlen(text), 0600), 0);
-	const char *files[] = {w->rules_file};
-	const struct det_rules_set set = {.files = files, .nfiles = 1, .interval_ms = 5000};
-	return det_rules_load(w->rules, &set, NULL, err);
-}
-
-static void start(struct world *w, const char *text)
-{
-	struct ops_error err;
-	const struct det_store_options options = {.retention_ms = 3600000};
-	w->loop = ops_loop_new();
-	w->store = det_store_new(&options);
-	const struct det_rules_config cfg = {.loop = w->loop,
-		.store = w->store,
-		.engine = &w->engine,
-		.state_file = w->state_file,
-		.publish = publish,
-		.arg = w};
-	if (det_rules_new(&cfg, &w->rules, &err) != 0 || load_rules(w, text, &err) != 0) {
-		fail_msg("%s:%d:%d: %s", err.file, err.line, err.column, err.message);
-	}
-}
-
-static void stop(struct world *w)
-{
-	det_rules_free(w->rules);
-	det_store_free(w->store);
-	ops_loop_free(w->loop);
-}
-
-static void setup(struct world *w, const char *text)
-{
-	memset(w, 0, sizeof(*w));
-	now_ms = T0;
-	ops_clock_fake(fake_now);
-	ops_log_set_level(OPS_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/det-rules-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->rules_file = ops_path_join(w->dir, "r.yml");
-	w->state_file = ops_path_join(w->dir, "state.json");
-	start(w, text);
-}
-
-static void teardown(struct world *w)
-{
-	stop(w);
-	unlink(w->rules_file);
-	unlink(w->state_file);
-	rmdir(w->dir);
-	free(w->rules_file);
-	free(w->state_file);
-	ops_clock_fake(NULL);
-}
-
-static void sample(struct world *w, const char *instance, double v)
-{
-	struct ops_labels *ls = ops_labels_of("__name__", "up", "instance", instance, NULL);
-	assert_int_equal(det_store_append(w->store, ls, now_ms, v), 0);
-	ops_labels_unref(ls);
-}
-
-static void evaluate(struct world *w)
-{
-	for (size_t i = 0; i < w->rules->gen->n; i++) {
-		det_group_evaluate(&w->rules->gen->groups[i], true, now_ms);
-	}
-}
-
-static void step(struct world *w, int64_t after_ms, const char *instance, double v)
-{
-	now_ms += after_ms;
-	sample(w, instance, v);
-	evaluate(w);
-}
-
-#define DOWN_10S "alert: Down\nexpr: up == 0\nfor: 10s\n"
+#include "services/detector/rules/test_world.h"
 
 static void test_for_and_resolve(void **state)
 {
@@ -210,14 +67,6 @@ static void test_keep_firing(void **state)
 	assert_int_equal(w.n, 2);
 	assert_int_equal(w.events[1].status, OPS_ALERT_RESOLVED);
 	teardown(&w);
-}
-
-/* A SIGKILL: memory is gone, the state file stays. */
-static void crash(struct world *w, const char *text)
-{
-	w->rules->changed = false; /* what was not saved yet is lost */
-	stop(w);
-	start(w, text);
 }
 
 static void test_restart_keeps_for(void **state)
@@ -306,18 +155,6 @@ static void test_reload(void **state)
 	assert_int_equal(load_rules(&w, "alert: Other\nexpr: up == 2\n", &err), 0);
 	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_RESOLVED);
 	teardown(&w);
-}
-
-static double recorded(struct world *w, const char *text)
-{
-	struct ops_arena a;
-	struct det_result r;
-	struct ops_error err;
-	ops_arena_init(&a);
-	assert_int_equal(det_engine_instant(w->store, text, now_ms, &a, &r, &err), 0);
-	double v = r.n == 1 && r.series[0].npoints == 1 ? r.series[0].points[0].v : -1;
-	ops_arena_done(&a);
-	return v;
 }
 
 static void test_recording_chain(void **state)
