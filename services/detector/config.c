@@ -54,6 +54,13 @@ const struct ops_conf_key det_config_keys[] = {
 		.max = 256,
 		.doc = "queries that run at a time, each on a thread of its own; 0: one after the "
 		       "other, between all other work"},
+	{.name = "exemplars_max",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct det_config, exemplars_max),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "100000",
+		.max = 100000000,
+		.doc = "exemplars kept in memory, the newest of all series; 0: none"},
 	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
 		"promql-experimental-functions, promql-extended-range-selectors, "
 		"promql-binop-fill-modifiers, "

@@ -205,7 +205,7 @@ static void config_yaml(void *arg, struct ops_strbuf *out)
 	ops_conf_dump(det_config_keys, d->config, 0, out);
 }
 
-static const struct ops_labels *external_labels(void *arg)
+static struct ops_labels *external_labels(void *arg)
 {
 	const struct detector *d = arg;
 	return d->external_labels;
@@ -245,6 +245,7 @@ static int start(
 		.workers = (unsigned)d->config->query_concurrency,
 		.store = d->store,
 		.options = &d->engine,
+		.exemplars_max = (size_t)d->config->exemplars_max,
 		.promql_features = &d->promql_features,
 		.retention_ms = d->config->retention_ms,
 		.config_yaml = config_yaml,

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/number.h"
+#include "services/detector/api/exemplars.h"
 #include "services/detector/api/job.h"
 
 #define JSON_TYPE "application/json"
@@ -247,6 +248,23 @@ int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
 	return 0;
 }
 
+int det_api_param_number(struct ops_http_req *req, const char *name, size_t *ret)
+{
+	const char *text = ops_http_param(req, name);
+	uint64_t n = 0;
+	if (text == NULL || *text == '\0') {
+		return 0;
+	}
+	if (ops_parse_u64(text, strlen(text), &n) != 0) {
+		char why[80];
+		snprintf(why, sizeof(why), "%s must be a number", name);
+		det_api_reply_error(req, "bad_data", why);
+		return -EINVAL;
+	}
+	*ret = n > 0 ? (size_t)n : SIZE_MAX;
+	return 0;
+}
+
 static const struct {
 	const char *path;
 	unsigned methods;
@@ -260,6 +278,16 @@ static const struct {
 	{"/api/v1/labels", OPS_GET | OPS_POST, det_api_label_names},
 	{"/api/v1/label/{name}/values", OPS_GET, det_api_label_values},
 	{"/api/v1/metadata", OPS_GET, det_api_metadata},
+	{"/api/v1/targets", OPS_GET, det_api_targets},
+	{"/api/v1/targets/metadata", OPS_GET, det_api_targets_metadata},
+	{"/api/v1/scrape_pools", OPS_GET, det_api_scrape_pools},
+	{"/api/v1/alertmanagers", OPS_GET, det_api_alertmanagers},
+	{"/api/v1/query_exemplars", OPS_GET | OPS_POST, det_api_query_exemplars},
+	{"/api/v1/features", OPS_GET, det_api_features},
+	{"/api/v1/notifications", OPS_GET, det_api_notifications},
+	{"/federate", OPS_GET, det_api_federate},
+	{"/api/v1/status/config", OPS_GET, det_api_config},
+	{"/api/v1/status/walreplay", OPS_GET, det_api_walreplay},
 	{"/api/v1/status/buildinfo", OPS_GET, det_api_buildinfo},
 	{"/api/v1/status/runtimeinfo", OPS_GET, det_api_runtimeinfo},
 	{"/api/v1/status/tsdb", OPS_GET, det_api_tsdb},
@@ -280,6 +308,7 @@ struct det_api *det_api_register(
 	api->config = *config;
 	api->started_ms = ops_now_ms();
 	api->pool = det_pool_new(config->loop, config->workers);
+	api->exemplars = det_exemplars_new(config->exemplars_max);
 	LIST_INIT(&api->jobs);
 	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
 		det_api_route(server, routes[i].methods, routes[i].path, routes[i].fn, api);
@@ -294,6 +323,7 @@ void det_api_free(struct det_api *api)
 	}
 	det_jobs_cancel(&api->jobs);
 	det_pool_free(api->pool);
+	det_exemplars_free(api->exemplars);
 	ops_assert(LIST_EMPTY(&api->jobs));
 	free(api);
 }

@@ -16,13 +16,14 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	unsigned workers; /* threads that answer queries; 0: the loop does */
 	struct det_store *store;
 	const struct det_engine_options *options; /* read at each query: may change on reload */
+	size_t exemplars_max;			  /* that are kept */
 	const unsigned *promql_features;	  /* as the above; NULL: the default ones */
 	int64_t retention_ms;
 	/* "name", "value", ..., NULL for status/flags; may be NULL. */
 	const char *const *flags;
 	/* All of these may be NULL. The configuration in force as YAML, without secrets. */
 	void (*config_yaml)(void *arg, struct ops_strbuf *out);
-	const struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */
+	struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */
 	void *arg;
 };
 

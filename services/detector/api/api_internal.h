@@ -13,6 +13,7 @@ struct det_api {
 	struct det_api_config config;
 	int64_t started_ms;
 	struct det_pool *pool;
+	struct det_exemplars *exemplars;
 	struct det_jobs jobs; /* all that are not answered */
 };
 
@@ -34,6 +35,9 @@ void det_api_close_answer(struct ops_strbuf *out, const struct det_annotations *
 /* {"status":"success","data":<data>,"warnings":[],"infos":[]} with what there is. */
 void det_api_reply(struct ops_http_req *req, const struct ops_strbuf *data,
 	const struct det_annotations *annotations);
+/* "line:column: message" */
+#define DET_POSITION_MAX 600
+const char *det_api_position(const struct ops_error *err, char *buf, size_t size);
 /* "invalid parameter ...: line:column: message" */
 void det_api_bad_at(struct ops_http_req *req, const char *parameter, const struct ops_error *err);
 /* With the language features that are on. */
@@ -47,6 +51,8 @@ int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_
 int det_api_need_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
 int det_api_param_duration(
 	struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
+/* "limit must be a number"; 0 is taken as none. 0 or -EINVAL. */
+int det_api_param_number(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;
 int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;
 
 void det_api_query(struct ops_http_req *req, void *arg);
@@ -56,6 +62,16 @@ void det_api_parse_query(struct ops_http_req *req, void *arg);
 void det_api_series(struct ops_http_req *req, void *arg);
 void det_api_label_names(struct ops_http_req *req, void *arg);
 void det_api_label_values(struct ops_http_req *req, void *arg);
+void det_api_targets(struct ops_http_req *req, void *arg);
+void det_api_targets_metadata(struct ops_http_req *req, void *arg);
+void det_api_scrape_pools(struct ops_http_req *req, void *arg);
+void det_api_alertmanagers(struct ops_http_req *req, void *arg);
+void det_api_federate(struct ops_http_req *req, void *arg);
+void det_api_query_exemplars(struct ops_http_req *req, void *arg);
+void det_api_config(struct ops_http_req *req, void *arg);
+void det_api_walreplay(struct ops_http_req *req, void *arg);
+void det_api_features(struct ops_http_req *req, void *arg);
+void det_api_notifications(struct ops_http_req *req, void *arg);
 void det_api_metadata(struct ops_http_req *req, void *arg);
 void det_api_buildinfo(struct ops_http_req *req, void *arg);
 void det_api_runtimeinfo(struct ops_http_req *req, void *arg);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/metadata: type, help and unit of metric families, on the loop. */
-#include <stdio.h>
 #include <string.h>
 
-#include "common/base/number.h"
 #include "services/detector/api/api_internal.h"
 
 static void add_metadata(struct ops_strbuf *out, const struct det_metadata *m, bool first)
@@ -19,29 +17,12 @@ static void add_metadata(struct ops_strbuf *out, const struct det_metadata *m, b
 	ops_strbuf_adds(out, "}]");
 }
 
-static bool read_number(struct ops_http_req *req, const char *name, size_t *ret)
-{
-	const char *text = ops_http_param(req, name);
-	uint64_t n = 0;
-	if (text == NULL || *text == '\0') {
-		return true;
-	}
-	if (ops_parse_u64(text, strlen(text), &n) != 0) {
-		char why[80];
-		snprintf(why, sizeof(why), "%s must be a number", name);
-		det_api_reply_error(req, "bad_data", why);
-		return false;
-	}
-	*ret = n > 0 ? (size_t)n : SIZE_MAX;
-	return true;
-}
-
 void det_api_metadata(struct ops_http_req *req, void *arg)
 {
 	struct det_api *api = arg;
 	size_t limit = SIZE_MAX, per_metric = SIZE_MAX, n, written = 0;
-	if (!read_number(req, "limit", &limit) ||
-		!read_number(req, "limit_per_metric", &per_metric)) {
+	if (det_api_param_number(req, "limit", &limit) != 0 ||
+		det_api_param_number(req, "limit_per_metric", &per_metric) != 0) {
 		return;
 	}
 	const char *metric = ops_http_param(req, "metric");

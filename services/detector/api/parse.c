@@ -16,11 +16,20 @@ int det_api_parse(const struct det_api *api, struct ops_arena *arena, const char
 	return ops_promql_parse(arena, &src, ret, err);
 }
 
+const char *det_api_position(const struct ops_error *err, char *buf, size_t size)
+{
+	if (err->line > 0) {
+		snprintf(buf, size, "%d:%d: %s", err->line, err->column, err->message);
+	} else {
+		snprintf(buf, size, "%s", err->message);
+	}
+	return buf;
+}
+
 void det_api_bad_at(struct ops_http_req *req, const char *parameter, const struct ops_error *err)
 {
-	char why[1024];
-	snprintf(why, sizeof(why), "%d:%d: %s", err->line, err->column, err->message);
-	det_api_bad(req, parameter, why);
+	char why[DET_POSITION_MAX];
+	det_api_bad(req, parameter, det_api_position(err, why, sizeof(why)));
 }
 
 static int read_expr(const struct det_api *api, struct ops_http_req *req, struct ops_arena *arena,

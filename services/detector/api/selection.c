@@ -26,27 +26,23 @@ static bool has_matcher(const struct ops_matchers *ms)
 	return false;
 }
 
-int det_selection_matches(struct det_selection *s, struct det_job *job, const char *name)
+int det_selection_matches(struct det_selection *s, struct det_job *job, struct ops_error *err)
 {
 	const char *texts[DET_MATCHES_MAX];
-	size_t n = ops_http_params(job->req, name, texts, DET_MATCHES_MAX);
+	size_t n = ops_http_params(job->req, "match[]", texts, DET_MATCHES_MAX);
 	s->job = job;
 	if (n > DET_MATCHES_MAX) {
-		det_api_bad(job->req, name, "more than 64 of them");
-		return -EINVAL;
+		return ops_error_set(err, -EINVAL, "more than %u of them", DET_MATCHES_MAX);
 	}
 	s->matches = ops_arena_array(&job->arena, struct ops_matchers, n + 1);
 	for (size_t i = 0; i < n; i++) {
-		struct ops_error err = {0};
-		if (parse_match(s, texts[i], &s->matches[i], &err) != 0) {
-			det_api_bad_at(job->req, name, &err);
+		if (parse_match(s, texts[i], &s->matches[i], err) != 0) {
 			return -EINVAL;
 		}
 		s->nmatches++;
 		if (!has_matcher(&s->matches[i])) {
-			det_api_bad(job->req, name,
+			return ops_error_set(err, -EINVAL,
 				"match[] must contain at least one non-empty matcher");
-			return -EINVAL;
 		}
 	}
 	return 0;
@@ -54,6 +50,7 @@ int det_selection_matches(struct det_selection *s, struct det_job *job, const ch
 
 int det_selection_read(struct det_selection *s, struct det_job *job)
 {
+	struct ops_error err = {0};
 	s->range_ms[0] = INT64_MIN / 2;
 	s->range_ms[1] = INT64_MAX / 2;
 	s->limit = SIZE_MAX;
@@ -62,7 +59,11 @@ int det_selection_read(struct det_selection *s, struct det_job *job)
 		det_api_param_time(job->req, "end", &s->range_ms[1]) < 0) {
 		return -EINVAL;
 	}
-	return det_selection_matches(s, job, "match[]");
+	int rc = det_selection_matches(s, job, &err);
+	if (rc != 0) {
+		det_api_bad_at(job->req, "match[]", &err);
+	}
+	return rc;
 }
 
 void det_selection_done(struct det_selection *s)

@@ -18,10 +18,9 @@ struct det_selection {
 
 /* 0, or the reply is sent. Release with det_selection_done either way. */
 int det_selection_read(struct det_selection *s, struct det_job *job) OPS_MUST_CHECK;
-/* Only the match[] parameters, under this name. as_text: errors in plain text, as /federate has
- * them. */
+/* Only the match[] parameters; no reply: err says what is wrong. */
 int det_selection_matches(
-	struct det_selection *s, struct det_job *job, const char *name) OPS_MUST_CHECK;
+	struct det_selection *s, struct det_job *job, struct ops_error *err) OPS_MUST_CHECK;
 void det_selection_done(struct det_selection *s);
 /*
  * The store is held by the caller. Series that fit any of the matches, each once, in the arena, in

@@ -117,3 +117,63 @@ void det_api_flags(struct ops_http_req *req, void *arg)
 	det_api_reply(req, &out, NULL);
 	ops_strbuf_done(&out);
 }
+
+void det_api_config(struct ops_http_req *req, void *arg)
+{
+	const struct det_api *api = arg;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf yaml = OPS_STRBUF_INIT;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	if (api->config.config_yaml != NULL) {
+		api->config.config_yaml(api->config.arg, &yaml);
+	}
+	ops_strbuf_adds(&out, "{\"yaml\":");
+	det_api_string(&out, ops_strbuf_text(&yaml));
+	ops_strbuf_addc(&out, '}');
+	det_api_reply(req, &out, NULL);
+}
+
+static void reply_constant(struct ops_http_req *req, const char *data)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	ops_strbuf_adds(&out, data);
+	det_api_reply(req, &out, NULL);
+}
+
+/* The log is read before the door opens, so whoever can ask gets the end of it. */
+void det_api_walreplay(struct ops_http_req *req, void *arg)
+{
+	(void)arg;
+	reply_constant(req, "{\"min\":0,\"max\":0,\"current\":0}");
+}
+
+/* For pages that poll it: what went wrong is in the log, in /health and in the metrics. */
+void det_api_notifications(struct ops_http_req *req, void *arg)
+{
+	(void)arg;
+	reply_constant(req, "[]");
+}
+
+void det_api_features(struct ops_http_req *req, void *arg)
+{
+	const struct det_api *api = arg;
+	const unsigned *given = api->config.promql_features;
+	unsigned on = given != NULL ? *given : OPS_PROMQL_DEFAULT_FEATURES;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	static const struct {
+		const char *name;
+		unsigned bit;
+	} language[] = {{"binop_fill_modifiers", OPS_PROMQL_FILL},
+		{"duration_expr", OPS_PROMQL_DURATION_EXPR},
+		{"experimental_functions", OPS_PROMQL_EXPERIMENTAL_FUNCTIONS},
+		{"extended_range_selectors", OPS_PROMQL_EXTENDED_RANGE}};
+	ops_strbuf_adds(&out, "{\"api\":{\"exemplars\":true,\"import_prometheus\":true,\"label_"
+			      "values_match\":true,"
+			      "\"lookback_delta\":true,\"query_stats\":true,\"remote_read\":true,"
+			      "\"remote_write_receiver\":true},\"promql\":{");
+	for (size_t i = 0; i < OPS_LENGTH(language); i++) {
+		ops_strbuf_printf(&out, "%s\"%s\":%s", i > 0 ? "," : "", language[i].name,
+			(on & language[i].bit) != 0 ? "true" : "false");
+	}
+	ops_strbuf_adds(&out, "}}");
+	det_api_reply(req, &out, NULL);
+}

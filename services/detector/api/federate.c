@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /federate: the newest sample of each selected series as exposition text, grouped by metric name,
+ * with its time, as untyped metrics; external labels where a series has none of that name, and
+ * always an instance, so that the scraping server does not put its own there. The first step finds
+ * the series and keeps references to their label sets; each step then looks up as many of them
+ * again as fit into a piece, so that the store is never held while a client reads.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "services/detector/api/selection.h"
+
+#define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define LOOKBACK_MS 300000
+
+struct federation {
+	struct det_job job;
+	struct det_selection selection;
+	struct ops_labels *external;
+	struct ops_labels **labels; /* of the series, by name, then the rest */
+	size_t n, next;
+	struct det_samples samples;
+	const char *last_name;
+	bool found, openmetrics;
+};
+
+static void release(struct det_job *job)
+{
+	struct federation *f = ops_container_of(job, struct federation, job);
+	for (size_t i = 0; i < f->n; i++) {
+		ops_labels_unref(f->labels[i]);
+	}
+	ops_labels_unref(f->external);
+	det_samples_done(&f->samples);
+	det_selection_done(&f->selection);
+}
+
+static const char *name_of(const struct ops_labels *ls)
+{
+	const char *name = ops_labels_get(ls, OPS_LABEL_NAME);
+	return name != NULL ? name : "";
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct ops_labels *x = *(struct ops_labels *const *)a;
+	const struct ops_labels *y = *(struct ops_labels *const *)b;
+	int by_name = strcmp(name_of(x), name_of(y));
+	return by_name != 0 ? by_name : ops_labels_compare(x, y);
+}
+
+/* ---- on a worker ---- */
+
+static void find(struct federation *f)
+{
+	struct det_series_list list;
+	det_selection_find(&f->selection, &list);
+	f->labels = ops_arena_array(&f->job.arena, struct ops_labels *, list.n + 1);
+	for (size_t i = 0; i < list.n; i++) {
+		if (*name_of(list.items[i]->labels) != '\0') {
+			f->labels[f->n++] = ops_labels_ref(list.items[i]->labels);
+		}
+	}
+	if (f->n > 1) {
+		qsort(f->labels, f->n, sizeof(f->labels[0]), compare);
+	}
+}
+
+static void add_quoted(struct ops_strbuf *out, const char *text, size_t len)
+{
+	ops_strbuf_addc(out, '"');
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\n') {
+			ops_strbuf_adds(out, "\\n");
+		} else {
+			ops_strbuf_adds(out, text[i] == '"' || text[i] == '\\' ? "\\" : "");
+			ops_strbuf_addc(out, text[i]);
+		}
+	}
+	ops_strbuf_addc(out, '"');
+}
+
+static void add_label(struct ops_strbuf *out, const struct ops_label *l, bool *first)
+{
+	ops_strbuf_addc(out, *first ? '{' : ',');
+	*first = false;
+	if (ops_label_name_classic(l->name, l->name_len)) {
+		ops_strbuf_add(out, l->name, l->name_len);
+	} else {
+		add_quoted(out, l->name, l->name_len);
+	}
+	ops_strbuf_addc(out, '=');
+	add_quoted(out, l->value, l->value_len);
+}
+
+static void add_series(struct federation *f, const struct ops_labels *ls)
+{
+	static const struct ops_label no_instance = {"instance", "", 8, 0};
+	struct ops_strbuf *out = &f->job.out;
+	const char *name = name_of(ls);
+	bool classic = ops_metric_name_classic(name, strlen(name)), first = true;
+	if (classic) {
+		ops_strbuf_adds(out, name);
+	} else {
+		ops_strbuf_addc(out, '{');
+		add_quoted(out, name, strlen(name));
+		first = false;
+	}
+	for (uint32_t i = 0; i < ls->n; i++) {
+		if (strcmp(ls->items[i].name, OPS_LABEL_NAME) != 0) {
+			add_label(out, &ls->items[i], &first);
+		}
+	}
+	bool instance = ops_labels_get(ls, "instance") != NULL;
+	for (uint32_t i = 0; f->external != NULL && i < f->external->n; i++) {
+		const struct ops_label *l = &f->external->items[i];
+		instance = instance || strcmp(l->name, "instance") == 0;
+		if (ops_labels_get(ls, l->name) == NULL) {
+			add_label(out, l, &first);
+		}
+	}
+	if (!instance) {
+		add_label(out, &no_instance, &first);
+	}
+	ops_strbuf_adds(out, first ? " " : "} ");
+}
+
+static void add_sample(struct federation *f, const struct ops_labels *ls, int64_t t, double v)
+{
+	struct ops_strbuf *out = &f->job.out;
+	const char *name = name_of(ls);
+	if (f->last_name == NULL || strcmp(f->last_name, name) != 0) {
+		ops_strbuf_adds(out, "# TYPE ");
+		if (ops_metric_name_classic(name, strlen(name))) {
+			ops_strbuf_adds(out, name);
+		} else {
+			add_quoted(out, name, strlen(name));
+		}
+		ops_strbuf_adds(out, f->openmetrics ? " unknown\n" : " untyped\n");
+		f->last_name = name;
+	}
+	add_series(f, ls);
+	ops_strbuf_add_double(out, v);
+	ops_strbuf_addc(out, ' ');
+	if (f->openmetrics) {
+		det_api_time(out, t);
+	} else {
+		ops_strbuf_printf(out, "%lld", (long long)t);
+	}
+	ops_strbuf_addc(out, '\n');
+}
+
+static void add_newest(struct federation *f, const struct ops_labels *ls)
+{
+	struct det_samples *s = &f->samples;
+	struct det_series *series = det_store_find(f->job.api->config.store, ls);
+	if (series == NULL) {
+		return;
+	}
+	det_series_read(series, f->selection.range_ms[0], f->selection.range_ms[1], s);
+	size_t last = s->n - 1;
+	/* A native histogram has no place in this format. */
+	bool shown = s->n > 0 && !ops_is_stale(s->v[last]) && (s->h == NULL || s->h[last] == NULL);
+	if (shown) {
+		add_sample(f, ls, s->t[last], s->v[last]);
+	}
+}
+
+static bool step(struct det_job *job)
+{
+	struct federation *f = ops_container_of(job, struct federation, job);
+	det_api_read_begin(job->api);
+	if (!f->found) {
+		f->found = true;
+		find(f);
+	}
+	while (f->next < f->n && job->out.len < DET_JOB_PIECE && !det_job_cancelled(job)) {
+		add_newest(f, f->labels[f->next++]);
+	}
+	det_api_read_end(job->api);
+	if (f->next < f->n) {
+		return true;
+	}
+	ops_strbuf_adds(&job->out, f->openmetrics ? "# EOF\n" : "");
+	return false;
+}
+
+/* ---- on the loop ---- */
+
+void det_api_federate(struct ops_http_req *req, void *arg)
+{
+	struct det_api *api = arg;
+	struct federation *f = det_job_new(api, req, sizeof(*f));
+	struct ops_labels *external = api->config.external_labels != NULL
+					      ? api->config.external_labels(api->config.arg)
+					      : NULL;
+	const struct det_engine_options *options = api->config.options;
+	const char *accept = ops_http_header(req, "Accept");
+	struct ops_error err = {0};
+	f->job.step = step;
+	f->job.release = release;
+	if (det_selection_matches(&f->selection, &f->job, &err) != 0) {
+		char why[DET_POSITION_MAX], text[DET_POSITION_MAX + 1];
+		snprintf(text, sizeof(text), "%s\n", det_api_position(&err, why, sizeof(why)));
+		det_api_headers(req);
+		ops_http_reply_text(req, 400, text);
+		det_job_drop(&f->job);
+		return;
+	}
+	int64_t lookback_ms =
+		options != NULL && options->lookback_ms > 0 ? options->lookback_ms : LOOKBACK_MS;
+	f->selection.range_ms[1] = ops_now_ms();
+	f->selection.range_ms[0] = f->selection.range_ms[1] - lookback_ms + 1;
+	f->openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
+	f->job.content_type = f->openmetrics ? OPENMETRICS_TYPE : TEXT_TYPE;
+	f->external = external != NULL ? ops_labels_ref(external) : NULL;
+	det_job_start(&f->job);
+}
