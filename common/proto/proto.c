@@ -205,15 +205,20 @@ void ops_proto_put_sint(struct ops_strbuf *b, uint32_t number, int64_t v)
 	ops_proto_put_varint(b, number, (uint64_t)v << 1 ^ (uint64_t)(v >> 63));
 }
 
-void ops_proto_put_double(struct ops_strbuf *b, uint32_t number, double v)
+void ops_proto_put_raw_double(struct ops_strbuf *b, double v)
 {
 	uint8_t bytes[8];
 	uint64_t bits;
 
 	memcpy(&bits, &v, sizeof(bits));
 	ops_put_u64(bytes, bits);
-	put_tag(b, number, OPS_PROTO_FIXED64);
 	ops_strbuf_add(b, bytes, sizeof(bytes));
+}
+
+void ops_proto_put_double(struct ops_strbuf *b, uint32_t number, double v)
+{
+	put_tag(b, number, OPS_PROTO_FIXED64);
+	ops_proto_put_raw_double(b, v);
 }
 
 void ops_proto_put_bytes(struct ops_strbuf *b, uint32_t number, const void *data, size_t len)

@@ -66,8 +66,9 @@ void ops_proto_put_varint(struct ops_strbuf *b, uint32_t number, uint64_t v);
 void ops_proto_put_sint(struct ops_strbuf *b, uint32_t number, int64_t v);
 void ops_proto_put_double(struct ops_strbuf *b, uint32_t number, double v);
 void ops_proto_put_bytes(struct ops_strbuf *b, uint32_t number, const void *data, size_t len);
-/* A bare varint: an element of a packed field, or a length of our own. */
+/* Without a tag: an element of a packed field, or a length of our own. */
 void ops_proto_put_raw(struct ops_strbuf *b, uint64_t v);
+void ops_proto_put_raw_double(struct ops_strbuf *b, double v);
 /*
  * A nested message or a packed field: what is appended between the two is its content. They nest
  * like brackets.

@@ -8,15 +8,39 @@
 
 #include <string.h>
 
+#include "common/remote/histogram.h"
 #include "common/remote/read.h"
 #include "common/remote/snappy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* What decodes and is valid must come back from its own message. */
+static void decode_histogram(const struct ops_remote_histogram *message)
+{
+	struct ops_arena a;
+	struct ops_histogram h, again;
+	struct ops_strbuf b = OPS_STRBUF_INIT;
+
+	ops_arena_init(&a);
+	if (ops_remote_histogram_decode(message, &a, &h) == 0 &&
+		ops_histogram_validate(&h, NULL) == 0) {
+		ops_remote_histogram_encode(&h, message->time_ms, &b);
+		ops_assert(ops_remote_histogram_decode(
+				   &(struct ops_remote_histogram){
+					   .data = (const uint8_t *)b.data, .len = b.len},
+				   &a, &again) == 0);
+		ops_assert(ops_histogram_equal(&h, &again));
+	}
+	ops_strbuf_done(&b);
+	ops_arena_done(&a);
+}
+
 static int write_again(void *arg, const struct ops_remote_series *s)
 {
 	for (size_t i = 1; i < s->nlabels && s->flaw == NULL; i++)
 		ops_assert(s->labels[i].value_len > 0);
+	for (size_t i = 0; i < s->nhistograms; i++)
+		decode_histogram(&s->histograms[i]);
 	if (s->flaw == NULL)
 		ops_remote_writer_series(arg, s);
 	return 0;
