@@ -128,20 +128,23 @@ static const char *put_text(char **at, const char *s)
 	return to;
 }
 
+void det_store_describe(struct det_store *s, const struct ops_layout_family *f)
+{
+	size_t help = f->help != NULL ? strlen(f->help) : 0;
+	size_t unit = f->unit != NULL ? strlen(f->unit) : 0;
+	struct det_metadata *m = ops_xcalloc(1, sizeof(*m) + strlen(f->name) + help + unit + 3);
+	char *text = (char *)(m + 1);
+	m->name = put_text(&text, f->name);
+	m->help = put_text(&text, f->help);
+	m->unit = put_text(&text, f->unit);
+	m->type = f->type;
+	free(ops_map_puts(s->metadata, f->name, m));
+}
+
 void det_store_learn(struct det_store *s, const struct ops_layout *layout)
 {
 	for (size_t i = 0; i < layout->nfamilies; i++) {
-		const struct ops_layout_family *f = &layout->families[i];
-		size_t help = f->help != NULL ? strlen(f->help) : 0;
-		size_t unit = f->unit != NULL ? strlen(f->unit) : 0;
-		struct det_metadata *m =
-			ops_xcalloc(1, sizeof(*m) + strlen(f->name) + help + unit + 3);
-		char *text = (char *)(m + 1);
-		m->name = put_text(&text, f->name);
-		m->help = put_text(&text, f->help);
-		m->unit = put_text(&text, f->unit);
-		m->type = f->type;
-		free(ops_map_puts(s->metadata, f->name, m));
+		det_store_describe(s, &layout->families[i]);
 	}
 }
 

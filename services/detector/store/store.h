@@ -181,6 +181,8 @@ struct det_metadata { /* of a metric family; strings belong to the store */
 	const char *name, *help, *unit;
 	enum ops_series_type type;
 };
+/* What a sender other than a collector says of a family; layouts do so by themselves. Copied. */
+void det_store_describe(struct det_store *s, const struct ops_layout_family *family);
 /* NULL when unknown. */
 const struct det_metadata *det_store_metadata(struct det_store *s, const char *family);
 /* All of them, sorted by name, in the arena. */
