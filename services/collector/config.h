@@ -7,9 +7,9 @@
 #include "common/base/arena.h"
 #include "common/conf/conf.h"
 #include "common/model/labels.h"
-#include "common/net/http_client.h"
 #include "common/exposition/exposition.h"
 #include "common/relabel/relabel.h"
+#include "services/collector/http_config.h"
 
 struct col_param { /* URL parameter; several values repeat it */
 	const char *name;
@@ -29,30 +29,25 @@ struct col_file_sd {
 	int64_t refresh_ms;
 };
 
-struct col_auth {
-	const char *username, *username_file, *password, *password_file; /* basic */
-	const char *type, *credentials, *credentials_file;		 /* Authorization header */
-};
-
 struct col_limits { /* 0 = none */
 	uint64_t body_bytes;
 	int64_t samples, labels, label_name_length, label_value_length, targets;
+	int64_t dropped; /* keep_dropped_targets */
 };
 
 struct col_job { /* one entry of scrape_configs */
-	const char *name, *scheme, *metrics_path, *proxy_url;
+	const char *name, *scheme, *metrics_path;
 	int64_t interval_ms, timeout_ms;
 	const struct col_param *params;
 	size_t nparams;
-	const char *const *headers; /* "Name: value" */
-	size_t nheaders;
 	bool honor_labels, honor_timestamps, track_timestamps_staleness;
-	bool compression, follow_redirects, legacy_names;
+	bool compression, legacy_names;
+	bool extra_metrics; /* about the scrape's limits, beside up and its kin */
 	struct col_limits limits;
-	struct col_auth auth;
-	struct ops_tls_client tls;
-	const char *accept; /* value of the Accept header */
-	int fallback;	    /* enum ops_exposition_format, or -1 */
+	struct col_http http;
+	const char *accept;   /* value of the Accept header */
+	const char *escaping; /* of names that are not classic, as asked for there */
+	int fallback;	      /* enum ops_exposition_format, or -1 */
 	struct ops_relabel relabel, metric_relabel;
 	const struct col_static_group *groups;
 	size_t ngroups;

@@ -13,16 +13,12 @@
 #include "common/base/text.h"
 
 struct written_job {
-	const char *name, *metrics_path, *scheme, *proxy_url, *fallback, *names;
-	const struct ops_conf_node *interval, *timeout, *body, *limits[5];
-	const struct ops_conf_node *params, *headers, *protocols;
+	const char *name, *metrics_path, *scheme, *fallback, *names, *escaping;
+	const struct ops_conf_node *interval, *timeout, *body, *limits[6], *extra_metrics;
+	const struct ops_conf_node *params, *protocols;
 	const struct ops_conf_node *statics, *file_sds, *relabel, *metric_relabel;
-	bool honor_labels, honor_timestamps, track_staleness, compression, follow_redirects;
-	struct col_auth auth;
-	const char *bearer_token, *bearer_token_file;
-	struct ops_tls_client tls;
-	const struct ops_conf_node *tls_notes[5];
-	const struct ops_conf_node *auth_notes[2];
+	bool honor_labels, honor_timestamps, track_staleness, compression;
+	struct col_http http;
 	const struct ops_conf_node *notes[COL_NOTES_MAX];
 };
 
@@ -32,43 +28,6 @@ struct written_job {
 		.fallback = (fallback_)                                                            \
 	}
 #define NODE(name_, member) KEY(name_, OPS_CONF_K_NODE, member, NULL)
-/* Nested tables: offsets count from the start of the outer struct, where the table is placed. */
-#define SUB(name_, table_)                                                                         \
-	{                                                                                          \
-		.name = (name_), .kind = OPS_CONF_K_MAPPING, .offset = 0, .sub = (table_)          \
-	}
-
-static const struct ops_conf_key basic_keys[] = {
-	KEY("username", OPS_CONF_K_STRING, auth.username, NULL),
-	KEY("username_file", OPS_CONF_K_PATH, auth.username_file, NULL),
-	KEY("username_ref", OPS_CONF_K_NODE, auth_notes[0], NULL),
-	KEY("password", OPS_CONF_K_SECRET, auth.password, NULL),
-	KEY("password_file", OPS_CONF_K_PATH, auth.password_file, NULL),
-	KEY("password_ref", OPS_CONF_K_NODE, auth_notes[1], NULL),
-	OPS_CONF_END,
-};
-
-static const struct ops_conf_key authorization_keys[] = {
-	KEY("type", OPS_CONF_K_STRING, auth.type, "Bearer"),
-	KEY("credentials", OPS_CONF_K_SECRET, auth.credentials, NULL),
-	KEY("credentials_file", OPS_CONF_K_PATH, auth.credentials_file, NULL),
-	OPS_CONF_END,
-};
-
-static const struct ops_conf_key tls_keys[] = {
-	KEY("ca_file", OPS_CONF_K_PATH, tls.ca_file, NULL),
-	KEY("cert_file", OPS_CONF_K_PATH, tls.cert_file, NULL),
-	KEY("key_file", OPS_CONF_K_PATH, tls.key_file, NULL),
-	KEY("server_name", OPS_CONF_K_STRING, tls.server_name, NULL),
-	KEY("insecure_skip_verify", OPS_CONF_K_BOOL, tls.insecure_skip_verify, NULL),
-	NODE("ca", tls_notes[0]),
-	NODE("cert", tls_notes[1]),
-	NODE("key", tls_notes[2]),
-	NODE("min_version", tls_notes[3]),
-	NODE("max_version", tls_notes[4]),
-	OPS_CONF_END,
-};
-
 static const struct ops_conf_key job_keys[] = {
 	{.name = "job_name",
 		.kind = OPS_CONF_K_STRING,
@@ -86,70 +45,58 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("file_sd_configs", file_sds),
 	NODE("relabel_configs", relabel),
 	NODE("metric_relabel_configs", metric_relabel),
-	SUB("basic_auth", basic_keys),
-	SUB("authorization", authorization_keys),
-	KEY("bearer_token", OPS_CONF_K_SECRET, bearer_token, NULL),
-	KEY("bearer_token_file", OPS_CONF_K_PATH, bearer_token_file, NULL),
-	SUB("tls_config", tls_keys),
-	KEY("follow_redirects", OPS_CONF_K_BOOL, follow_redirects, "true"),
-	KEY("proxy_url", OPS_CONF_K_STRING, proxy_url, NULL),
-	NODE("http_headers", headers),
+	COL_HTTP_ROWS(struct written_job, http),
 	NODE("body_size_limit", body),
 	NODE("sample_limit", limits[0]),
 	NODE("label_limit", limits[1]),
 	NODE("label_name_length_limit", limits[2]),
 	NODE("label_value_length_limit", limits[3]),
 	NODE("target_limit", limits[4]),
+	NODE("keep_dropped_targets", limits[5]),
+	NODE("extra_scrape_metrics", extra_metrics),
 	KEY("enable_compression", OPS_CONF_K_BOOL, compression, "true"),
 	NODE("scrape_protocols", protocols),
 	KEY("fallback_scrape_protocol", OPS_CONF_K_STRING, fallback, NULL),
 	KEY("metric_name_validation_scheme", OPS_CONF_K_STRING, names, NULL),
-	NODE("keep_dropped_targets", notes[0]),
-	NODE("scrape_native_histograms", notes[1]),
-	NODE("always_scrape_classic_histograms", notes[2]),
-	NODE("scrape_classic_histograms", notes[3]),
-	NODE("convert_classic_histograms_to_nhcb", notes[4]),
-	NODE("native_histogram_bucket_limit", notes[5]),
-	NODE("native_histogram_min_bucket_factor", notes[6]),
-	NODE("scrape_failure_log_file", notes[7]),
-	NODE("metric_name_escaping_scheme", notes[8]),
-	NODE("extra_scrape_metrics", notes[9]),
-	NODE("enable_http2", notes[10]),
-	NODE("no_proxy", notes[11]),
-	NODE("proxy_from_environment", notes[12]),
-	NODE("proxy_connect_header", notes[13]),
-	NODE("oauth2", notes[14]),
-	NODE("http_sd_configs", notes[15]),
-	NODE("dns_sd_configs", notes[16]),
-	NODE("docker_sd_configs", notes[17]),
-	NODE("dockerswarm_sd_configs", notes[18]),
-	NODE("consul_sd_configs", notes[19]),
-	NODE("kubernetes_sd_configs", notes[20]),
-	NODE("ec2_sd_configs", notes[21]),
-	NODE("azure_sd_configs", notes[22]),
-	NODE("gce_sd_configs", notes[23]),
-	NODE("openstack_sd_configs", notes[24]),
-	NODE("nomad_sd_configs", notes[25]),
-	NODE("hetzner_sd_configs", notes[26]),
-	NODE("digitalocean_sd_configs", notes[27]),
-	NODE("eureka_sd_configs", notes[28]),
-	NODE("marathon_sd_configs", notes[29]),
-	NODE("serverset_sd_configs", notes[30]),
-	NODE("nerve_sd_configs", notes[31]),
-	NODE("triton_sd_configs", notes[32]),
-	NODE("scaleway_sd_configs", notes[33]),
-	NODE("kuma_sd_configs", notes[34]),
-	NODE("linode_sd_configs", notes[35]),
-	NODE("uyuni_sd_configs", notes[36]),
-	NODE("puppetdb_sd_configs", notes[37]),
-	NODE("ovhcloud_sd_configs", notes[38]),
-	NODE("vultr_sd_configs", notes[39]),
-	NODE("ionos_sd_configs", notes[40]),
-	NODE("lightsail_sd_configs", notes[41]),
-	NODE("aws_sd_configs", notes[42]),
-	NODE("oci_sd_configs", notes[43]),
-	NODE("stackit_sd_configs", notes[44]),
-	NODE("outscale_sd_configs", notes[45]),
+	KEY("metric_name_escaping_scheme", OPS_CONF_K_STRING, escaping, NULL),
+	NODE("scrape_native_histograms", notes[0]),
+	NODE("always_scrape_classic_histograms", notes[1]),
+	NODE("scrape_classic_histograms", notes[2]),
+	NODE("convert_classic_histograms_to_nhcb", notes[3]),
+	NODE("native_histogram_bucket_limit", notes[4]),
+	NODE("native_histogram_min_bucket_factor", notes[5]),
+	NODE("scrape_failure_log_file", notes[6]),
+	NODE("http_sd_configs", notes[7]),
+	NODE("dns_sd_configs", notes[8]),
+	NODE("docker_sd_configs", notes[9]),
+	NODE("dockerswarm_sd_configs", notes[10]),
+	NODE("consul_sd_configs", notes[11]),
+	NODE("kubernetes_sd_configs", notes[12]),
+	NODE("ec2_sd_configs", notes[13]),
+	NODE("azure_sd_configs", notes[14]),
+	NODE("gce_sd_configs", notes[15]),
+	NODE("openstack_sd_configs", notes[16]),
+	NODE("nomad_sd_configs", notes[17]),
+	NODE("hetzner_sd_configs", notes[18]),
+	NODE("digitalocean_sd_configs", notes[19]),
+	NODE("eureka_sd_configs", notes[20]),
+	NODE("marathon_sd_configs", notes[21]),
+	NODE("serverset_sd_configs", notes[22]),
+	NODE("nerve_sd_configs", notes[23]),
+	NODE("triton_sd_configs", notes[24]),
+	NODE("scaleway_sd_configs", notes[25]),
+	NODE("kuma_sd_configs", notes[26]),
+	NODE("linode_sd_configs", notes[27]),
+	NODE("uyuni_sd_configs", notes[28]),
+	NODE("puppetdb_sd_configs", notes[29]),
+	NODE("ovhcloud_sd_configs", notes[30]),
+	NODE("vultr_sd_configs", notes[31]),
+	NODE("ionos_sd_configs", notes[32]),
+	NODE("lightsail_sd_configs", notes[33]),
+	NODE("aws_sd_configs", notes[34]),
+	NODE("oci_sd_configs", notes[35]),
+	NODE("stackit_sd_configs", notes[36]),
+	NODE("outscale_sd_configs", notes[37]),
 	OPS_CONF_END,
 };
 
@@ -194,63 +141,20 @@ static int load_params(struct ops_arena *a, const struct ops_conf_node *node, st
 	return 0;
 }
 
-/* http_headers: {NAME: {values: [...], secrets: [...]}}. */
-static int load_header(struct ops_arena *a, const char *name, const struct ops_conf_node *node,
-	struct ops_conf_strings *to, struct ops_error *err)
-{
-	static const char *const kinds[] = {"values", "secrets"};
-	if (node->type != OPS_CONF_MAPPING || ops_conf_get(node, "files") != NULL) {
-		return ops_conf_error(node, err, "header %s must have values or secrets", name);
-	}
-	for (size_t k = 0; k < OPS_LENGTH(kinds); k++) {
-		struct ops_conf_strings values;
-		int r = col_config_strings(a, ops_conf_get(node, kinds[k]), kinds[k], &values, err);
-		if (r != 0) {
-			return r;
-		}
-		const char **items = ops_arena_array(a, const char *, to->n + values.n + 1);
-		for (size_t i = 0; i < to->n + values.n; i++) {
-			items[i] = i < to->n ? to->items[i]
-					     : ops_arena_printf(
-						       a, "%s: %s", name, values.items[i - to->n]);
-		}
-		*to = (struct ops_conf_strings){items, to->n + values.n};
-	}
-	return 0;
-}
-
-static int load_headers(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
-	struct ops_error *err)
-{
-	struct ops_conf_strings all = {NULL, 0};
-	if (!ops_conf_is_null(node) && node->type != OPS_CONF_MAPPING) {
-		return ops_conf_error(node, err, "http_headers must be a mapping");
-	}
-	for (size_t i = 0; node != NULL && i < node->n; i++) {
-		int r = load_header(a, node->keys[i]->text, node->items[i], &all, err);
-		if (r != 0) {
-			return r;
-		}
-	}
-	job->headers = all.items;
-	job->nheaders = all.n;
-	return 0;
-}
-
 /* ---- protocols ---- */
 
 static const struct {
 	const char *name, *accept;
-	int format; /* -1: known to Prometheus, not spoken here */
+	bool escapes; /* says how names that are not classic shall come */
+	int format;   /* -1: known to Prometheus, not spoken here */
 } protocols[] = {
-	{"OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8",
+	{"OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0", true,
 		OPS_EXPOSITION_OPENMETRICS},
-	{"OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1",
+	{"OpenMetricsText0.0.1", "application/openmetrics-text;version=0.0.1", false,
 		OPS_EXPOSITION_OPENMETRICS},
-	{"PrometheusText1.0.0", "text/plain;version=1.0.0;escaping=allow-utf-8",
-		OPS_EXPOSITION_TEXT},
-	{"PrometheusText0.0.4", "text/plain;version=0.0.4", OPS_EXPOSITION_TEXT},
-	{"PrometheusProto", NULL, -1},
+	{"PrometheusText1.0.0", "text/plain;version=1.0.0", true, OPS_EXPOSITION_TEXT},
+	{"PrometheusText0.0.4", "text/plain;version=0.0.4", false, OPS_EXPOSITION_TEXT},
+	{"PrometheusProto", NULL, true, -1},
 };
 
 static int find_protocol(
@@ -268,19 +172,33 @@ static int find_protocol(
 	return r;
 }
 
+static int load_order(struct ops_arena *a, const struct ops_conf_node *node, size_t order[],
+	size_t *ret_n, struct ops_error *err)
+{
+	struct ops_conf_strings names;
+	int r = col_config_strings(a, node, "scrape_protocols", &names, err);
+	for (size_t i = 0; r == 0 && i < names.n; i++) {
+		size_t which = 0;
+		r = find_protocol(node->items[i], names.items[i], &which, err);
+		for (size_t k = 0; r == 0 && k < i; k++) {
+			if (order[k] == which) {
+				r = ops_conf_error(node->items[i], err, "%s is there twice",
+					protocols[which].name);
+			}
+		}
+		if (r == 0) { /* none is twice, so there is room */
+			order[i] = which;
+			*ret_n = i + 1;
+		}
+	}
+	return r;
+}
+
 static int load_accept(struct ops_arena *a, const struct ops_conf_node *node,
 	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err)
 {
-	size_t order[8] = {0, 1, 2, 3}, n = 4;
-	struct ops_conf_strings names;
-	int r = col_config_strings(a, node, "scrape_protocols", &names, err);
-	if (r == 0 && names.n > OPS_LENGTH(order)) {
-		r = ops_conf_error(node, err, "scrape_protocols is too long");
-	}
-	for (size_t i = 0; r == 0 && i < names.n; i++) {
-		r = find_protocol(node->items[i], names.items[i], &order[i], err);
-		n = names.n;
-	}
+	size_t order[OPS_LENGTH(protocols)] = {0, 1, 2, 3}, n = 4;
+	int r = load_order(a, node, order, &n, err);
 	if (r != 0) {
 		return r;
 	}
@@ -291,7 +209,11 @@ static int load_accept(struct ops_arena *a, const struct ops_conf_node *node,
 				protocols[order[i]].name);
 			continue;
 		}
-		ops_strbuf_printf(&text, "%s;q=0.%zu,", protocols[order[i]].accept, 9 - i);
+		ops_strbuf_adds(&text, protocols[order[i]].accept);
+		if (protocols[order[i]].escapes) {
+			ops_strbuf_printf(&text, ";escaping=%s", job->escaping);
+		}
+		ops_strbuf_printf(&text, ";q=0.%zu,", 9 - i);
 	}
 	ops_strbuf_adds(&text, "*/*;q=0.1");
 	job->accept = ops_arena_strdup(a, ops_strbuf_text(&text));
@@ -331,10 +253,11 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 	struct ops_error *err)
 {
 	static const char *const names[] = {"sample_limit", "label_limit",
-		"label_name_length_limit", "label_value_length_limit", "target_limit"};
+		"label_name_length_limit", "label_value_length_limit", "target_limit",
+		"keep_dropped_targets"};
 	struct col_limits *l = &job->limits;
 	int64_t *const to[] = {&l->samples, &l->labels, &l->label_name_length,
-		&l->label_value_length, &l->targets};
+		&l->label_value_length, &l->targets, &l->dropped};
 	*l = g->limits;
 	for (size_t i = 0; i < OPS_LENGTH(names); i++) {
 		if (ops_conf_is_null(w->limits[i])) {
@@ -348,37 +271,40 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 			return r;
 		}
 	}
+	job->extra_metrics = g->extra_metrics;
+	if (!ops_conf_is_null(w->extra_metrics)) {
+		int r = ops_conf_bool(
+			w->extra_metrics, "extra_scrape_metrics", &job->extra_metrics, err);
+		if (r != 0) {
+			return r;
+		}
+	}
 	return ops_conf_is_null(w->body)
 		       ? 0
 		       : ops_conf_size(w->body, "body_size_limit", &l->body_bytes, err);
 }
 
-static int load_auth(const struct ops_conf_node *node, const struct written_job *w,
-	struct col_job *job, struct ops_error *err)
+static int load_escaping(const struct ops_conf_node *node, const struct written_job *w,
+	const struct col_global *g, struct col_job *job, struct ops_error *err)
 {
-	job->auth = w->auth;
-	if (w->bearer_token != NULL || w->bearer_token_file != NULL) {
-		if (w->auth.credentials != NULL || w->auth.credentials_file != NULL) {
-			return ops_conf_error(ops_conf_get(node, "authorization"), err,
-				"authorization and bearer_token exclude each other");
+	static const char *const known[] = {"allow-utf-8", "underscores", "dots", "values"};
+	const char *escaping = w->escaping != NULL ? w->escaping : g->escaping;
+	if (escaping == NULL) {
+		job->escaping = known[job->legacy_names ? 1 : 0];
+		return 0;
+	}
+	for (size_t i = 0; i < OPS_LENGTH(known); i++) {
+		if (strcmp(known[i], escaping) == 0 && (i > 0 || !job->legacy_names)) {
+			job->escaping = escaping;
+			return 0;
 		}
-		job->auth.credentials = w->bearer_token;
-		job->auth.credentials_file = w->bearer_token_file;
 	}
-	const struct col_auth *a = &job->auth;
-	bool header = a->credentials != NULL || a->credentials_file != NULL;
-	if (a->credentials != NULL && a->credentials_file != NULL) {
-		return ops_conf_error(node, err, "credentials are given as text and as a file");
-	}
-	if (a->password != NULL && a->password_file != NULL) {
-		return ops_conf_error(ops_conf_get(node, "basic_auth"), err,
-			"password and password_file exclude each other");
-	}
-	if (header && ops_conf_get(node, "basic_auth") != NULL) {
-		return ops_conf_error(ops_conf_get(node, "basic_auth"), err,
-			"basic_auth and another authorization exclude each other");
-	}
-	return 0;
+	int r = ops_conf_error(ops_conf_get(node, "metric_name_escaping_scheme"), err,
+		"metric_name_escaping_scheme \"%s\" is not one for %s names", escaping,
+		job->legacy_names ? "legacy" : "utf8");
+	ops_error_hint(
+		err, "underscores, dots, values%s", job->legacy_names ? "" : " or allow-utf-8");
+	return r;
 }
 
 static int load_names(const struct ops_conf_node *node, const struct written_job *w,
@@ -397,15 +323,18 @@ static int load_names(const struct ops_conf_node *node, const struct written_job
 	if (w->name[0] == '\0') {
 		return ops_conf_error(ops_conf_get(node, "job_name"), err, "job_name is empty");
 	}
+	int r = load_escaping(node, w, g, job, err);
+	if (r != 0) {
+		return r;
+	}
 	job->fallback = -1;
 	if (w->fallback != NULL) {
 		size_t i = 0;
 		const struct ops_conf_node *at = ops_conf_get(node, "fallback_scrape_protocol");
-		int r = find_protocol(at, w->fallback, &i, err);
+		r = find_protocol(at, w->fallback, &i, err);
 		job->fallback = r == 0 ? protocols[i].format : -1;
-		return r;
 	}
-	return 0;
+	return r;
 }
 
 static int load_rules(struct ops_arena *a, const struct written_job *w, struct col_job *job,
@@ -432,19 +361,16 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 	*ret = (struct col_job){.name = written.name,
 		.scheme = written.scheme,
 		.metrics_path = written.metrics_path,
-		.proxy_url = written.proxy_url,
 		.honor_labels = written.honor_labels,
 		.honor_timestamps = written.honor_timestamps,
 		.track_timestamps_staleness = written.track_staleness,
 		.compression = written.compression,
-		.follow_redirects = written.follow_redirects,
-		.tls = written.tls};
+		.http = written.http};
 	if ((r = load_names(node, &written, global, ret, err)) != 0 ||
 		(r = load_times(node, &written, global, ret, err)) != 0 ||
 		(r = load_limits(&written, global, ret, err)) != 0 ||
-		(r = load_auth(node, &written, ret, err)) != 0 ||
+		(r = col_http_finish(a, node, &ret->http, w, err)) != 0 ||
 		(r = load_params(a, written.params, ret, err)) != 0 ||
-		(r = load_headers(a, written.headers, ret, err)) != 0 ||
 		(r = load_accept(a, list, w, ret, err)) != 0 ||
 		(r = col_job_load_file_sds(a, written.file_sds, ret, err)) != 0 ||
 		(r = col_job_load_statics(a, written.statics, ret, err)) != 0 ||

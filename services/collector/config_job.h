@@ -11,7 +11,8 @@ struct col_global {
 	int64_t interval_ms, timeout_ms;
 	struct col_limits limits;
 	const struct ops_conf_node *protocols;
-	const char *names; /* metric_name_validation_scheme */
+	const char *names, *escaping; /* metric_name_..._scheme */
+	bool extra_metrics;
 	const struct ops_conf_node *silent[4];
 	const struct ops_conf_node *notes[8];
 };

@@ -12,10 +12,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "common/base/clock.h"
-#include "common/base/file.h"
 #include "common/base/number.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
@@ -23,52 +21,17 @@
 #define BODY_MAX ((size_t)256 << 20)
 #define USER_AGENT "User-Agent: ops-collector"
 
-struct secrets {
-	char *username, *password, *bearer, *authorization;
-};
-
-static void secrets_done(struct secrets *s)
-{
-	free(s->username);
-	free(s->password);
-	free(s->bearer);
-	free(s->authorization);
-}
-
-static int secret_text(const char *text, const char *path, char **ret, struct ops_error *err)
-{
-	if (path == NULL) {
-		*ret = ops_xstrdup(text);
-		return 0;
-	}
-	int r = ops_file_read_secret(path, ret);
-	return r == 0 ? 0
-		      : ops_error_set(err, r, "could not read the secret file %s: %s", path,
-				strerror(-r));
-}
-
-static int read_secrets(const struct col_auth *a, struct secrets *ret, struct ops_error *err)
-{
-	OPS_CLEANUP(ops_freep) char *credentials = NULL;
-	int r = secret_text(a->username, a->username_file, &ret->username, err);
-	if (r == 0) {
-		r = secret_text(a->password, a->password_file, &ret->password, err);
-	}
-	if (r == 0) {
-		r = secret_text(a->credentials, a->credentials_file, &credentials, err);
-	}
-	if (r == 0 && credentials != NULL && strcmp(a->type, "Bearer") == 0) {
-		ret->bearer = ops_xstrdup(credentials);
-	} else if (r == 0 && credentials != NULL) {
-		ret->authorization = ops_xasprintf("Authorization: %s %s", a->type, credentials);
-	}
-	return r;
-}
-
 static size_t body_limit(const struct col_job *job)
 {
 	uint64_t limit = job->limits.body_bytes;
 	return limit > 0 && limit < BODY_MAX ? (size_t)limit : BODY_MAX;
+}
+
+int col_fetch_token(struct col_tokens *tokens, const struct col_target *t, const char **ret,
+	struct ops_error *err)
+{
+	const struct col_http *http = &t->job->http;
+	return http->has_oauth2 ? col_tokens_get(tokens, &http->oauth2, ret, err) : 0;
 }
 
 /* ---- the request ---- */
@@ -130,15 +93,24 @@ static bool split_url(struct col_fetch *f)
 	return true;
 }
 
+/* What only the client can: a proxy, certificates that are not in files, chosen TLS versions. */
+static bool is_rare(const struct col_target *t)
+{
+	const struct ops_tls_client *tls = &t->job->http.tls;
+	OPS_CLEANUP(ops_freep) char *proxy = col_proxy_for(&t->job->http.proxy, t->url);
+	return proxy != NULL || tls->ca != NULL || tls->cert != NULL || tls->key != NULL ||
+	       tls->min_version != OPS_TLS_DEFAULT || tls->max_version != OPS_TLS_DEFAULT;
+}
+
 struct col_fetch *col_fetch_new(const struct col_fetch_config *cfg, const struct col_target *t)
 {
 	struct col_fetch *f = ops_xcalloc(1, sizeof(*f));
 	f->cfg = *cfg;
 	f->url = ops_xstrdup(t->url);
-	bool direct = t->job->proxy_url == NULL || t->job->proxy_url[0] == '\0';
-	if (direct && split_url(f)) {
-		const struct col_origin origin = {
-			.host = f->host, .port = f->port, .tls = f->use_tls ? &t->job->tls : NULL};
+	if (!is_rare(t) && split_url(f)) {
+		const struct col_origin origin = {.host = f->host,
+			.port = f->port,
+			.tls = f->use_tls ? &t->job->http.tls : NULL};
 		f->connection = col_connection_new(cfg->puller, &origin);
 	}
 	return f;
@@ -174,11 +146,11 @@ static void timeout_text(const struct col_target *t, char *buf, size_t size)
 		buf, size, "X-Prometheus-Scrape-Timeout-Seconds: %g", (double)t->timeout_ms / 1000);
 }
 
-static void add_basic(struct ops_strbuf *out, const struct secrets *secrets)
+static void add_basic(struct ops_strbuf *out, const struct ops_http_request *req)
 {
 	OPS_CLEANUP(ops_freep)
 	char *pair = ops_xasprintf(
-		"%s:%s", secrets->username, secrets->password != NULL ? secrets->password : "");
+		"%s:%s", req->basic_user, req->basic_password != NULL ? req->basic_password : "");
 	OPS_CLEANUP(ops_freep) char *packed = ops_base64_encode(pair, strlen(pair));
 	ops_strbuf_printf(out, "Authorization: Basic %s\r\n", packed);
 }
@@ -189,38 +161,50 @@ static bool one_line(const char *s)
 }
 
 /* -EINVAL: a header or secret has a line break in it. */
-static int write_head(const struct col_fetch *f, const struct col_target *t,
-	const struct secrets *secrets, struct ops_strbuf *out)
+static int write_head(
+	const struct col_fetch *f, const struct ops_http_request *req, struct ops_strbuf *out)
 {
-	const struct col_job *job = t->job;
-	char timeout[64];
-	bool host = false, fine = one_line(secrets->bearer) && one_line(secrets->authorization);
-	for (size_t i = 0; i < job->nheaders; i++) {
-		host |= strncasecmp(job->headers[i], "Host:", 5) == 0;
-		fine = fine && one_line(job->headers[i]);
+	bool fine = one_line(req->bearer);
+	for (size_t i = 0; i < req->nheaders; i++) {
+		fine = fine && one_line(req->headers[i]);
 	}
 	if (!fine) {
 		return -EINVAL;
 	}
-	timeout_text(t, timeout, sizeof(timeout));
-	ops_strbuf_printf(out, "GET %s HTTP/1.1\r\n", f->path);
-	if (!host) {
-		ops_strbuf_printf(out, "Host: %.*s\r\n", f->authority_len, f->authority);
+	ops_strbuf_printf(out, "GET %s HTTP/1.1\r\nHost: %.*s\r\nAccept-Encoding: %s\r\n", f->path,
+		f->authority_len, f->authority, req->gzip ? "gzip" : "identity");
+	if (req->bearer != NULL) {
+		ops_strbuf_printf(out, "Authorization: Bearer %s\r\n", req->bearer);
+	} else if (req->basic_user != NULL) {
+		add_basic(out, req);
 	}
-	ops_strbuf_printf(out, USER_AGENT "\r\nAccept: %s\r\nAccept-Encoding: %s\r\n%s\r\n",
-		job->accept, job->compression ? "gzip" : "identity", timeout);
-	if (secrets->bearer != NULL) {
-		ops_strbuf_printf(out, "Authorization: Bearer %s\r\n", secrets->bearer);
-	} else if (secrets->authorization != NULL) {
-		ops_strbuf_printf(out, "%s\r\n", secrets->authorization);
-	} else if (secrets->username != NULL) {
-		add_basic(out, secrets);
-	}
-	for (size_t i = 0; i < job->nheaders; i++) {
-		ops_strbuf_printf(out, "%s\r\n", job->headers[i]);
+	for (size_t i = 0; i < req->nheaders; i++) {
+		ops_strbuf_printf(out, "%s\r\n", req->headers[i]);
 	}
 	ops_strbuf_adds(out, "\r\n");
 	return 0;
+}
+
+/* The request as the settings of the target's job want it. */
+static int prepare(struct col_fetch *f, struct ops_http_request *req, struct col_http_hold *hold,
+	struct ops_error *err)
+{
+	const struct col_target *t = f->target;
+	const struct col_job *job = t->job;
+	OPS_CLEANUP(ops_freep) char *accept = ops_xasprintf("Accept: %s", job->accept);
+	char timeout[64];
+	timeout_text(t, timeout, sizeof(timeout));
+	const char *const headers[] = {
+		col_http_keep(hold, accept), col_http_keep(hold, timeout), USER_AGENT};
+	const char *token = NULL;
+	*req = (struct ops_http_request){.url = t->url,
+		.headers = headers,
+		.nheaders = OPS_LENGTH(headers),
+		.timeout_ms = t->timeout_ms,
+		.max_response_bytes = body_limit(job),
+		.gzip = job->compression};
+	int r = col_fetch_token(f->cfg.tokens, t, &token, err);
+	return r != 0 ? r : col_http_fill(&job->http, token, req, hold, err);
 }
 
 /* ---- by the client ---- */
@@ -234,38 +218,9 @@ static void on_client(void *arg, const struct ops_http_response *res)
 	}
 }
 
-static int client_start(struct col_fetch *f, const struct secrets *secrets, int64_t timeout_ms)
+static int client_start(struct col_fetch *f, const struct ops_http_request *req)
 {
-	const struct col_target *t = f->target;
-	const struct col_job *job = t->job;
-	OPS_CLEANUP(ops_freep) char *accept = ops_xasprintf("Accept: %s", job->accept);
-	char timeout[64];
-	timeout_text(t, timeout, sizeof(timeout));
-	size_t n = 0;
-	OPS_CLEANUP(ops_freep)
-	const char **headers = ops_xcalloc(job->nheaders + 4, sizeof(*headers));
-	headers[n++] = accept;
-	headers[n++] = timeout;
-	headers[n++] = USER_AGENT;
-	for (size_t i = 0; i < job->nheaders; i++) {
-		headers[n++] = job->headers[i];
-	}
-	if (secrets->authorization != NULL) {
-		headers[n++] = secrets->authorization;
-	}
-	const struct ops_http_request req = {.url = t->url,
-		.headers = headers,
-		.nheaders = n,
-		.timeout_ms = timeout_ms,
-		.max_response_bytes = body_limit(job),
-		.no_redirects = !job->follow_redirects,
-		.gzip = job->compression,
-		.basic_user = secrets->username,
-		.basic_password = secrets->password,
-		.bearer = secrets->bearer,
-		.proxy_url = job->proxy_url,
-		.tls = job->tls};
-	return ops_http_call_start(f->cfg.client, &req, on_client, f, &f->call);
+	return ops_http_call_start(f->cfg.client, req, on_client, f, &f->call);
 }
 
 /* ---- by the puller ---- */
@@ -278,12 +233,14 @@ static bool is_redirect(int code)
 /* The client asks again, in what is left of the time, and from now on at once. */
 static int follow(struct col_fetch *f)
 {
-	OPS_CLEANUP(secrets_done) struct secrets secrets = {.username = NULL};
+	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	struct ops_http_request req;
 	struct ops_error err;
 	int64_t left_ms = f->target->timeout_ms - (ops_mono_ns() - f->started_ns) / 1000000;
-	int r = read_secrets(&f->target->job->auth, &secrets, &err);
+	int r = prepare(f, &req, &hold, &err);
 	if (r == 0) {
-		r = client_start(f, &secrets, OPS_MAX(left_ms, (int64_t)1));
+		req.timeout_ms = OPS_MAX(left_ms, (int64_t)1);
+		r = client_start(f, &req);
 	}
 	f->redirects = r == 0;
 	return r;
@@ -293,7 +250,7 @@ static void on_pull(void *arg, const struct ops_http_response *res)
 {
 	struct col_fetch *f = arg;
 	bool redirect = res->outcome == OPS_HTTP_DONE && is_redirect(res->code) &&
-			f->target->job->follow_redirects;
+			f->target->job->http.follow_redirects;
 	if (!redirect || follow(f) != 0) {
 		f->fn(f->arg, res);
 	}
@@ -303,20 +260,21 @@ int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
 	struct ops_error *err)
 {
-	OPS_CLEANUP(secrets_done) struct secrets secrets = {.username = NULL};
+	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf head = OPS_STRBUF_INIT;
-	int r = read_secrets(&t->job->auth, &secrets, err);
-	if (r != 0) {
-		return r;
-	}
+	struct ops_http_request req;
 	f->target = t;
 	f->fn = fn;
 	f->arg = arg;
 	f->started_ns = ops_mono_ns();
+	int r = prepare(f, &req, &hold, err);
+	if (r != 0) {
+		return r;
+	}
 	if (f->connection == NULL || f->redirects) {
-		r = client_start(f, &secrets, t->timeout_ms);
+		r = client_start(f, &req);
 	} else {
-		r = write_head(f, t, &secrets, &head);
+		r = write_head(f, &req, &head);
 	}
 	if (r != 0) {
 		return ops_error_set(err, r, "could not start the request: %s", strerror(-r));

@@ -24,7 +24,8 @@
 
 enum {
 	FIRST_WITHIN_MS = 1000,
-	TOLERANCE_MS = 2
+	TOLERANCE_MS = 2,
+	TOKEN_WAIT_MS = 50
 };
 
 static const double duration_buckets[] = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10};
@@ -258,6 +259,13 @@ static void on_due(void *arg)
 	int64_t now = ops_now_ms(), late = now - s->due_ms;
 	if (late < 0 && late > -s->target->interval_ms) {
 		ops_timer_start(s->timer, -late); /* the timer was early, or the clock was set */
+		return;
+	}
+	const char *token = NULL;
+	struct ops_error err;
+	if (col_fetch_token(s->owner->cfg.fetch.tokens, s->target, &token, &err) ==
+		COL_TOKEN_WAIT) {
+		ops_timer_start(s->timer, TOKEN_WAIT_MS);
 		return;
 	}
 	int64_t due = s->due_ms;

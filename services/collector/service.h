@@ -29,6 +29,7 @@ struct col_service {
 	struct col_members *members;
 	struct col_publisher *publisher;
 	struct col_puller *puller;
+	struct col_tokens *tokens;
 	struct col_scraping scraping;
 	struct ops_timer *refresh; /* looks at file_sd files */
 };

@@ -36,8 +36,8 @@ static void test_defaults(void **state)
 	assert_string_equal(j->scheme, "http");
 	assert_int_equal(j->interval_ms, 60000);
 	assert_int_equal(j->timeout_ms, 10000);
-	assert_true(
-		j->honor_timestamps && !j->honor_labels && j->compression && j->follow_redirects);
+	assert_true(j->honor_timestamps && !j->honor_labels && j->compression &&
+		    j->http.follow_redirects);
 	assert_int_equal(j->fallback, -1);
 	assert_non_null(strstr(j->accept, "application/openmetrics-text;version=1.0.0"));
 	assert_non_null(strstr(j->accept, "text/plain;version=0.0.4"));
@@ -71,14 +71,14 @@ static void test_whole(void **state)
 	assert_int_equal(a->timeout_ms, 5000);
 	assert_int_equal(a->nparams, 2);
 	assert_string_equal(a->params[0].values[1], "y");
-	assert_string_equal(a->auth.username, "u");
-	assert_string_equal(a->auth.password, "p");
-	assert_true(a->tls.insecure_skip_verify);
+	assert_string_equal(a->http.basic.username, "u");
+	assert_string_equal(a->http.basic.password, "p");
+	assert_true(a->http.tls.insecure_skip_verify);
 	assert_string_equal(a->accept, "text/plain;version=0.0.4;q=0.9,*/*;q=0.1");
 	assert_int_equal(a->fallback, OPS_EXPOSITION_OPENMETRICS);
-	assert_int_equal(a->nheaders, 3);
-	assert_string_equal(a->headers[1], "X-A: 2");
-	assert_string_equal(a->headers[2], "X-B: s");
+	assert_int_equal(a->http.nheaders, 3);
+	assert_string_equal(a->http.headers[1].value, "2");
+	assert_string_equal(a->http.headers[2].name, "X-B");
 	assert_int_equal(a->limits.body_bytes, 1 << 20);
 	assert_int_equal(a->limits.samples, 10);
 	assert_int_equal(a->limits.labels, 7);
@@ -89,8 +89,8 @@ static void test_whole(void **state)
 	assert_string_equal(a->relabel.rules[0].replacement, "${1}");
 	assert_int_equal(b->limits.samples, 0);
 	assert_int_equal(b->timeout_ms, 5000);
-	assert_string_equal(b->auth.credentials, "t");
-	assert_string_equal(b->auth.type, "Bearer");
+	assert_string_equal(b->http.authorization.credentials, "t");
+	assert_string_equal(b->http.authorization.type, "Bearer");
 	struct ops_strbuf printed = OPS_STRBUF_INIT;
 	col_config_print(c, &printed);
 	assert_non_null(strstr(ops_strbuf_text(&printed), "job_name"));
