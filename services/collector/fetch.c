@@ -204,6 +204,9 @@ static int prepare(struct col_fetch *f, struct ops_http_request *req, struct col
 		.max_response_bytes = body_limit(job),
 		.gzip = job->compression};
 	int r = col_fetch_token(f->cfg.tokens, t, &token, err);
+	if (r == COL_TOKEN_WAIT) {
+		return ops_error_set(err, -EAGAIN, "the access token has not come yet");
+	}
 	return r != 0 ? r : col_http_fill(&job->http, token, req, hold, err);
 }
 
