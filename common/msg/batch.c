@@ -35,9 +35,23 @@ double ops_stale_nan(void)
 	return v;
 }
 
+/* n cells of eight bytes, in the order of the wire. */
+static void add_column(struct ops_strbuf *out, const void *cells, size_t n)
+{
+	const char *from = cells;
+	size_t at = out->len;
+	if (n > 0)
+		ops_strbuf_add(out, from, n * 8);
+	for (size_t i = 0; __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ && i < n; i++) {
+		uint64_t v;
+		memcpy(&v, from + i * 8, sizeof(v));
+		ops_put_u64(out->data + at + i * 8, v);
+	}
+}
+
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out)
 {
-	char header[HEADER_BYTES] = {0}, cell[8];
+	char header[HEADER_BYTES] = {0};
 	ops_assert(b->n <= OPS_LAYOUT_MAX_SERIES);
 	memcpy(header, magic, sizeof(magic));
 	header[4] = VERSION;
@@ -45,18 +59,11 @@ void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out)
 	ops_put_u64(header + 8, b->layout_id);
 	ops_put_u64(header + 16, (uint64_t)b->time_ms);
 	ops_put_u32(header + 24, (uint32_t)b->n);
-	ops_strbuf_reserve(out, HEADER_BYTES + b->n * 16);
+	ops_strbuf_reserve(out, HEADER_BYTES + b->n * (b->times_ms != NULL ? 16 : 8));
 	ops_strbuf_add(out, header, sizeof(header));
-	for (size_t i = 0; i < b->n; i++) {
-		uint64_t bits;
-		memcpy(&bits, &b->values[i], sizeof(bits));
-		ops_put_u64(cell, bits);
-		ops_strbuf_add(out, cell, sizeof(cell));
-	}
-	for (size_t i = 0; b->times_ms != NULL && i < b->n; i++) {
-		ops_put_u64(cell, (uint64_t)b->times_ms[i]);
-		ops_strbuf_add(out, cell, sizeof(cell));
-	}
+	add_column(out, b->values, b->n);
+	if (b->times_ms != NULL)
+		add_column(out, b->times_ms, b->n);
 }
 
 /* Both columns are eight bytes wide: turned into this machine's order in place. */
@@ -66,6 +73,18 @@ static void to_host(char *cells, size_t n)
 		uint64_t v = ops_get_u64(cells + i * 8);
 		memcpy(cells + i * 8, &v, sizeof(v));
 	}
+}
+
+int ops_batch_size(const void *data, size_t len, size_t *ret, struct ops_error *err)
+{
+	const char *at = data;
+	if (len < HEADER_BYTES || memcmp(at, magic, sizeof(magic)) != 0)
+		return ops_error_set(err, -EINVAL, "malformed batch: no header");
+	size_t n = ops_get_u32(at + 24), cells = at[5] == FLAG_TIMES ? n * 2 : n;
+	if ((len - HEADER_BYTES) / 8 < cells)
+		return ops_error_set(err, -EINVAL, "malformed batch: cut off");
+	*ret = HEADER_BYTES + cells * 8;
+	return 0;
 }
 
 int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,

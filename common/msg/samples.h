@@ -61,11 +61,17 @@ int ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out);
 int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
 void ops_layout_free(struct ops_layout *l); /* decoded ones */
+/* Several batches in one message, one behind the other; of any layouts. */
+#define OPS_BATCHES_TOPIC "batches"
 /* Appends. */
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
 /* values and times_ms point into scratch, which must outlive the use of *ret. */
 int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,
 	struct ops_batch *ret, struct ops_error *err) OPS_MUST_CHECK;
+
+/* Bytes of the batch at the beginning of data, by what its header says; -EINVAL when there is none.
+ */
+int ops_batch_size(const void *data, size_t len, size_t *ret, struct ops_error *err) OPS_MUST_CHECK;
 
 /* Members, as JSON: {"instance","replay_url","started_ms"}; the list of the live ones is
  * {"members":[...]}. */

@@ -307,6 +307,28 @@ static void test_batch_refusals(void **state)
 	ops_strbuf_done(&scratch);
 }
 
+static void test_batches(void **state)
+{
+	(void)state;
+	const double values[] = {1, 2, 3};
+	const int64_t times[] = {4, 5};
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	struct ops_error err;
+	ops_batch_encode(&(struct ops_batch){.layout_id = 1, .values = values, .n = 3}, &out);
+	ops_batch_encode(
+		&(struct ops_batch){.layout_id = 2, .values = values, .n = 2, .times_ms = times},
+		&out);
+	size_t first = 0, second = 0, none = 0;
+	assert_int_equal(ops_batch_size(out.data, out.len, &first, &err), 0);
+	assert_int_equal(first, 32 + 3 * 8);
+	assert_int_equal(ops_batch_size(out.data + first, out.len - first, &second, &err), 0);
+	assert_int_equal(first + second, out.len);
+	for (size_t len = 0; len < second; len++)
+		assert_int_equal(ops_batch_size(out.data + first, len, &none, &err), -EINVAL);
+	assert_int_equal(ops_batch_size(out.data + 1, out.len - 1, &none, &err), -EINVAL);
+	ops_strbuf_done(&out);
+}
+
 /* ---- the rest ---- */
 
 static void test_types(void **state)
@@ -370,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_layout_too_big_to_encode),
 		cmocka_unit_test(test_batch_round_trip),
 		cmocka_unit_test(test_batch_refusals),
+		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_members),
 	};

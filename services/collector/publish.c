@@ -3,6 +3,10 @@
  * A batch is useless without its layout, and the ring that serves replays forgets its oldest
  * records. So a layout is sent again when half a ring has gone by since it was last sent: whatever
  * the ring holds of the newer half can be understood from the ring alone.
+ *
+ * A message costs a dozen switches between threads on its way, whatever its length: rows of scrapes
+ * that end together are gathered into one. Who scrapes says when nothing more is to come; a row
+ * waits GATHER_MS at most. Order is kept: what waits goes before a layout.
  */
 #include "services/collector/publish.h"
 
@@ -17,7 +21,9 @@
 #include "common/msg/msg.h"
 
 enum {
-	RECORD_OVERHEAD = 128 /* topic and trailer */
+	RECORD_OVERHEAD = 128, /* topic and trailer */
+	GATHER_MS = 4,
+	GATHER_BYTES = 256 * 1024
 };
 
 static struct ops_metric samples_total = OPS_COUNTER(
@@ -31,8 +37,46 @@ struct col_publisher {
 	struct ops_pub *pub;
 	uint64_t ring_bytes, sent_bytes;
 	struct ops_strbuf buffer;
+	struct ops_strbuf rows; /* that wait */
+	size_t waiting, waiting_samples;
+	uint64_t waiting_layout; /* of the first */
+	struct ops_timer *gather;
 	struct ops_member self;
 };
+
+static int send(struct col_publisher *p, const char *topic, const struct ops_strbuf *payload)
+{
+	int r = ops_pub_send(p->pub, topic, payload->data, payload->len, NULL);
+	if (r != 0) {
+		ops_metric_add(&failed_total, 1);
+		log_warn("could not publish samples", F_STR("topic", topic), F_ERR(r));
+		return r;
+	}
+	p->sent_bytes += payload->len + RECORD_OVERHEAD;
+	return 0;
+}
+
+void col_publish_flush(struct col_publisher *p)
+{
+	char topic[40] = OPS_BATCHES_TOPIC;
+	if (p->waiting == 0) {
+		return;
+	}
+	if (p->waiting == 1) {
+		snprintf(topic, sizeof(topic), "batch/%016" PRIx64, p->waiting_layout);
+	}
+	ops_timer_stop(p->gather);
+	if (send(p, topic, &p->rows) == 0) {
+		ops_metric_add(&samples_total, (double)p->waiting_samples);
+	}
+	ops_strbuf_reset(&p->rows);
+	p->waiting = p->waiting_samples = 0;
+}
+
+static void on_gathered(void *arg)
+{
+	col_publish_flush(arg);
+}
 
 int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config *cfg,
 	struct col_publisher **ret, struct ops_error *err)
@@ -50,6 +94,7 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 		.key = cfg->key,
 		.tls = cfg->tls};
 	struct col_publisher *p = ops_xcalloc(1, sizeof(*p));
+	p->gather = ops_timer_new(loop, on_gathered, p);
 	int r = ops_pub_open(loop, &pub, &p->pub, err);
 	if (r != 0) {
 		col_publisher_close(p);
@@ -74,25 +119,14 @@ void col_publisher_close(struct col_publisher *p)
 		return;
 	}
 	if (p->pub != NULL) {
+		col_publish_flush(p);
 		ops_pub_close(p->pub);
 	}
+	ops_timer_free(p->gather);
+	ops_strbuf_done(&p->rows);
 	ops_strbuf_done(&p->buffer);
 	ops_member_done(&p->self);
 	free(p);
-}
-
-static int send_buffer(struct col_publisher *p, const char *kind, uint64_t layout_id)
-{
-	char topic[40];
-	snprintf(topic, sizeof(topic), "%s/%016" PRIx64, kind, layout_id);
-	int r = ops_pub_send(p->pub, topic, p->buffer.data, p->buffer.len, NULL);
-	if (r != 0) {
-		ops_metric_add(&failed_total, 1);
-		log_warn("could not publish samples", F_STR("topic", topic), F_ERR(r));
-		return r;
-	}
-	p->sent_bytes += p->buffer.len + RECORD_OVERHEAD;
-	return 0;
 }
 
 int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool announce)
@@ -101,10 +135,13 @@ int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool 
 	if (kept && !announce) {
 		return 0;
 	}
+	char topic[40];
+	col_publish_flush(p);
 	ops_strbuf_reset(&p->buffer);
 	ops_layout_encode(&layout->wire, &p->buffer);
+	snprintf(topic, sizeof(topic), "layout/%016" PRIx64, layout->wire.id);
 	uint64_t at = p->sent_bytes;
-	int r = send_buffer(p, "layout", layout->wire.id);
+	int r = send(p, topic, &p->buffer);
 	if (r == 0) {
 		layout->sent_at = at;
 		ops_metric_add(&layouts_total, 1);
@@ -120,10 +157,14 @@ void col_publish_row(struct col_publisher *p, const struct col_layout *layout, i
 		.values = values->values,
 		.n = layout->wire.n,
 		.times_ms = values->has_times ? values->times_ms : NULL};
-	ops_strbuf_reset(&p->buffer);
-	ops_batch_encode(&batch, &p->buffer);
-	if (send_buffer(p, "batch", batch.layout_id) == 0) {
-		ops_metric_add(&samples_total, (double)batch.n);
+	ops_batch_encode(&batch, &p->rows);
+	p->waiting_layout = p->waiting == 0 ? batch.layout_id : p->waiting_layout;
+	p->waiting++;
+	p->waiting_samples += batch.n;
+	if (p->rows.len >= GATHER_BYTES) {
+		col_publish_flush(p);
+	} else if (p->waiting == 1) {
+		ops_timer_start(p->gather, GATHER_MS);
 	}
 }
 

@@ -25,8 +25,10 @@ void col_publisher_close(struct col_publisher *p); /* NULL is fine */
  */
 int col_publish_layout(
 	struct col_publisher *p, struct col_layout *layout, bool announce) OPS_MUST_CHECK;
-/* One row of a layout that was sent. */
+/* One row of a layout that was sent. It may wait a few milliseconds for others. */
 void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,
 	const struct col_values *values);
+/* Sends what waits. */
+void col_publish_flush(struct col_publisher *p);
 /* This collector's presence. */
 void col_publish_member(struct col_publisher *p);

@@ -52,6 +52,7 @@ struct col_scraping {
 	struct col_scraping_config cfg;
 	struct ops_map *scrapers; /* target key -> struct col_scraper */
 	size_t owned;
+	size_t fetching; /* scrapes under way */
 };
 
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg);

@@ -155,14 +155,18 @@ static void forget_silent_targets(struct det_ingest *in)
 	}
 }
 
+static void refuse_batch(const struct ops_bus_message *m, const struct ops_error *err)
+{
+	ops_metric_add(&batches_total, 1, "refused");
+	log_warn("refused a batch", F_STR("stream", m->stream), F_STR("error", err->message));
+}
+
 static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
 {
 	struct ops_batch b;
 	struct ops_error err;
 	if (ops_batch_decode(m->payload, m->len, &in->scratch, &b, &err) != 0) {
-		ops_metric_add(&batches_total, 1, "refused");
-		log_warn(
-			"refused a batch", F_STR("stream", m->stream), F_STR("error", err.message));
+		refuse_batch(m, &err);
 		return;
 	}
 	int rc = det_store_append_batch(in->cfg.store, &b);
@@ -173,6 +177,21 @@ static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
 	ops_metric_add(&batches_total, 1, "stored");
 	ops_metric_add(&samples_total, (double)b.n);
 	retire_previous(in, &b);
+}
+
+/* Several in one message; what follows a malformed one cannot be found. */
+static void on_batches(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_bus_message one = *m;
+	struct ops_error err;
+	for (size_t at = 0; at < m->len; at += one.len) {
+		one.payload = m->payload + at;
+		if (ops_batch_size(one.payload, m->len - at, &one.len, &err) != 0) {
+			refuse_batch(m, &err);
+			return;
+		}
+		on_batch(in, &one);
+	}
 }
 
 /* ---- members ---- */
@@ -278,6 +297,8 @@ void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
 {
 	if (ops_str_starts(m->topic, "batch/")) {
 		on_batch(in, m);
+	} else if (strcmp(m->topic, OPS_BATCHES_TOPIC) == 0) {
+		on_batches(in, m);
 	} else if (ops_str_starts(m->topic, "layout/")) {
 		on_layout(in, m);
 	} else if (strcmp(m->topic, "members/collector") == 0) {

@@ -195,6 +195,29 @@ static void test_unknown_layout(void **state)
 	assert_true(metric("ops_detector_batches_total{outcome=\"layout_unknown\"}") == before + 1);
 }
 
+static void test_batches_together(void **state)
+{
+	struct world *w = *state;
+	uint64_t ab = layout(w, "ab"), c = layout(w, "c");
+	const double values[] = {7, 8};
+	const char *stored = "ops_detector_batches_total{outcome=\"stored\"}";
+	const char *refused = "ops_detector_batches_total{outcome=\"refused\"}";
+	double stored_before = metric(stored), refused_before = metric(refused);
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	ops_batch_encode(
+		&(struct ops_batch){.layout_id = ab, .time_ms = now_ms, .values = values, .n = 2},
+		&out);
+	ops_batch_encode(
+		&(struct ops_batch){.layout_id = c, .time_ms = now_ms, .values = values, .n = 1},
+		&out);
+	hand(w, "batches", out.data, out.len);
+	assert_true(metric(stored) == stored_before + 2);
+	now_ms += 1000;
+	hand(w, "batches", out.data, out.len - 1); /* the last one is cut off */
+	assert_true(metric(refused) == refused_before + 1);
+	ops_strbuf_done(&out);
+}
+
 static void test_refused(void **state)
 {
 	struct world *w = *state;
@@ -257,6 +280,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_layout_change_marks_stale, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layout_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_layout, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_batches_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_members, setup, teardown)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
