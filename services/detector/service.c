@@ -100,7 +100,8 @@ static int open_alerts(struct detector *d, struct ops_error *err)
 static void apply_limits(struct detector *d)
 {
 	const struct det_config *c = d->config;
-	const struct det_store_options options = {c->retention_ms, c->memory_max_bytes};
+	const struct det_store_options options = {
+		.retention_ms = c->retention_ms, .memory_max = c->memory_max_bytes};
 	if (d->store == NULL) {
 		d->store = det_store_new(&options);
 	} else {

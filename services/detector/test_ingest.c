@@ -116,7 +116,9 @@ static void batch(struct world *w, uint64_t id, size_t n, double value)
 static double last(struct world *w, const char *name)
 {
 	struct ops_labels *ls = ops_labels_of("__name__", name, "job", "j", NULL);
-	const struct det_series *s = det_store_find(w->store, ls);
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	const struct det_series *s = det_store_find(w->store, ls, &arena);
 	struct det_samples samples = {0};
 	double v = -1;
 	ops_labels_unref(ls);
@@ -125,6 +127,7 @@ static double last(struct world *w, const char *name)
 		v = samples.n > 0 ? samples.v[samples.n - 1] : -1;
 	}
 	det_samples_done(&samples);
+	ops_arena_done(&arena);
 	return ops_is_stale(v) ? -2 : v;
 }
 

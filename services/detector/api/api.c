@@ -328,12 +328,12 @@ void det_api_free(struct det_api *api)
 	free(api);
 }
 
-void det_api_read_begin(const struct det_api *api)
+void det_api_read_begin(struct det_job *job)
 {
-	(void)api;
+	det_store_read_begin(job->api->config.store, &job->read);
 }
 
-void det_api_read_end(const struct det_api *api)
+void det_api_read_end(struct det_job *job)
 {
-	(void)api;
+	det_store_read_end(job->api->config.store, &job->read);
 }

@@ -17,11 +17,12 @@ struct det_api {
 	struct det_jobs jobs; /* all that are not answered */
 };
 
+struct det_job;
 /*
  * Around everything that a worker borrows from the store: series and labels stay valid in between.
  */
-void det_api_read_begin(const struct det_api *api);
-void det_api_read_end(const struct det_api *api);
+void det_api_read_begin(struct det_job *job);
+void det_api_read_end(struct det_job *job);
 
 /* Pieces of an answer, appended. */
 void det_api_time(struct ops_strbuf *out, int64_t t_ms);  /* 1435781451.781 */

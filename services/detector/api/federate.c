@@ -61,7 +61,8 @@ static void find(struct federation *f)
 	f->labels = ops_arena_array(&f->job.arena, struct ops_labels *, list.n + 1);
 	for (size_t i = 0; i < list.n; i++) {
 		if (*name_of(list.items[i]->labels) != '\0') {
-			f->labels[f->n++] = ops_labels_ref(list.items[i]->labels);
+			const struct ops_labels *ls = list.items[i]->labels;
+			f->labels[f->n++] = ops_labels_from_sorted(ls->items, ls->n);
 		}
 	}
 	if (f->n > 1) {
@@ -156,7 +157,7 @@ static void add_sample(struct federation *f, const struct ops_labels *ls, int64_
 static void add_newest(struct federation *f, const struct ops_labels *ls)
 {
 	struct det_samples *s = &f->samples;
-	struct det_series *series = det_store_find(f->job.api->config.store, ls);
+	struct det_series *series = det_store_find(f->job.api->config.store, ls, &f->job.arena);
 	if (series == NULL) {
 		return;
 	}
@@ -172,7 +173,7 @@ static void add_newest(struct federation *f, const struct ops_labels *ls)
 static bool step(struct det_job *job)
 {
 	struct federation *f = ops_container_of(job, struct federation, job);
-	det_api_read_begin(job->api);
+	det_api_read_begin(job);
 	if (!f->found) {
 		f->found = true;
 		find(f);
@@ -180,7 +181,7 @@ static bool step(struct det_job *job)
 	while (f->next < f->n && job->out.len < DET_JOB_PIECE && !det_job_cancelled(job)) {
 		add_newest(f, f->labels[f->next++]);
 	}
-	det_api_read_end(job->api);
+	det_api_read_end(job);
 	if (f->next < f->n) {
 		return true;
 	}

@@ -20,6 +20,7 @@ struct det_job { /* first member of what a handler keeps */
 	struct det_api *api;
 	struct ops_http_req *req; /* loop only; NULL: the client is gone */
 	struct ops_arena arena;
+	struct det_read read; /* between det_api_read_begin and _end */
 	atomic_bool cancelled;
 	/* On a worker: appends to out; true: there is more to come. Or fails. */
 	bool (*step)(struct det_job *job);

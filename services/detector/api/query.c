@@ -153,14 +153,14 @@ static int evaluate(struct query *q)
 	if (q->options.timeout_ms > 0) {
 		q->options.timeout_ms = OPS_MAX(q->options.timeout_ms - waited_ms, 1);
 	}
-	det_api_read_begin(api);
+	det_api_read_begin(&q->job);
 	int rc = det_engine_eval(
 		api->config.store, &q->options, &q->query, &q->job.arena, &q->result, &err);
 	q->evaluation_ns = ops_mono_ns() - begin_ns;
 	if (rc == 0) {
 		keep(q);
 	}
-	det_api_read_end(api);
+	det_api_read_end(&q->job);
 	q->metrics_ns = ops_mono_ns() - begin_ns - q->evaluation_ns;
 	if (rc != 0) {
 		det_job_fail(&q->job, error_type(rc), "%s", err.message);

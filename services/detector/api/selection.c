@@ -99,7 +99,7 @@ void det_selection_find(const struct det_selection *s, struct det_series_list *r
 		det_store_select(s->job->api->config.store, &s->matches[i], s->range_ms,
 			&s->job->arena, &list);
 		for (size_t k = 0; k < list.n; k++) {
-			uint32_t id = list.items[k]->id;
+			uint64_t id = list.items[k]->id;
 			if (ops_map_put(seen, &id, sizeof(id), list.items[k]) == NULL) {
 				OPS_GROW(items, ret->n, cap);
 				items[ret->n++] = list.items[k];

@@ -50,15 +50,16 @@ static void close_list(struct listing *l, size_t n)
 static void find_labels(struct listing *l)
 {
 	struct det_series_list list;
-	det_api_read_begin(l->job.api);
+	det_api_read_begin(&l->job);
 	det_selection_find(&l->selection, &list);
 	det_selection_sort(&list);
 	l->n = list.n;
 	l->labels = ops_arena_array(&l->job.arena, struct ops_labels *, list.n + 1);
 	for (size_t i = 0; i < list.n; i++) {
-		l->labels[i] = ops_labels_ref(list.items[i]->labels);
+		const struct ops_labels *ls = list.items[i]->labels;
+		l->labels[i] = ops_labels_from_sorted(ls->items, ls->n); /* outlives the read */
 	}
-	det_api_read_end(l->job.api);
+	det_api_read_end(&l->job);
 }
 
 static bool step_series(struct det_job *job)
@@ -133,7 +134,7 @@ static bool step_strings(struct det_job *job)
 	struct listing *l = ops_container_of(job, struct listing, job);
 	struct det_strings list;
 	struct det_store *store = job->api->config.store;
-	det_api_read_begin(job->api);
+	det_api_read_begin(job);
 	if (l->selection.nmatches > 0) {
 		struct det_series_list series;
 		det_selection_find(&l->selection, &series);
@@ -149,7 +150,7 @@ static bool step_strings(struct det_job *job)
 		ops_strbuf_adds(&job->out, i > 0 ? "," : "");
 		det_api_string(&job->out, list.items[i]);
 	}
-	det_api_read_end(job->api);
+	det_api_read_end(job);
 	close_list(l, list.n);
 	return false;
 }

@@ -67,7 +67,7 @@ static double newest_of(struct targets *t, const struct ops_labels *up, const ch
 	ops_labels_builder_set(&b, OPS_LABEL_NAME, metric);
 	struct ops_labels *labels = ops_labels_builder_build(&b);
 	ops_labels_builder_done(&b);
-	struct det_series *series = det_store_find(t->job.api->config.store, labels);
+	struct det_series *series = det_store_find(t->job.api->config.store, labels, &t->job.arena);
 	ops_labels_unref(labels);
 	if (series == NULL) {
 		return NAN;
@@ -172,7 +172,7 @@ static bool step_targets(struct det_job *job)
 {
 	struct targets *t = ops_container_of(job, struct targets, job);
 	struct ops_strbuf *out = &job->out;
-	det_api_read_begin(job->api);
+	det_api_read_begin(job);
 	if (t->active) {
 		find_targets(t);
 	}
@@ -182,7 +182,7 @@ static bool step_targets(struct det_job *job)
 		ops_strbuf_adds(out, i > 0 ? "," : "");
 		add_active(out, &t->items[i]);
 	}
-	det_api_read_end(job->api);
+	det_api_read_end(job);
 	ops_strbuf_adds(out, "],\"droppedTargets\":[],\"droppedTargetCounts\":{}}");
 	det_api_close_answer(out, NULL);
 	return false;
@@ -203,7 +203,7 @@ static bool step_pools(struct det_job *job)
 	struct targets *t = ops_container_of(job, struct targets, job);
 	const char *last = NULL;
 	struct det_strings jobs;
-	det_api_read_begin(job->api);
+	det_api_read_begin(job);
 	find_targets(t);
 	struct ops_map *seen = ops_map_new();
 	for (size_t i = 0; i < t->n; i++) {
@@ -220,7 +220,7 @@ static bool step_pools(struct det_job *job)
 		}
 	}
 	ops_map_free(seen, NULL);
-	det_api_read_end(job->api);
+	det_api_read_end(job);
 	ops_strbuf_adds(&job->out, "]}");
 	det_api_close_answer(&job->out, NULL);
 	return false;
@@ -305,7 +305,7 @@ static void add_families(struct targets *t, const struct target *g)
 static bool step_metadata(struct det_job *job)
 {
 	struct targets *t = ops_container_of(job, struct targets, job);
-	det_api_read_begin(job->api);
+	det_api_read_begin(job);
 	find_targets(t);
 	det_api_open_answer(&job->out);
 	ops_strbuf_addc(&job->out, '[');
@@ -316,7 +316,7 @@ static bool step_metadata(struct det_job *job)
 			add_families(t, &t->items[i]);
 		}
 	}
-	det_api_read_end(job->api);
+	det_api_read_end(job);
 	ops_strbuf_addc(&job->out, ']');
 	det_api_close_answer(&job->out, NULL);
 	return false;

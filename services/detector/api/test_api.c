@@ -204,7 +204,7 @@ static const struct exchange exchanges[] = {
 		"\"smoothed\":false}}"},
 	{"/api/v1/status/flags", NULL, 200, "{\"query.timeout\":\"2m\"}"},
 	{"/api/v1/status/tsdb?limit=1", NULL, 200,
-		"{\"headStats\":{\"numSeries\":3,\"numLabelPairs\":6,\"chunkCount\":1,\"minTime\":"
+		"{\"headStats\":{\"numSeries\":3,\"numLabelPairs\":6,\"chunkCount\":2,\"minTime\":"
 		"0,"
 		"\"maxTime\":960000},\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":2}]"},
 	{"/api/v1/status/buildinfo", NULL, 200, "{\"version\":\"3."},

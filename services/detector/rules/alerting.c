@@ -471,7 +471,7 @@ static void write_one(struct det_store *store, const struct det_instance *a, con
 	struct ops_labels *labels = ops_labels_builder_build(&b);
 	ops_labels_builder_done(&b);
 	/* A marker for a series that never was would make it. */
-	bool needed = !ops_is_stale(value) || det_store_find(store, labels) != NULL;
+	bool needed = !ops_is_stale(value) || det_store_has(store, labels);
 	if (needed && det_store_append(store, labels, now_ms, value) != 0) {
 		log_debug("the store refused a sample", F_STR("metric", metric));
 	}

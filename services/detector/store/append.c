@@ -1,55 +1,119 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows and single samples into groups; see store.c for the idea. A row is refused as a whole when
- * its time does not advance its group; column by column where a series has another group whose time
- * is ahead. What is refused leaves the absent pattern, never a wrong sample.
+ * Appending. A layout's columns are resolved to series once; from then on a batch is one memcpy
+ * into its group (group.c). Only groups with a series that has samples elsewhere too (a target
+ * whose layout changed, explicit timestamps, a rule's output that a target exports as well) are
+ * looked at column by column: what is behind its series' last sample leaves the row and goes the
+ * way of late samples. What is refused leaves the absent pattern, never a wrong sample.
+ *
+ * The write lock is held for the change itself; listeners are told after it.
  */
 #include "services/detector/store/store.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "common/base/bytes.h"
 #include "services/detector/store/state.h"
 
-static void account(struct det_store *s, const struct det_group *g, size_t bytes_before)
-{
-	s->series_bytes += g->bytes - OPS_MIN(bytes_before, g->bytes);
-	s->series_bytes -= bytes_before > g->bytes ? bytes_before - g->bytes : 0;
-}
-
-static struct det_group *group_add(struct det_store *s, uint64_t layout_id, uint32_t ncolumns)
+struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, uint32_t ncolumns)
 {
 	struct det_group *g = det_group_new(layout_id, ncolumns);
+	g->id = ++s->next_group;
 	det_store_link(s, g);
-	s->series_bytes += g->bytes;
 	return g;
 }
 
-static bool attached(const struct det_series *series, const struct det_group *g)
+static bool attached(const struct det_entry *e, const struct det_group *g)
 {
-	for (uint32_t i = 0; i < series->nrefs; i++) {
-		if (series->refs[i].group == g) {
+	for (uint32_t i = 0; i < det_entry_nrefs(e); i++) {
+		if (det_entry_ref(e, i)->group == g) {
 			return true;
 		}
 	}
 	return false;
 }
 
+/* How many columns the limits leave to a layout. */
+static uint32_t allowed_columns(
+	const struct det_store *s, const struct det_job *job, uint32_t n, enum det_refusal *ret_why)
+{
+	uint32_t allowed = n;
+	if (s->options.series_per_target != 0 && n > s->options.series_per_target) {
+		allowed = s->options.series_per_target;
+		*ret_why = DET_REFUSED_TARGET_LIMIT;
+	}
+	if (s->options.series_per_job != 0) {
+		uint64_t left = s->options.series_per_job -
+				OPS_MIN(job->columns, (uint64_t)s->options.series_per_job);
+		if (left < allowed) {
+			allowed = (uint32_t)left;
+			*ret_why = DET_REFUSED_JOB_LIMIT;
+		}
+	}
+	return allowed;
+}
+
 /* Finds or makes the series of every column that has none yet. */
 static void resolve(struct det_store *s, struct det_group *g, const struct ops_layout *layout)
 {
+	enum det_refusal why = DET_REFUSED_MEMORY;
+	uint32_t allowed = allowed_columns(s, g->job, g->ncolumns, &why);
+	g->dead = false;
+	det_group_forget_views(g);
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		struct det_series *series = g->series[c];
-		if (series == NULL) {
-			series = det_store_intern(s, layout->series[c]);
+		struct det_entry *e = g->series[c];
+		if (e == NULL && c < allowed) {
+			e = det_store_intern(s, layout->series[c]);
 			/* A label set named twice in a layout keeps its first column. */
-			if (series == NULL || attached(series, g)) {
-				continue;
+			if (e != NULL && attached(e, g)) {
+				e = NULL;
 			}
-			det_series_attach(series, g, c);
+			if (e != NULL) {
+				det_entry_attach(e, g, c);
+				g->filed = false;
+			}
 		}
-		series->layouts++;
+		g->dead = g->dead || e == NULL;
+		if (e != NULL) {
+			e->layouts++;
+		}
 	}
+	g->dead_why = why;
+	g->job->columns += g->ncolumns;
+}
+
+static struct det_job *job_of(struct det_store *s, const char *name)
+{
+	struct det_job *job = ops_map_gets(s->jobs, name);
+	if (job == NULL) {
+		job = ops_xcalloc(1, sizeof(*job));
+		(void)ops_map_puts(s->jobs, name, job);
+	}
+	return job;
+}
+
+static struct det_series **make_views(
+	const struct det_store *s, const struct det_group *g, struct ops_arena *arena)
+{
+	struct det_series **views =
+		ops_arena_array(arena, struct det_series *, OPS_MAX(g->ncolumns, 1u));
+	for (uint32_t c = 0; c < g->ncolumns; c++) {
+		views[c] = g->series[c] != NULL ? det_entry_view(s, g->series[c], arena) : NULL;
+	}
+	return views;
+}
+
+static void tell_layout(const struct det_store *s, const struct det_group *g)
+{
+	if (s->listener.on_layout == NULL) {
+		return;
+	}
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	struct det_series **views = make_views(s, g, &arena);
+	s->listener.on_layout(s->listener.arg, g->layout_id, views, g->ncolumns);
+	ops_arena_done(&arena);
 }
 
 int det_store_layout(struct det_store *s, const struct ops_layout *layout)
@@ -59,28 +123,30 @@ int det_store_layout(struct det_store *s, const struct ops_layout *layout)
 	if (g != NULL && !g->retired) {
 		return 1;
 	}
+	det_write_lock(s);
 	if (g == NULL) {
-		g = group_add(s, layout->id, (uint32_t)layout->n);
+		g = det_store_group_add(s, layout->id, (uint32_t)layout->n);
 		(void)ops_map_put(s->layouts, &layout->id, sizeof(layout->id), g);
 	}
+	size_t before = g->bytes;
 	g->retired = false;
+	g->job = job_of(s, layout->job != NULL ? layout->job : "");
 	resolve(s, g, layout);
 	det_store_learn(s, layout);
+	det_store_account(s, g, before);
 	s->stats.layouts++;
-	if (s->listener.on_layout != NULL) {
-		s->listener.on_layout(s->listener.arg, layout->id, g->series, g->ncolumns);
-	}
+	det_write_unlock(s);
+	tell_layout(s, g);
 	return 0;
 }
 
 void det_store_announce(const struct det_store *s)
 {
 	struct ops_map_entry e;
-	for (size_t at = 0; s->listener.on_layout != NULL && ops_map_next(s->layouts, &at, &e);) {
+	for (size_t at = 0; ops_map_next(s->layouts, &at, &e);) {
 		const struct det_group *g = e.value;
 		if (!g->retired) {
-			s->listener.on_layout(
-				s->listener.arg, g->layout_id, g->series, g->ncolumns);
+			tell_layout(s, g);
 		}
 	}
 }
@@ -91,7 +157,7 @@ bool det_store_has_layout(const struct det_store *s, uint64_t layout_id)
 	return g != NULL && !g->retired;
 }
 
-static void note_time(struct det_store *s, int64_t time_ms)
+void det_store_note_time(struct det_store *s, int64_t time_ms)
 {
 	s->stats.min_ms = OPS_MIN(s->stats.min_ms, time_ms);
 	s->stats.max_ms = OPS_MAX(s->stats.max_ms, time_ms);
@@ -110,87 +176,205 @@ static void count_repeated(struct det_store *s, struct det_group *g, const doubl
 	}
 }
 
+static void tell_sample(struct det_store *s, struct det_entry *e, int64_t t, double v)
+{
+	if (s->listener.on_sample == NULL && s->tap.on_sample == NULL) {
+		return;
+	}
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	const struct det_series *view = det_entry_view(s, e, &arena);
+	if (s->tap.on_sample != NULL && !det_is_histogram(v)) {
+		s->tap.on_sample(s->tap.arg, view, t, v);
+	}
+	if (s->listener.on_sample != NULL) {
+		s->listener.on_sample(s->listener.arg, view, t);
+	}
+	ops_arena_done(&arena);
+}
+
+/* A tap hears of every row: its views are kept as long as the columns stay what they are. */
+static struct det_series *const *tap_views(const struct det_store *s, struct det_group *g)
+{
+	if (g->views == NULL) {
+		g->views = ops_xcalloc(1, sizeof(*g->views));
+		ops_arena_init(&g->views->arena);
+		g->views->series = make_views(s, g, &g->views->arena);
+	}
+	return g->views->series;
+}
+
+/* The row is corrected and visible: everybody hears of it. */
+static void tell_row(struct det_store *s, struct det_group *g)
+{
+	int64_t t = g->last_ms;
+	if (s->tap.on_row != NULL) {
+		const struct det_store_row row = {
+			g->layout_id, tap_views(s, g), det_group_last_row(g), g->ncolumns, t};
+		s->tap.on_row(s->tap.arg, &row);
+	}
+	if (s->listener.on_batch != NULL) {
+		s->listener.on_batch(s->listener.arg, g->layout_id, t);
+	}
+}
+
+/* ---- late samples ---- */
+
+/* 0 = the series has no sample at t; 1 = this one; 2 = another one. */
+static int known_at(struct det_store *s, struct det_entry *e, int64_t t, double v)
+{
+	struct det_samples at = {0};
+	det_entry_read(s, e, (const int64_t[]){t, t}, &at);
+	int known = at.n == 0 ? 0 : ops_double_same(at.v[0], v) ? 1 : 2;
+	det_samples_done(&at);
+	return known;
+}
+
+static struct det_late *late_of(struct det_store *s, struct det_entry *e)
+{
+	struct det_late *l = ops_map_get(s->late, &e->id, sizeof(e->id));
+	if (l == NULL) {
+		l = ops_xcalloc(1, sizeof(*l));
+		l->series = e->id;
+		(void)ops_map_put(s->late, &e->id, sizeof(e->id), l);
+		e->flags |= DET_ENTRY_LATE;
+		s->series_bytes += det_late_bytes(l);
+	}
+	return l;
+}
+
+/* t is not after the series' last. 0 = stored, 1 = refused or known, and counted where due. */
+static int append_late(struct det_store *s, struct det_entry *e, int64_t t, double v)
+{
+	int known = known_at(s, e, t, v);
+	if (known != 0) {
+		if (known == 2) {
+			det_store_refuse(s, DET_REFUSED_DUPLICATE, 1);
+		}
+		return known;
+	}
+	int64_t oldest = det_entry_last(e) - s->options.out_of_order_ms;
+	if (s->options.out_of_order_ms == 0 || t < OPS_MAX(oldest, s->head_ms)) {
+		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
+		return 2;
+	}
+	det_write_lock(s);
+	struct det_late *l = late_of(s, e);
+	size_t before = det_late_bytes(l);
+	int rc = det_late_add(l, t, v);
+	s->series_bytes += det_late_bytes(l) - before;
+	det_write_unlock(s);
+	if (rc != 0) {
+		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
+		return 2;
+	}
+	s->stats.samples++;
+	s->stats.late++;
+	det_store_note_time(s, t);
+	tell_sample(s, e, t, v);
+	return 0;
+}
+
+static void append_late_row(
+	struct det_store *s, struct det_group *g, int64_t t, const double *values)
+{
+	if (det_group_has_time(g, t)) {
+		return; /* a collector sends its ring again */
+	}
+	if (s->options.out_of_order_ms == 0 || t < g->last_ms - s->options.out_of_order_ms) {
+		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, g->ncolumns);
+		return;
+	}
+	for (uint32_t c = 0; c < g->ncolumns; c++) {
+		if (g->series[c] != NULL && !det_is_absent(values[c])) {
+			(void)append_late(s, g->series[c], t, values[c]);
+		}
+	}
+}
+
+/* ---- rows ---- */
+
+static size_t count_present(const double *row, uint32_t n)
+{
+	size_t present = 0;
+	for (uint32_t c = 0; c < n; c++) {
+		present += !det_is_absent(row[c]);
+	}
+	return present;
+}
+
 /* Takes back what may not stand in the new row; returns how many samples stay. */
 static size_t correct_row(struct det_store *s, struct det_group *g, double *row)
 {
-	size_t stored = 0, late = 0, dead = 0;
+	if (!g->shared && !g->dead) {
+		return count_present(row, g->ncolumns);
+	}
+	size_t stored = 0, dead = 0;
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		struct det_series *series = g->series[c];
-		if (series == NULL) {
+		struct det_entry *e = g->series[c];
+		if (e == NULL) {
 			dead += !det_is_absent(row[c]);
 			row[c] = det_absent();
-		} else if (series->nrefs > 1 && !det_is_absent(row[c])) {
-			if (g->last_ms <= series->last_ms) {
-				row[c] = det_absent();
-				late++;
-			} else {
-				series->last_ms = g->last_ms;
-			}
+		} else if (e->more != NULL && !det_is_absent(row[c])) {
+			ops_assert(g->last_ms > e->more->last_ms);
+			e->more->last_ms = g->last_ms;
 		}
 		stored += !det_is_absent(row[c]);
 	}
-	if (late != 0) {
-		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, late);
-	}
 	if (dead != 0) {
-		det_store_refuse(s, DET_REFUSED_MEMORY, dead);
+		det_store_refuse(s, g->dead_why, dead);
 	}
 	return stored;
 }
 
-/* Samples with their own time leave the row and go to their series' own groups. */
-static void scatter_timed(
-	struct det_store *s, struct det_group *g, const struct ops_batch *batch, double *row)
+/* Samples that are not of this row: with their own time, or behind their series' last. They are
+ * replaced by the absent pattern in values and stored by themselves. */
+static void scatter(
+	struct det_store *s, struct det_group *g, const struct ops_batch *batch, double *values)
 {
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		int64_t t = batch->times_ms[c];
-		if (t != 0 && t != batch->time_ms && g->series[c] != NULL) {
-			row[c] = det_absent();
+		struct det_entry *e = g->series[c];
+		int64_t own = batch->times_ms != NULL ? batch->times_ms[c] : 0;
+		double v = values[c];
+		if (e == NULL || det_is_absent(v)) {
+			continue;
 		}
-	}
-	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		int64_t t = batch->times_ms[c];
-		if (t != 0 && t != batch->time_ms && g->series[c] != NULL) {
-			int rc = det_store_append(s, g->series[c]->labels, t, batch->values[c]);
-			(void)rc; /* counted there */
+		if (own != 0 && own != batch->time_ms) {
+			values[c] = det_absent();
+			(void)det_store_append_entry(s, e, own, v);
+		} else if (e->more != NULL && batch->time_ms <= e->more->last_ms) {
+			values[c] = det_absent();
+			(void)append_late(s, e, batch->time_ms, v);
 		}
 	}
 }
 
-/* The row is corrected and visible: everybody hears of it. */
-static void tell_row(struct det_store *s, const struct det_group *g, const double *values)
+static void add_row(struct det_store *s, struct det_group *g, int64_t t, const double *values)
 {
-	const struct det_store_row row = {g->layout_id, g->series, values, g->ncolumns, g->last_ms};
-	if (s->tap.on_row != NULL) {
-		s->tap.on_row(s->tap.arg, &row);
+	if (det_group_full(g)) {
+		det_store_seal(s, g);
 	}
-	if (s->listener.on_batch != NULL) {
-		s->listener.on_batch(s->listener.arg, g->layout_id, g->last_ms);
-	}
-}
-
-static void tell_sample(
-	struct det_store *s, const struct det_series *series, int64_t time_ms, double value)
-{
-	if (s->tap.on_sample != NULL && !det_is_histogram(value)) {
-		s->tap.on_sample(s->tap.arg, series, time_ms, value);
-	}
-	if (s->listener.on_sample != NULL) {
-		s->listener.on_sample(s->listener.arg, series, time_ms);
-	}
+	size_t before = g->bytes;
+	det_write_lock(s);
+	double *row = det_group_add(g, t, values);
+	s->stats.samples += correct_row(s, g, row);
+	det_write_unlock(s);
+	det_store_account(s, g, before);
+	det_store_note_time(s, t);
+	tell_row(s, g);
 }
 
 static void append_row(struct det_store *s, struct det_group *g, const struct ops_batch *batch)
 {
-	size_t before = g->bytes;
-	double *row = det_group_add(g, batch->time_ms, batch->values);
-	if (batch->times_ms != NULL) {
-		scatter_timed(s, g, batch, row);
+	if (batch->times_ms == NULL && !g->shared) {
+		add_row(s, g, batch->time_ms, batch->values);
+		return;
 	}
-	account(s, g, before);
-	s->stats.samples += correct_row(s, g, row);
-	note_time(s, batch->time_ms);
-	tell_row(s, g, row);
+	double *values = ops_xcalloc(OPS_MAX(g->ncolumns, 1u), sizeof(double));
+	memcpy(values, batch->values, g->ncolumns * sizeof(double));
+	scatter(s, g, batch, values);
+	add_row(s, g, batch->time_ms, values);
+	free(values);
 }
 
 int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
@@ -207,7 +391,7 @@ int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
 	} else if (batch->time_ms < s->horizon_ms) {
 		det_store_refuse(s, DET_REFUSED_TOO_OLD, batch->n);
 	} else if (batch->time_ms < g->last_ms) {
-		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, batch->n);
+		append_late_row(s, g, batch->time_ms, batch->values);
 	} else if (batch->time_ms > s->ahead_ms) {
 		det_store_refuse(s, DET_REFUSED_AHEAD, batch->n);
 	} else {
@@ -216,38 +400,44 @@ int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
 	return 0;
 }
 
+/* ---- single samples ---- */
+
 /* The group that holds this series alone, made when there is none. */
-static struct det_group *own_group(struct det_store *s, struct det_series *series)
+static struct det_group *own_group(struct det_store *s, struct det_entry *e)
 {
-	for (uint32_t i = 0; i < series->nrefs; i++) {
-		if (series->refs[i].group->layout_id == 0) {
-			return series->refs[i].group;
+	for (uint32_t i = 0; i < det_entry_nrefs(e); i++) {
+		if (det_entry_ref(e, i)->group->layout_id == 0) {
+			return det_entry_ref(e, i)->group;
 		}
 	}
-	struct det_group *g = group_add(s, 0, 1);
-	det_series_attach(series, g, 0);
+	det_write_lock(s);
+	struct det_group *g = det_store_group_add(s, 0, 1);
+	det_entry_attach(e, g, 0);
+	det_write_unlock(s);
 	return g;
 }
 
-/* 0 = newer than all; 1 = refused or known, and counted where that is due. */
-static int check_order(struct det_store *s, struct det_series *series, int64_t t, double v)
+int det_store_append_entry(struct det_store *s, struct det_entry *e, int64_t t, double v)
 {
-	int64_t last = det_series_last(series);
-	if (t > last) {
-		return 0;
+	if (t <= det_entry_last(e)) {
+		return append_late(s, e, t, v);
 	}
-	if (t < last) {
-		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
-		return 1;
+	struct det_group *g = own_group(s, e);
+	if (det_group_full(g)) {
+		det_store_seal(s, g);
 	}
-	struct det_samples at = {0};
-	det_series_read(series, t, t, &at);
-	bool same = at.n == 1 && ops_double_same(at.v[0], v);
-	det_samples_done(&at);
-	if (!same) {
-		det_store_refuse(s, DET_REFUSED_DUPLICATE, 1);
+	size_t before = g->bytes;
+	det_write_lock(s);
+	(void)det_group_add(g, t, &v);
+	if (e->more != NULL) {
+		e->more->last_ms = t;
 	}
-	return same ? 2 : 1;
+	det_write_unlock(s);
+	det_store_account(s, g, before);
+	s->stats.samples++;
+	det_store_note_time(s, t);
+	tell_sample(s, e, t, v);
+	return 0;
 }
 
 int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t time_ms, double value)
@@ -258,25 +448,20 @@ int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t tim
 		return 1;
 	}
 	/* Only now: a series that is made has a sample. */
-	struct det_series *series = det_store_intern(s, labels);
-	if (series == NULL) {
+	struct det_entry *e = det_store_lookup(s, labels);
+	if (e == NULL) {
+		det_write_lock(s);
+		e = det_store_intern(s, labels);
+		det_write_unlock(s);
+	}
+	if (e == NULL) {
 		det_store_refuse(s, DET_REFUSED_MEMORY, 1);
 		return 1;
 	}
-	int order = check_order(s, series, time_ms, value);
-	if (order != 0) {
-		return order == 2 ? 0 : 1;
-	}
-	struct det_group *g = own_group(s, series);
-	size_t before = g->bytes;
-	(void)det_group_add(g, time_ms, &value);
-	account(s, g, before);
-	series->last_ms = time_ms;
-	s->stats.samples++;
-	note_time(s, time_ms);
-	tell_sample(s, series, time_ms, value);
-	return 0;
+	return det_store_append_entry(s, e, time_ms, value) == 2 ? 1 : 0;
 }
+
+/* ---- the end of a layout ---- */
 
 /* One last row: a staleness marker where no live layout feeds the series any more. */
 static void mark_stale(struct det_store *s, struct det_group *g, int64_t time_ms)
@@ -285,17 +470,14 @@ static void mark_stale(struct det_store *s, struct det_group *g, int64_t time_ms
 	size_t ended = 0;
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
 		bool ends = g->series[c] != NULL && g->series[c]->layouts == 0 &&
-			    time_ms > det_series_last(g->series[c]);
+			    time_ms > det_entry_last(g->series[c]);
 		values[c] = ends ? ops_stale_nan() : det_absent();
 		ended += ends;
 	}
 	if (ended != 0 && time_ms > g->last_ms) {
-		size_t before = g->bytes;
-		double *row = det_group_add(g, time_ms, values);
-		account(s, g, before);
-		(void)correct_row(s, g, row);
-		note_time(s, time_ms);
-		tell_row(s, g, row);
+		uint64_t samples = s->stats.samples;
+		add_row(s, g, time_ms, values);
+		s->stats.samples = samples; /* markers are none */
 	}
 	free(values);
 }
@@ -311,13 +493,13 @@ void det_store_retire_layout(struct det_store *s, uint64_t layout_id, int64_t ti
 			g->series[c]->layouts--;
 		}
 	}
+	g->job->columns -= g->ncolumns;
 	if (time_ms != 0) {
 		mark_stale(s, g, time_ms);
 	}
-	size_t before = g->bytes;
 	g->retired = true;
-	det_group_seal(g);
-	account(s, g, before);
+	det_group_forget_views(g);
+	det_store_seal(s, g);
 	s->stats.layouts--;
 	if (s->listener.on_layout_gone != NULL) {
 		s->listener.on_layout_gone(s->listener.arg, layout_id);

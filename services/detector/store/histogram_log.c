@@ -177,15 +177,15 @@ bool det_histogram_log_newest(
  * As Prometheus writes chunks: the first sample after a reset, a change of shape or of kind, a
  * float or a gap begins anew and is unknown; those that follow it are known not to be resets.
  */
-static enum ops_reset_hint hint_of(const struct det_series *series, int64_t last_ms,
+static enum ops_reset_hint hint_of(const struct det_histogram_log *log, int64_t last_ms,
 	struct ops_arena *arena, const struct ops_histogram *h)
 {
 	struct ops_histogram before;
 	if (h->hint == OPS_RESET_GAUGE) {
 		return OPS_RESET_GAUGE;
 	}
-	if (h->hint == OPS_RESET_YES || det_histogram_log_last(series->histograms) != last_ms ||
-		!det_histogram_log_newest(series->histograms, arena, &before)) {
+	if (h->hint == OPS_RESET_YES || det_histogram_log_last(log) != last_ms ||
+		!det_histogram_log_newest(log, arena, &before)) {
 		return OPS_RESET_UNKNOWN;
 	}
 	struct ops_histogram now = *h;
@@ -197,13 +197,43 @@ static enum ops_reset_hint hint_of(const struct det_series *series, int64_t last
 	return again ? OPS_RESET_UNKNOWN : OPS_RESET_NO;
 }
 
-static int append_blob(struct det_store *s, struct det_series *series, int64_t time_ms,
-	const struct ops_histogram *h)
+struct det_histogram_log *det_store_histograms(const struct det_store *s, const struct det_entry *e)
 {
-	size_t before = det_histogram_log_bytes(series->histograms);
-	int rc = det_histogram_log_append(&series->histograms, time_ms, h);
-	s->series_bytes += det_histogram_log_bytes(series->histograms) - before;
+	return e->flags & DET_ENTRY_HISTOGRAMS ? ops_map_get(s->histograms, &e->id, sizeof(e->id))
+					       : NULL;
+}
+
+int det_store_append_blob(
+	struct det_store *s, struct det_entry *e, int64_t time_ms, const struct ops_histogram *h)
+{
+	struct det_histogram_log *log = det_store_histograms(s, e);
+	bool first = log == NULL;
+	size_t before = det_histogram_log_bytes(log);
+	det_write_lock(s);
+	int rc = det_histogram_log_append(&log, time_ms, h);
+	if (first) {
+		(void)ops_map_put(s->histograms, &e->id, sizeof(e->id), log);
+		e->flags |= DET_ENTRY_HISTOGRAMS;
+	}
+	s->series_bytes += det_histogram_log_bytes(log) - before;
+	det_write_unlock(s);
 	return rc;
+}
+
+/* The series has it already, or it comes too late: histograms have no out-of-order window. */
+static int check_order(struct det_store *s, const struct det_entry *e, int64_t time_ms)
+{
+	if (e == NULL || time_ms > det_entry_last(e)) {
+		return 0;
+	}
+	struct det_samples at = {0};
+	det_entry_read(s, e, (const int64_t[]){time_ms, time_ms}, &at);
+	bool known = at.n == 1 && det_is_histogram(at.v[0]);
+	det_samples_done(&at);
+	if (!known) {
+		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
+	}
+	return known ? 2 : 1;
 }
 
 int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
@@ -216,22 +246,26 @@ int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, i
 	if (rc != 0) {
 		return rc;
 	}
+	struct det_entry *e = det_store_lookup(s, labels);
+	int order = check_order(s, e, time_ms);
+	if (order != 0) {
+		return order == 2 ? 0 : 1;
+	}
 	struct ops_arena arena;
 	ops_arena_init(&arena);
 	struct ops_histogram stored = *h;
-	struct det_series *series = det_store_find(s, labels);
-	if (series != NULL) {
-		stored.hint = hint_of(series, det_series_last(series), &arena, h);
+	if (e != NULL) {
+		stored.hint = hint_of(det_store_histograms(s, e), det_entry_last(e), &arena, h);
 	} else if (h->hint != OPS_RESET_GAUGE) {
 		stored.hint = OPS_RESET_UNKNOWN;
 	}
 	rc = det_store_append(s, labels, time_ms, det_histogram_mark());
-	series = rc == 0 ? det_store_find(s, labels) : NULL;
-	if (series != NULL && time_ms > det_histogram_log_last(series->histograms)) {
-		rc = append_blob(s, series, time_ms, &stored);
-		if (rc == 0 && s->tap.on_histogram != NULL) {
-			s->tap.on_histogram(s->tap.arg, series, time_ms, h);
-		}
+	e = rc == 0 ? det_store_lookup(s, labels) : NULL;
+	if (e != NULL) {
+		rc = det_store_append_blob(s, e, time_ms, &stored);
+	}
+	if (e != NULL && rc == 0 && s->tap.on_histogram != NULL) {
+		s->tap.on_histogram(s->tap.arg, det_entry_view(s, e, &arena), time_ms, h);
 	}
 	ops_arena_done(&arena);
 	return rc;

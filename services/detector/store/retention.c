@@ -4,7 +4,7 @@
  * groups. A head that got no row for an hour is sealed, so that an idle series costs its compressed
  * bytes only. Series are removed from the index in one sweep per call.
  */
-#include "services/detector/store/store.h"
+#include <string.h>
 
 #include "services/detector/store/histogram_log.h"
 #include "services/detector/store/state.h"
@@ -12,56 +12,98 @@
 #define IDLE_SEAL_MS (3600 * (int64_t)1000)
 
 struct dead_list {
-	struct det_series **items;
+	struct det_entry **items;
 	size_t n, cap;
 };
-
-static void detach(struct det_series *series, const struct det_group *g)
-{
-	uint32_t kept = 0;
-	for (uint32_t i = 0; i < series->nrefs; i++) {
-		if (series->refs[i].group != g) {
-			series->refs[kept++] = series->refs[i];
-		}
-	}
-	series->nrefs = kept;
-}
 
 static void group_remove(struct det_store *s, struct det_group *g, struct dead_list *dead)
 {
 	if (g->layout_id != 0) {
-		if (!g->retired) {
-			det_store_retire_layout(s, g->layout_id, 0);
-		}
 		(void)ops_map_remove(s->layouts, &g->layout_id, sizeof(g->layout_id));
 	}
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		struct det_series *series = g->series[c];
-		if (series == NULL) {
+		struct det_entry *e = g->series[c];
+		if (e == NULL) {
 			continue;
 		}
-		detach(series, g);
-		if (series->nrefs == 0) {
+		det_entry_detach(e, g);
+		if (det_entry_nrefs(e) == 0) {
 			OPS_GROW(dead->items, dead->n, dead->cap);
-			dead->items[dead->n++] = series;
+			dead->items[dead->n++] = e;
 		}
 	}
 	det_store_unlink(s, g);
 	det_group_free(g);
 }
 
-static void group_maintain(struct det_store *s, struct det_group *g, int64_t now_ms)
+static void drop_old(struct det_store *s, struct det_group *g, int64_t cutoff_ms)
 {
-	size_t before = g->bytes;
-	if (g->nrows != 0 && g->last_ms < now_ms - IDLE_SEAL_MS) {
-		det_group_seal(g);
+	uint32_t gone = 0;
+	while (gone < g->nsealed && g->sealed[gone].last_ms < cutoff_ms) {
+		gone++;
 	}
-	det_group_drop(g, s->horizon_ms);
-	if (g->layout_id == 0 && g->series[0] != NULL && g->series[0]->histograms != NULL) {
-		det_histogram_log_drop_before(g->series[0]->histograms, s->horizon_ms);
+	if (gone != 0) {
+		det_store_drop_segments(s, g, gone);
 	}
-	s->series_bytes -= OPS_MIN(s->series_bytes, before > g->bytes ? before - g->bytes : 0);
-	s->series_bytes += g->bytes > before ? g->bytes - before : 0;
+}
+
+static void group_maintain(
+	struct det_store *s, struct det_group *g, int64_t now_ms, struct dead_list *dead)
+{
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	if (g->nrows != 0 && g->last_ms < OPS_MAX(now_ms - IDLE_SEAL_MS, cutoff_ms)) {
+		det_store_seal(s, g);
+	}
+	/* A layout that never had a row is new, not old. */
+	bool over = g->last_ms < cutoff_ms && (g->last_ms != INT64_MIN || g->retired);
+	if (over && g->layout_id != 0) {
+		det_store_retire_layout(s, g->layout_id, 0);
+	}
+	det_write_lock(s);
+	drop_old(s, g, cutoff_ms);
+	if (over && det_group_empty(g)) {
+		group_remove(s, g, dead);
+	} else {
+		s->stats.min_ms = OPS_MIN(s->stats.min_ms, det_group_first(g));
+	}
+	det_write_unlock(s);
+}
+
+static void late_maintain(struct det_store *s)
+{
+	struct ops_map_entry e;
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	for (size_t at = 0; ops_map_next(s->late, &at, &e);) {
+		struct det_late *l = e.value;
+		struct det_entry *entry = det_store_at(s, l->series);
+		size_t before = det_late_bytes(l);
+		det_late_drop_before(l, cutoff_ms);
+		if (entry == NULL || l->n == 0) {
+			if (entry != NULL) {
+				entry->flags &= ~(uint32_t)DET_ENTRY_LATE;
+			}
+			(void)ops_map_remove(s->late, e.key, e.len);
+			det_late_free(l);
+			s->series_bytes -= OPS_MIN(s->series_bytes, before);
+		}
+	}
+}
+
+static void histograms_maintain(struct det_store *s)
+{
+	struct ops_map_entry e;
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	for (size_t at = 0; ops_map_next(s->histograms, &at, &e);) {
+		uint32_t id;
+		memcpy(&id, e.key, sizeof(id));
+		size_t before = det_histogram_log_bytes(e.value);
+		det_histogram_log_drop_before(e.value, cutoff_ms);
+		if (det_store_at(s, id) == NULL) {
+			(void)ops_map_remove(s->histograms, e.key, e.len);
+			det_histogram_log_free(e.value);
+			s->series_bytes -= OPS_MIN(s->series_bytes, before);
+		}
+	}
 }
 
 void det_store_maintain(struct det_store *s, int64_t now_ms)
@@ -72,15 +114,13 @@ void det_store_maintain(struct det_store *s, int64_t now_ms)
 	s->stats.min_ms = INT64_MAX;
 	for (struct det_group *g = s->groups, *next; g != NULL; g = next) {
 		next = g->next;
-		group_maintain(s, g, now_ms);
-		/* A layout that never had a row is new, not old. */
-		bool over = g->last_ms < s->horizon_ms && (g->last_ms != INT64_MIN || g->retired);
-		if (over && det_group_empty(g)) {
-			group_remove(s, g, &dead);
-		} else {
-			s->stats.min_ms = OPS_MIN(s->stats.min_ms, det_group_first(g));
-		}
+		group_maintain(s, g, now_ms, &dead);
 	}
+	det_write_lock(s);
 	det_store_bury(s, dead.items, dead.n);
+	late_maintain(s);
+	histograms_maintain(s);
+	det_write_unlock(s);
 	free(dead.items);
+	det_store_reap(s);
 }

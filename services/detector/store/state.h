@@ -1,44 +1,156 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The store's inside, shared by its files only. */
+#include <pthread.h>
+
 #include "common/base/map.h"
+#include "common/base/strbuf.h"
 #include "services/detector/store/group.h"
 #include "services/detector/store/index.h"
+#include "services/detector/store/late.h"
 #include "services/detector/store/store.h"
 
 #define DET_PAGE_SERIES 1024u
 
+struct det_ref { /* where samples of a series are */
+	struct det_group *group;
+	uint32_t column;
+};
+
+struct det_refs { /* only of a series with more than one */
+	uint32_t n, cap;
+	int64_t last_ms;
+	struct det_ref items[];
+};
+
+enum {
+	DET_ENTRY_LATE = 1,    /* has samples in the out-of-order buffers */
+	DET_ENTRY_DELETED = 2, /* has deleted spans */
+	DET_ENTRY_FILED = 4,   /* stands in the definitions file */
+	DET_ENTRY_HISTOGRAMS = 8
+};
+
+struct det_entry { /* a series of the head; small, there are many */
+	uint64_t hash;
+	struct det_ref first; /* group NULL: no samples anywhere in the head */
+	struct det_refs *more;
+	uint32_t id;
+	uint32_t flags;
+	uint16_t layouts; /* live ones that feed it */
+	uint16_t npairs;
+	uint32_t pairs[]; /* in the order of names */
+};
+
 struct det_page { /* series by id; freed when it is empty and full ids have passed */
-	struct det_series *items[DET_PAGE_SERIES];
+	struct det_entry *items[DET_PAGE_SERIES];
 	uint32_t used;
+};
+
+struct det_grave { /* freed when no reader from before is left */
+	struct det_grave *next;
+	uint64_t since;
+	void (*free_fn)(void *);
+	void *what;
+};
+
+struct det_readers {
+	pthread_rwlock_t lock; /* prefers the writer */
+	pthread_mutex_t mutex; /* of the rest */
+	struct det_read *first;
+	uint64_t now;
+	struct det_grave *graves, **graves_end;
+};
+
+struct det_job {
+	uint64_t columns; /* of its live layouts */
 };
 
 struct det_store {
 	struct det_store_options options;
 	struct det_store_listener listener;
 	struct det_store_tap tap;
-	struct ops_map *series;	  /* hash -> struct det_series, chained */
-	struct ops_map *layouts;  /* id -> struct det_group, retired ones too */
-	struct ops_map *metadata; /* family name -> struct det_metadata */
+	struct det_readers readers;
+	struct det_table series;    /* by hash */
+	struct ops_map *layouts;    /* id -> struct det_group, retired ones too */
+	struct ops_map *jobs;	    /* name -> struct det_job */
+	struct ops_map *metadata;   /* family name -> struct det_metadata */
+	struct ops_map *late;	    /* series id -> struct det_late */
+	struct ops_map *histograms; /* series id -> struct det_histogram_log */
+	struct ops_strbuf scratch;  /* of one call */
+	uint64_t serial;	    /* of the last segment */
 	struct det_index index;
 	struct det_page **pages;
 	size_t npages, pages_cap;
 	uint32_t next_id;
+	uint64_t next_group;
+	uint64_t generation;	  /* atomic */
 	struct det_group *groups; /* all of them */
 	size_t series_bytes;
 	int64_t horizon_ms; /* nothing older is accepted; moves in maintenance */
 	int64_t ahead_ms;   /* nor anything newer */
+	int64_t head_ms;    /* what is older is in blocks (or gone), not in the head */
+	uint64_t seed;
 	struct det_store_stats stats;
 };
 
-struct det_series *det_store_at(const struct det_store *s, uint32_t id);
+/* ---- readers.c ---- */
+void det_readers_init(struct det_readers *r);
+void det_readers_done(struct det_readers *r);
+void det_write_lock(struct det_store *s);
+void det_write_unlock(struct det_store *s);
+void det_read_lock(struct det_store *s);
+void det_read_unlock(struct det_store *s);
+/* free_fn(what) as soon as nobody can look at it any more. Writer only. */
+void det_store_grave(struct det_store *s, void (*free_fn)(void *), void *what);
+void det_store_reap(struct det_store *s);
+void det_store_changed(struct det_store *s); /* a new generation */
+
+/* ---- series.c; under the write lock where they change something ---- */
+struct det_entry *det_store_at(const struct det_store *s, uint32_t id);
+struct det_entry *det_store_lookup(const struct det_store *s, const struct ops_labels *labels);
 /* The series of a label set, made when new; NULL when memory_max refuses it (counted). */
-struct det_series *det_store_intern(struct det_store *s, struct ops_labels *labels);
-void det_series_attach(struct det_series *series, struct det_group *group, uint32_t column);
+struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels *labels);
+uint32_t det_entry_nrefs(const struct det_entry *e);
+const struct det_ref *det_entry_ref(const struct det_entry *e, uint32_t i);
+int64_t det_entry_last(const struct det_entry *e);
+void det_entry_attach(struct det_entry *e, struct det_group *group, uint32_t column);
+void det_entry_detach(struct det_entry *e, const struct det_group *group);
+/* The texts are the index's. */
+struct ops_labels *det_entry_labels(
+	const struct det_store *s, const struct det_entry *e, struct ops_arena *arena);
+/* What a listener or a query gets. */
+struct det_series *det_entry_view(
+	const struct det_store *s, struct det_entry *e, struct ops_arena *arena);
+/* Drops the series from the index and buries those without columns. */
+void det_store_bury(struct det_store *s, struct det_entry *const *dead, size_t n);
+
+/* ---- store.c ---- */
 void det_store_link(struct det_store *s, struct det_group *g);
 void det_store_unlink(struct det_store *s, struct det_group *g);
 size_t det_store_bytes(const struct det_store *s);
 void det_store_refuse(struct det_store *s, enum det_refusal why, size_t samples);
-/* Drops the series from the index and frees those without columns. */
-void det_store_bury(struct det_store *s, struct det_series *const *dead, size_t n);
+void det_store_account(struct det_store *s, const struct det_group *g, size_t before);
+
+/* ---- seal.c ---- */
+void det_store_seal(struct det_store *s, struct det_group *g); /* the raw rows, if any */
+void det_store_drop_segments(struct det_store *s, struct det_group *g, uint32_t n); /* oldest */
+
+/* ---- append.c ---- */
+/* 0 = stored, 1 = known, 2 = refused and counted. The series exists, its time is no future. */
+int det_store_append_entry(struct det_store *s, struct det_entry *e, int64_t t, double v);
+void det_store_note_time(struct det_store *s, int64_t time_ms);
+struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, uint32_t ncolumns);
+
+/* ---- select.c ---- */
+/* Samples of the head, under the lock or by the writer. Replaces what is in out. */
+void det_entry_read(const struct det_store *s, const struct det_entry *e, const int64_t range_ms[2],
+	struct det_samples *out);
+
+/* ---- histogram_log.c ---- */
+struct det_histogram_log *det_store_histograms(
+	const struct det_store *s, const struct det_entry *e);
+int det_store_append_blob(struct det_store *s, struct det_entry *e, int64_t time_ms,
+	const struct ops_histogram *h) OPS_MUST_CHECK;
+
+/* ---- metadata.c ---- */
 void det_store_learn(struct det_store *s, const struct ops_layout *layout);

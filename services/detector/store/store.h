@@ -1,42 +1,67 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The detector's time-series store, in memory. A target's layout is resolved to series once; a
- * batch is then one row of doubles for a group of columns that share their timestamps. Loop thread
- * only.
+ * The detector's time-series store. A target's layout is resolved to series once; a batch is then
+ * one row of doubles for a group of columns that share their timestamps. docs/store.md tells where
+ * samples live from there on.
  *
- * Pointers to series and their labels stay valid until det_store_maintain() or det_store_free(): a
- * query or a rule evaluation, which runs to its end in one turn of the loop, may borrow them.
+ * Threads: the loop thread is the only writer: every function here is its own, unless it says "any
+ * thread". A query on a worker holds det_store_read_begin() .. _end() from its first select to its
+ * last read: series, labels and texts that it saw stay valid until then, appends happen in between
+ * and may be seen. On the loop thread no such pair is needed within one turn, if nothing in between
+ * maintains, configures or deletes.
  */
 #include "common/base/arena.h"
 #include "common/base/def.h"
+#include "common/base/error.h"
 #include "common/model/histogram.h"
 #include "common/model/labels.h"
 #include "common/model/matcher.h"
 #include "common/msg/samples.h"
 
 struct det_store; /* opaque */
-struct det_group; /* opaque: columns with common timestamps */
+struct det_entry; /* opaque: what the head knows of a series */
+struct det_block; /* opaque */
 
 struct det_store_options {
-	int64_t retention_ms; /* 0: 24 h */
-	size_t memory_max;    /* bytes; new series are refused above; 0: no limit */
+	int64_t retention_ms;	    /* 0: 24 h */
+	size_t memory_max;	    /* bytes; new series are refused above; 0: no limit */
+	const char *dir;	    /* borrowed by det_store_new(); NULL: in memory only */
+	int64_t wal_fsync_ms;	    /* 0: 1 s */
+	uint64_t retention_bytes;   /* of the blocks; 0: no limit */
+	int64_t out_of_order_ms;    /* how late a sample may come; 0: not at all */
+	int64_t block_ms;	    /* 0: 2 h */
+	uint32_t series_per_target; /* of one layout; 0: no limit */
+	uint32_t series_per_job;    /* of the live layouts of a job; 0: no limit */
 };
 
+/*
+ * A series as one query sees it: made by det_store_select() or _find() in the caller's arena. It
+ * may be used until the read ends or, kept by the loop thread, until det_store_generation() is
+ * another. labels are shared by nobody: never ref or unref them.
+ */
 struct det_series {
-	struct ops_labels *labels;
-	uint32_t id;	/* never used again after the series is gone */
-	uint32_t nrefs; /* columns that hold samples of it, oldest first */
-	uint32_t refs_cap;
-	uint32_t layouts; /* live layouts that feed it */
-	int64_t last_ms;  /* kept only while nrefs > 1; see det_series_last() */
-	struct det_series_ref {
-		struct det_group *group;
-		uint32_t column;
-	} * refs;
-	struct det_histogram_log *histograms; /* NULL: it never had any */
-	struct det_series *next;	      /* in the chain of its hash */
+	const struct ops_labels *labels;
+	const struct det_store *store;
+	struct det_entry *entry; /* NULL: it lives in blocks only */
+	uint64_t id; /* of the label set: small numbers in the head, else made of its hash */
+	uint32_t nblocks;
+	struct det_block_series { /* oldest first */
+		struct det_block *block;
+		uint32_t series;
+	} * blocks;
 };
+
+/* A query that is under way. Any thread; one per query. */
+struct det_read {
+	uint64_t since;
+	struct det_read *prev, *next;
+};
+void det_store_read_begin(struct det_store *s, struct det_read *r);
+void det_store_read_end(struct det_store *s, struct det_read *r);
+/* Changes when a series is made or removed and when blocks come or go: a list of selected series
+ * that has an open end may be used again while it stays the same. Any thread. */
+uint64_t det_store_generation(const struct det_store *s);
 
 #define DET_AHEAD_MAX_MS 600000 /* against the time of the last det_store_maintain() */
 /* Why a sample was not stored: the label of ops_detector_samples_refused_total{reason}. */
@@ -46,12 +71,15 @@ enum det_refusal {
 	DET_REFUSED_MEMORY,	  /* its series would be new and memory_max is reached */
 	DET_REFUSED_TOO_OLD,	  /* before the retention */
 	DET_REFUSED_AHEAD,	  /* further in the future than DET_AHEAD_MAX_MS */
+	DET_REFUSED_TARGET_LIMIT, /* its series is above series_per_target */
+	DET_REFUSED_JOB_LIMIT,	  /* or above series_per_job */
 	DET_REFUSED_COUNT
 };
 
 struct det_store_stats {
 	size_t series, layouts, blocks, label_pairs, memory_bytes;
 	uint64_t samples; /* accepted since the start */
+	uint64_t late;	  /* of these, behind their series' last */
 	uint64_t refused[DET_REFUSED_COUNT];
 	uint64_t series_created, series_removed, series_refused;
 	int64_t min_ms, max_ms; /* INT64_MAX / INT64_MIN while empty */
@@ -59,7 +87,7 @@ struct det_store_stats {
 
 /* What the rules are told, so that they mark what reads these series. Any of them may be NULL. */
 struct det_store_listener {
-	/* A layout became known: series[column], NULL where refused. Borrowed. */
+	/* A layout became known: series[column], NULL where refused. Valid during the call. */
 	void (*on_layout)(
 		void *arg, uint64_t layout_id, struct det_series *const *series, size_t n);
 	/* A row of that layout became visible. */
@@ -96,6 +124,14 @@ struct det_store_tap {
 };
 
 struct det_store *det_store_new(const struct det_store_options *options);
+/*
+ * With a directory: takes its lock, maps what is there, replays the log. Any thread, once, before
+ * any other use but det_store_open_progress(). -EBUSY: another process has it. What is damaged is
+ * left out and counted (det_store_recovery), never an error.
+ */
+int det_store_open(struct det_store *s, struct ops_error *err) OPS_MUST_CHECK;
+double det_store_open_progress(const struct det_store *s); /* 0..1; any thread */
+/* Writes out and closes. No reader is left. */
 void det_store_free(struct det_store *s);
 /* Applies at the next append and maintenance. */
 void det_store_configure(struct det_store *s, const struct det_store_options *options);
@@ -125,10 +161,47 @@ int det_store_append_batch(struct det_store *s, const struct ops_batch *batch) O
 int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
 	double value) OPS_MUST_CHECK;
 
-/* Seals, drops what is older than the retention, removes series without samples. Call every minute
- * or so. */
+/* Seals, cuts and compacts blocks (in the background), drops what is older than the retention,
+ * removes series without samples. Call every minute or so; more often does no harm. */
 void det_store_maintain(struct det_store *s, int64_t now_ms);
-void det_store_clear(struct det_store *s); /* all data; options and listener stay */
+void det_store_clear(struct det_store *s); /* all data in memory; options and listener stay */
+
+/* What the disk does: asked for health and metrics. */
+struct det_store_disk {
+	int error;	     /* errno of the last attempt to write; 0: fine */
+	int64_t since_ms;    /* when it began */
+	uint64_t lost_bytes; /* of the log, not written because of such errors */
+	uint64_t wal_bytes, head_bytes, block_bytes;
+	size_t blocks;
+	uint64_t cuts, compactions, failures; /* of cuts and compactions */
+	uint64_t bad_segments;		      /* left out: their checksum fails */
+};
+void det_store_disk(struct det_store *s, struct det_store_disk *ret);
+
+/* What det_store_open() found; for the log. */
+struct det_store_recovery {
+	uint64_t series, rows, samples, segments, blocks; /* in use again */
+	uint64_t lost_records, lost_bytes;		  /* damaged or torn */
+	uint64_t lost_segments, lost_blocks, lost_rows;	  /* rows: whose row before is lost */
+	int64_t took_ms;
+};
+void det_store_recovery(const struct det_store *s, struct det_store_recovery *ret);
+
+/*
+ * Marks all samples of the matching series in [range_ms[0], range_ms[1]] as deleted, in head and
+ * blocks; durable when it returns (it waits for the disk). ret_series: how many series match.
+ */
+int det_store_delete(struct det_store *s, const struct ops_matchers *matchers,
+	const int64_t range_ms[2], uint64_t *ret_series, struct ops_error *err) OPS_MUST_CHECK;
+/* Starts to rewrite the blocks that have deleted samples, in the background. */
+int det_store_clean_tombstones(struct det_store *s, struct ops_error *err) OPS_MUST_CHECK;
+/*
+ * A consistent copy by hard links under <dir>/snapshots/<name>, that a store can be opened on. It
+ * waits for the disk once. name NULL: one is made from the time. -EEXIST; -ENOTSUP without a
+ * directory. ret_name in the arena.
+ */
+int det_store_snapshot(struct det_store *s, const char *name, struct ops_arena *arena,
+	const char **ret_name, struct ops_error *err) OPS_MUST_CHECK;
 
 /*
  * One histogram sample, in the same way. Its hint (reset or not) is worked out against the sample
@@ -142,12 +215,16 @@ struct det_series_list {
 	size_t n;
 };
 /*
- * Series that match all matchers and may have samples in [mint, maxt], ordered by id. The list lies
- * in the arena. No matcher at all matches everything.
+ * Series that match all matchers and may have samples in [mint, maxt]: each once, those of the head
+ * by id first. List, series and labels lie in the arena. No matcher at all matches everything. Any
+ * thread within a read.
  */
 void det_store_select(struct det_store *s, const struct ops_matchers *matchers,
 	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret);
-struct det_series *det_store_find(struct det_store *s, const struct ops_labels *labels);
+/* In the head; NULL when there is none. Any thread within a read. */
+struct det_series *det_store_find(
+	struct det_store *s, const struct ops_labels *labels, struct ops_arena *arena);
+bool det_store_has(struct det_store *s, const struct ops_labels *labels);
 
 /* Decoded samples of one series, ascending, staleness markers included. Reused between series. */
 struct det_samples {
@@ -159,16 +236,18 @@ struct det_samples {
 	const struct ops_histogram **h;
 	const struct ops_histogram **h_room;
 	size_t h_cap;
-	struct ops_arena arena; /* of the histograms */
+	struct ops_arena arena;	     /* of the histograms */
+	struct det_decoder *decoder; /* the store's */
 };
 void det_samples_done(struct det_samples *out);
-/* All samples with mint <= t <= maxt; whole blocks are decoded. */
+/* All samples with mint <= t <= maxt, each time once. Any thread within a read. */
 void det_series_read(
 	const struct det_series *series, int64_t mint_ms, int64_t maxt_ms, struct det_samples *out);
-/* Time of the newest sample, INT64_MIN when there is none. */
+/* Time of the newest sample in the head, INT64_MIN when there is none. */
 int64_t det_series_last(const struct det_series *series);
 
-/* Distinct label names / values of a name, sorted; strings belong to the store. */
+/* Distinct label names / values of a name, of head and blocks, sorted; strings belong to the store.
+ * Any thread within a read, as all that follows. */
 struct det_strings {
 	const char **items;
 	size_t n;

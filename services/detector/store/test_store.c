@@ -17,6 +17,13 @@ enum {
 	STEP_MS = 15000,
 };
 
+static struct ops_arena scratch; /* of views */
+
+static struct det_series *find(struct det_store *s, const struct ops_labels *labels)
+{
+	return det_store_find(s, labels, &scratch);
+}
+
 static const int64_t T0 = 1795208400000LL;
 
 static struct det_store *open_store(size_t memory_max)
@@ -109,7 +116,7 @@ static void check_series(
 	struct det_store *s, const struct ops_labels *labels, size_t column, size_t from, size_t to)
 {
 	struct det_samples out = {0};
-	struct det_series *series = det_store_find(s, labels);
+	struct det_series *series = find(s, labels);
 	assert_non_null(series);
 	det_series_read(series, T0 + (int64_t)from * STEP_MS, T0 + (int64_t)to * STEP_MS - 1, &out);
 	assert_int_equal(out.n, to - from);
@@ -135,8 +142,8 @@ static void test_rows_come_back(void **state)
 			check_series(s, f.series[c], c, 0, ROWS);
 			check_series(s, f.series[c], c, 119, 121);
 			check_series(s, f.series[c], c, 130, 250);
-			assert_int_equal(det_series_last(det_store_find(s, f.series[c])),
-				T0 + (ROWS - 1) * STEP_MS);
+			assert_int_equal(
+				det_series_last(find(s, f.series[c])), T0 + (ROWS - 1) * STEP_MS);
 		}
 		drop_layout(&f);
 		det_store_free(s);
@@ -199,11 +206,11 @@ static void test_layout_change(void **state)
 	append_rows(s, 2, 4, 150, 300);
 	struct det_samples out = {0};
 	/* Gone: ends with a marker. */
-	det_series_read(det_store_find(s, old.series[1]), T0, INT64_MAX, &out);
+	det_series_read(find(s, old.series[1]), T0, INT64_MAX, &out);
 	assert_int_equal(out.n, 151);
 	assert_true(ops_is_stale(out.v[150]) && out.t[150] == change);
 	/* Went on in the other layout: no marker, one ascending run. */
-	det_series_read(det_store_find(s, old.series[2]), T0, INT64_MAX, &out);
+	det_series_read(find(s, old.series[2]), T0, INT64_MAX, &out);
 	assert_int_equal(out.n, 300);
 	for (size_t i = 1; i < out.n; i++) {
 		assert_true(out.t[i] > out.t[i - 1]);
@@ -211,7 +218,7 @@ static void test_layout_change(void **state)
 	/* Back again: the same group goes on. */
 	assert_int_equal(det_store_layout(s, &old.layout), 0);
 	append_rows(s, 1, 4, 300, 320);
-	det_series_read(det_store_find(s, old.series[2]), T0, INT64_MAX, &out);
+	det_series_read(find(s, old.series[2]), T0, INT64_MAX, &out);
 	assert_int_equal(out.n, 320);
 	for (size_t i = 1; i < out.n; i++) {
 		assert_true(out.t[i] > out.t[i - 1]);
@@ -237,9 +244,9 @@ static void test_explicit_times(void **state)
 		assert_int_equal(det_store_append_batch(s, &b), 0);
 	}
 	struct det_samples out = {0};
-	det_series_read(det_store_find(s, f.series[0]), 0, INT64_MAX, &out);
+	det_series_read(find(s, f.series[0]), 0, INT64_MAX, &out);
 	assert_int_equal(out.n, 4);
-	det_series_read(det_store_find(s, f.series[1]), 0, INT64_MAX, &out);
+	det_series_read(find(s, f.series[1]), 0, INT64_MAX, &out);
 	assert_int_equal(out.n, 2);
 	assert_int_equal(out.t[0], T0 - 60000);
 	assert_int_equal(out.t[1], T0 - 30000);
@@ -323,7 +330,7 @@ static void test_retention(void **state)
 	det_store_maintain(s, T0 + ROWS * STEP_MS);
 	assert_int_equal(select_count(s, ""), 5);
 	struct det_samples out = {0};
-	det_series_read(det_store_find(s, f.series[0]), 0, INT64_MAX, &out);
+	det_series_read(find(s, f.series[0]), 0, INT64_MAX, &out);
 	assert_true(out.n >= 240 && out.n <= 240 + 120);
 	det_samples_done(&out);
 	const double late[] = {1, 2, 3, 4, 5};
@@ -453,5 +460,7 @@ int main(void)
 		cmocka_unit_test(test_memory_max),
 		cmocka_unit_test(test_listener),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	ops_arena_done(&scratch);
+	return failed;
 }

@@ -28,6 +28,13 @@ struct model {
 	int64_t row_last[LAYOUTS];
 };
 
+static struct ops_arena scratch; /* of views */
+
+static struct det_series *find(struct det_store *s, const struct ops_labels *labels)
+{
+	return det_store_find(s, labels, &scratch);
+}
+
 static uint32_t random_state = 12345;
 
 static uint32_t next_random(uint32_t below)
@@ -138,7 +145,7 @@ static void compare(struct det_store *store, const struct model *m)
 	struct det_samples out = {0};
 	for (int s = 0; s < SERIES; s++) {
 		struct ops_labels *ls = labels_of(s);
-		struct det_series *series = det_store_find(store, ls);
+		struct det_series *series = find(store, ls);
 		ops_labels_unref(ls);
 		if (series == NULL) {
 			assert_int_equal(m->n[s], 0);
@@ -212,5 +219,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_model),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	ops_arena_done(&scratch);
+	return failed;
 }
