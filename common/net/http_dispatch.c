@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a complete request to its handler, in this order: rate of the address, origin, syntax of
- * path and parameters, who is calling, which route, may they. Credentials that are present and
+ * From a complete request to its handler, in this order: rate of the address, route, origin, syntax
+ * of path and parameters, who is calling, which route, may they. Credentials that are present and
  * wrong are refused on every path, even an open one: a client with a mistyped password must not
  * believe that it works. Who has no role at all gets 401 before 404, so that nobody can list the
  * paths of a closed door.
@@ -222,7 +222,11 @@ static bool is_cross_site(const struct ops_http_req *req)
 	const char *origin = ops_http_head_get(&req->head, "Origin");
 	const char *host = ops_http_head_get(&req->head, "Host");
 
+	const struct ops_http_route *route = req->match.route;
+
 	if (((unsigned)req->method & (OPS_GET | OPS_HEAD | OPS_OPTIONS)) != 0)
+		return false;
+	if (route != NULL && (route->methods & OPS_SAFE_POST) != 0)
 		return false;
 	if (site != NULL)
 		return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
@@ -242,13 +246,13 @@ void ops_http_dispatch(struct ops_http_req *req)
 		refuse(req, 429, "rate", "too many requests from this address");
 		return;
 	}
+	if (parse_path(req) != 0) {
+		refuse(req, 400, "path", "malformed path");
+		return;
+	}
 	if (is_cross_site(req)) {
 		refuse(req, 403, "cross_site",
 			"a change asked for by a page of another site is refused");
-		return;
-	}
-	if (parse_path(req) != 0) {
-		refuse(req, 400, "path", "malformed path");
 		return;
 	}
 	if (parse_params(req) != 0) {

@@ -40,6 +40,8 @@ enum ops_http_method {
 	OPS_OPTIONS = 32,
 	OPS_PATCH = 64,
 };
+/* In a route's mask: its POST changes nothing, pages of other sites may ask too. */
+#define OPS_SAFE_POST 128u
 
 struct ops_http_limits {	       /* zero = the default in brackets */
 	size_t header_bytes;	       /* [32 KiB] */

@@ -270,22 +270,23 @@ static const struct {
 	unsigned methods;
 	void (*fn)(struct ops_http_req *req, void *arg);
 } routes[] = {
-	{"/api/v1/query", OPS_GET | OPS_POST, det_api_query},
-	{"/api/v1/query_range", OPS_GET | OPS_POST, det_api_query_range},
-	{"/api/v1/format_query", OPS_GET | OPS_POST, det_api_format_query},
-	{"/api/v1/parse_query", OPS_GET | OPS_POST, det_api_parse_query},
-	{"/api/v1/series", OPS_GET | OPS_POST, det_api_series},
-	{"/api/v1/labels", OPS_GET | OPS_POST, det_api_label_names},
+	{"/api/v1/query", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_query},
+	{"/api/v1/query_range", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_query_range},
+	{"/api/v1/format_query", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_format_query},
+	{"/api/v1/parse_query", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_parse_query},
+	{"/api/v1/series", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_series},
+	{"/api/v1/labels", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_label_names},
 	{"/api/v1/label/{name}/values", OPS_GET, det_api_label_values},
 	{"/api/v1/metadata", OPS_GET, det_api_metadata},
 	{"/api/v1/targets", OPS_GET, det_api_targets},
 	{"/api/v1/targets/metadata", OPS_GET, det_api_targets_metadata},
 	{"/api/v1/scrape_pools", OPS_GET, det_api_scrape_pools},
 	{"/api/v1/alertmanagers", OPS_GET, det_api_alertmanagers},
-	{"/api/v1/query_exemplars", OPS_GET | OPS_POST, det_api_query_exemplars},
+	{"/api/v1/query_exemplars", OPS_GET | OPS_POST | OPS_SAFE_POST, det_api_query_exemplars},
 	{"/api/v1/features", OPS_GET, det_api_features},
 	{"/api/v1/notifications", OPS_GET, det_api_notifications},
 	{"/federate", OPS_GET, det_api_federate},
+	{"/api/v1/read", OPS_POST | OPS_SAFE_POST, det_api_read},
 	{"/api/v1/status/config", OPS_GET, det_api_config},
 	{"/api/v1/status/walreplay", OPS_GET, det_api_walreplay},
 	{"/api/v1/status/buildinfo", OPS_GET, det_api_buildinfo},
@@ -313,6 +314,9 @@ struct det_api *det_api_register(
 	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
 		det_api_route(server, routes[i].methods, routes[i].path, routes[i].fn, api);
 	}
+	ops_http_route(server, OPS_POST, "/api/v1/write", OPS_ROLE_OPERATOR, det_api_write, api);
+	ops_http_route(server, OPS_POST, "/api/v1/import/prometheus", OPS_ROLE_OPERATOR,
+		det_api_import, api);
 	return api;
 }
 

@@ -73,11 +73,16 @@ void det_api_config(struct ops_http_req *req, void *arg);
 void det_api_walreplay(struct ops_http_req *req, void *arg);
 void det_api_features(struct ops_http_req *req, void *arg);
 void det_api_notifications(struct ops_http_req *req, void *arg);
+void det_api_write(struct ops_http_req *req, void *arg);
+void det_api_read(struct ops_http_req *req, void *arg);
+void det_api_import(struct ops_http_req *req, void *arg);
 void det_api_metadata(struct ops_http_req *req, void *arg);
 void det_api_buildinfo(struct ops_http_req *req, void *arg);
 void det_api_runtimeinfo(struct ops_http_req *req, void *arg);
 void det_api_tsdb(struct ops_http_req *req, void *arg);
 void det_api_flags(struct ops_http_req *req, void *arg);
 
+/* ops_detector_received_samples_total{door,outcome} */
+void det_api_count_received(const char *door, size_t stored, size_t refused);
 /* The tree as JSON, in the shape of upstream's parse_query. */
 void det_api_tree(const struct ops_promql_expr *e, struct ops_strbuf *out);

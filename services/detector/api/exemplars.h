@@ -8,8 +8,9 @@
 #include "common/model/labels.h"
 #include "common/model/matcher.h"
 
-#define DET_EXEMPLAR_LABELS_MAX 128u /* characters of all names and values, as OpenMetrics has it  \
-				      */
+#define DET_EXEMPLAR_LABELS_MAX                                                                    \
+	128u /* characters of all names and values, as OpenMetrics has it                          \
+	      */
 
 struct det_exemplars; /* opaque */
 

@@ -127,13 +127,19 @@ static void on_gone(struct ops_http_req *req, void *arg)
 	}
 }
 
+static void add_headers(const struct det_job *job)
+{
+	const char *encoding = job->packer != NULL ? "gzip" : job->encoding;
+	det_api_headers(job->req);
+	if (encoding != NULL) {
+		ops_http_reply_header(job->req, "Content-Encoding", encoding);
+	}
+}
+
 static void send_whole(struct det_job *job, const struct ops_strbuf *body)
 {
 	struct ops_http_req *req = job->req;
-	det_api_headers(req);
-	if (job->packer != NULL) {
-		ops_http_reply_header(req, "Content-Encoding", "gzip");
-	}
+	add_headers(job);
 	job->req = NULL;
 	ops_http_reply(req, 200, job->content_type, ops_strbuf_text(body), body->len);
 	count(job, "ok");
@@ -144,10 +150,7 @@ static void send_piece(struct det_job *job, const struct ops_strbuf *body)
 {
 	struct ops_http_req *req = job->req;
 	if (!job->begun) {
-		det_api_headers(req);
-		if (job->packer != NULL) {
-			ops_http_reply_header(req, "Content-Encoding", "gzip");
-		}
+		add_headers(job);
 		ops_http_stream_begin(req, 200, job->content_type, on_drain, job);
 		job->begun = true;
 	}

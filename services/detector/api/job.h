@@ -26,7 +26,8 @@ struct det_job { /* first member of what a handler keeps */
 	bool (*step)(struct det_job *job);
 	void (*release)(struct det_job *job); /* on the loop: what the handler added; may be NULL */
 	const char *content_type;
-	int64_t deadline_ms;		      /* monotonic: not evaluated after it; 0: none */
+	const char *encoding; /* of the content, other than the job's own gzip; may be NULL */
+	int64_t deadline_ms;  /* monotonic: not evaluated after it; 0: none */
 	int64_t made_ns, waited_ns, first_ns; /* when made; in the queue; of the first step */
 	uint64_t samples;		      /* that were read */
 	struct ops_strbuf out, packed;

@@ -33,11 +33,14 @@ struct targets {
 	struct ops_matchers match; /* metadata: on the targets' labels */
 	struct target *items;
 	size_t n;
+	struct ops_map *families; /* metadata: name -> struct family */
 };
 
 static void release(struct det_job *job)
 {
-	ops_matchers_done(&ops_container_of(job, struct targets, job)->match);
+	struct targets *t = ops_container_of(job, struct targets, job);
+	ops_matchers_done(&t->match);
+	ops_map_free(t->families, NULL);
 }
 
 static struct targets *new_targets(
@@ -242,23 +245,42 @@ void det_api_alertmanagers(struct ops_http_req *req, void *arg)
 
 /* ---- metadata by target ---- */
 
+struct family { /* copied on the loop: the store's own may go while a worker reads */
+	const char *name, *help, *unit, *type;
+};
+
+static struct ops_map *copy_families(struct targets *t)
+{
+	struct ops_map *map = ops_map_new();
+	const struct det_metadata *const *list;
+	size_t n;
+	struct ops_arena *arena = &t->job.arena;
+	det_store_metadata_all(t->job.api->config.store, arena, &list, &n);
+	struct family *copies = ops_arena_array(arena, struct family, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		copies[i] = (struct family){.name = ops_arena_strdup(arena, list[i]->name),
+			.help = ops_arena_strdup(arena, list[i]->help),
+			.unit = ops_arena_strdup(arena, list[i]->unit),
+			.type = ops_series_type_text(list[i]->type)};
+		ops_map_puts(map, list[i]->name, &copies[i]);
+	}
+	return map;
+}
+
 /* The family of a series: its name, or without the suffix that its type gives it. */
-static const struct det_metadata *family_of(struct det_store *store, const char *name)
+static const struct family *family_of(const struct targets *t, const char *name)
 {
 	static const char *const suffixes[] = {"_bucket", "_count", "_sum", "_total", "_info"};
-	const struct det_metadata *m = det_store_metadata(store, name);
+	const struct family *m = ops_map_gets(t->families, name);
 	for (size_t i = 0; m == NULL && i < OPS_LENGTH(suffixes); i++) {
-		char base[256];
-		if (ops_str_ends(name, suffixes[i]) && strlen(name) < sizeof(base)) {
-			snprintf(base, sizeof(base), "%.*s",
-				(int)(strlen(name) - strlen(suffixes[i])), name);
-			m = det_store_metadata(store, base);
+		if (ops_str_ends(name, suffixes[i])) {
+			m = ops_map_get(t->families, name, strlen(name) - strlen(suffixes[i]));
 		}
 	}
 	return m;
 }
 
-static void add_metadata(struct targets *t, const struct target *g, const struct det_metadata *m)
+static void add_metadata(struct targets *t, const struct target *g, const struct family *m)
 {
 	struct ops_strbuf *out = &t->job.out;
 	ops_strbuf_adds(out, t->n++ > 0 ? ",{\"target\":" : "{\"target\":");
@@ -268,7 +290,7 @@ static void add_metadata(struct targets *t, const struct target *g, const struct
 		det_api_string(out, m->name);
 	}
 	ops_strbuf_adds(out, ",\"type\":");
-	det_api_string(out, ops_series_type_text(m->type));
+	det_api_string(out, m->type);
 	ops_strbuf_adds(out, ",\"help\":");
 	det_api_string(out, m->help);
 	ops_strbuf_adds(out, ",\"unit\":");
@@ -292,8 +314,8 @@ static void add_families(struct targets *t, const struct target *g)
 	ops_matchers_done(&ms);
 	struct ops_map *seen = ops_map_new();
 	for (size_t i = 0; i < list.n && t->n < t->limit; i++) {
-		const struct det_metadata *m =
-			family_of(store, text_of(list.items[i]->labels, OPS_LABEL_NAME));
+		const struct family *m =
+			family_of(t, text_of(list.items[i]->labels, OPS_LABEL_NAME));
 		bool wanted = m != NULL && (*t->metric == '\0' || strcmp(t->metric, m->name) == 0);
 		if (wanted && ops_map_puts(seen, m->name, t) == NULL) {
 			add_metadata(t, g, m);
@@ -348,6 +370,7 @@ void det_api_targets_metadata(struct ops_http_req *req, void *arg)
 	t->metric = ops_arena_strdup(&t->job.arena, metric != NULL ? metric : "");
 	t->limit = SIZE_MAX;
 	if (det_api_param_number(req, "limit", &t->limit) == 0 && read_match(t, req) == 0) {
+		t->families = copy_families(t);
 		det_job_start(&t->job);
 	} else {
 		det_job_drop(&t->job);

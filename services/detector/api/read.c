@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /api/v1/read: remote read. STREAMED_XOR_CHUNKS is answered frame by frame: a step looks up as
+ * many series as fit into a piece, so that neither the store nor memory is held while the other
+ * side reads. SAMPLES is one message that has to be whole before it is compressed. Native
+ * histograms have no chunk coding here: a query that meets one is answered with SAMPLES, which
+ * every client accepts.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/remote/negotiate.h"
+#include "common/remote/read.h"
+#include "common/remote/snappy.h"
+#include "common/remote/xor.h"
+#include "services/detector/api/selection.h"
+#include "services/detector/api/wire_histogram.h"
+
+#define QUERY_MAX ((size_t)16 << 20)  /* bytes of an uncompressed request */
+#define SAMPLES_MAX ((size_t)1 << 30) /* bytes of a SAMPLES answer */
+#define FRAME_CHUNKS 64u	      /* in a frame at most */
+
+struct found {			    /* series of a query */
+	struct ops_labels **labels; /* referenced */
+	size_t n;
+};
+
+struct reading {
+	struct det_job job;
+	struct ops_remote_read request;
+	bool begun, chunks;
+	struct found *found;  /* per query */
+	size_t query, series; /* where the next step goes on */
+	struct det_samples samples;
+	struct ops_strbuf scratch;
+};
+
+static void release(struct det_job *job)
+{
+	struct reading *r = ops_container_of(job, struct reading, job);
+	for (size_t i = 0; r->found != NULL && i < r->request.n; i++) {
+		for (size_t k = 0; k < r->found[i].n; k++) {
+			ops_labels_unref(r->found[i].labels[k]);
+		}
+	}
+	ops_remote_read_done(&r->request);
+	det_samples_done(&r->samples);
+	ops_strbuf_done(&r->scratch);
+}
+
+/* ---- on a worker, the store is held ---- */
+
+static void find(struct reading *r)
+{
+	struct ops_arena *arena = &r->job.arena;
+	r->found = ops_arena_array(arena, struct found, r->request.n + 1);
+	r->chunks = r->request.chunks;
+	for (size_t i = 0; i < r->request.n; i++) {
+		const struct ops_remote_query *q = &r->request.queries[i];
+		const int64_t range_ms[2] = {q->start_ms, q->end_ms};
+		struct det_series_list list;
+		det_store_select(r->job.api->config.store, &q->matchers, range_ms, arena, &list);
+		det_selection_sort(&list);
+		r->found[i].labels = ops_arena_array(arena, struct ops_labels *, list.n + 1);
+		for (size_t k = 0; k < list.n; k++) {
+			r->found[i].labels[k] = ops_labels_ref(list.items[k]->labels);
+			r->chunks = r->chunks && list.items[k]->histograms == NULL;
+		}
+		r->found[i].n = list.n;
+	}
+}
+
+/* False: nothing to tell of it. */
+static bool read_series(struct reading *r, const struct ops_labels *labels)
+{
+	const struct ops_remote_query *q = &r->request.queries[r->query];
+	const struct det_series *series = det_store_find(r->job.api->config.store, labels);
+	if (series == NULL) {
+		return false;
+	}
+	det_series_read(series, q->start_ms, q->end_ms, &r->samples);
+	r->job.samples += r->samples.n;
+	return r->samples.n > 0;
+}
+
+static void add_frames(struct reading *r, const struct ops_labels *labels)
+{
+	const struct det_samples *s = &r->samples;
+	struct ops_remote_chunk chunks[FRAME_CHUNKS];
+	size_t starts[FRAME_CHUNKS + 1];
+	for (size_t at = 0; at < s->n;) {
+		size_t n = 0;
+		ops_strbuf_reset(&r->scratch);
+		for (; n < FRAME_CHUNKS && at < s->n; n++) {
+			size_t count = OPS_MIN(s->n - at, (size_t)OPS_XOR_MAX_SAMPLES);
+			starts[n] = r->scratch.len;
+			ops_xor_encode(s->t + at, s->v + at, count, &r->scratch);
+			chunks[n] = (struct ops_remote_chunk){.min_ms = s->t[at],
+				.max_ms = s->t[at + count - 1],
+				.encoding = OPS_REMOTE_XOR};
+			at += count;
+		}
+		starts[n] = r->scratch.len;
+		for (size_t i = 0; i < n; i++) { /* the buffer does not move any more */
+			chunks[i].data = r->scratch.data + starts[i];
+			chunks[i].len = starts[i + 1] - starts[i];
+		}
+		ops_remote_frame(&r->job.out, labels, chunks, n, r->query);
+	}
+}
+
+static void add_samples(struct reading *r, const struct ops_labels *labels)
+{
+	const struct det_samples *s = &r->samples;
+	struct ops_remote_sample *samples = ops_xcalloc(s->n, sizeof(*samples));
+	struct ops_remote_histogram *histograms = ops_xcalloc(s->n, sizeof(*histograms));
+	struct ops_remote_series out = {.labels = labels->items,
+		.nlabels = labels->n,
+		.samples = samples,
+		.histograms = histograms};
+	size_t *starts = ops_xcalloc(s->n + 1, sizeof(*starts));
+	struct ops_strbuf wire = OPS_STRBUF_INIT;
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->h == NULL || s->h[i] == NULL) {
+			samples[out.nsamples++] =
+				(struct ops_remote_sample){.time_ms = s->t[i], .value = s->v[i]};
+			continue;
+		}
+		starts[out.nhistograms] = wire.len;
+		det_histogram_to_wire(s->h[i], s->t[i], &wire);
+		histograms[out.nhistograms++] = (struct ops_remote_histogram){
+			.time_ms = s->t[i], .len = wire.len - starts[out.nhistograms]};
+	}
+	for (size_t i = 0; i < out.nhistograms; i++) {
+		histograms[i].data = (const uint8_t *)wire.data + starts[i];
+	}
+	ops_remote_result_series(&r->job.out, &out);
+	ops_strbuf_done(&wire);
+	free(starts);
+	free(samples);
+	free(histograms);
+}
+
+static bool step_chunks(struct reading *r)
+{
+	while (r->query < r->request.n && !det_job_cancelled(&r->job)) {
+		const struct found *f = &r->found[r->query];
+		for (; r->series < f->n; r->series++) {
+			if (r->job.out.len >= DET_JOB_PIECE) {
+				return true;
+			}
+			if (read_series(r, f->labels[r->series])) {
+				add_frames(r, f->labels[r->series]);
+			}
+		}
+		r->query++;
+		r->series = 0;
+	}
+	return false;
+}
+
+static void all_samples(struct reading *r)
+{
+	for (r->query = 0; r->query < r->request.n; r->query++) {
+		size_t mark = ops_remote_result_begin(&r->job.out);
+		const struct found *f = &r->found[r->query];
+		for (size_t i = 0; i < f->n && !det_job_cancelled(&r->job); i++) {
+			if (read_series(r, f->labels[i])) {
+				add_samples(r, f->labels[i]);
+			}
+			if (r->job.out.len > SAMPLES_MAX) {
+				det_job_fail(&r->job, "bad_data",
+					"exceeded the largest answer in samples: ask for chunks, "
+					"for less time or fewer series");
+				return;
+			}
+		}
+		ops_remote_result_end(&r->job.out, mark);
+	}
+}
+
+static void compress(struct reading *r)
+{
+	struct ops_strbuf packed = OPS_STRBUF_INIT;
+	ops_snappy_encode(ops_strbuf_text(&r->job.out), r->job.out.len, &packed);
+	ops_strbuf_done(&r->job.out);
+	r->job.out = packed;
+}
+
+static bool step(struct det_job *job)
+{
+	struct reading *r = ops_container_of(job, struct reading, job);
+	bool more = false;
+	det_api_read_begin(job->api);
+	if (!r->begun) {
+		r->begun = true;
+		find(r);
+		job->content_type =
+			r->chunks ? OPS_REMOTE_READ_CHUNKS_TYPE : OPS_REMOTE_READ_SAMPLES_TYPE;
+	}
+	if (r->chunks) {
+		more = step_chunks(r);
+	} else {
+		all_samples(r);
+	}
+	det_api_read_end(job->api);
+	if (!r->chunks && job->error_type == NULL) {
+		compress(r);
+		job->encoding = "snappy";
+	}
+	return more;
+}
+
+/* ---- on the loop ---- */
+
+static void reply_line(struct ops_http_req *req, int code, const char *message)
+{
+	char text[700];
+	snprintf(text, sizeof(text), "%s\n", message);
+	ops_http_reply_text(req, code, text);
+}
+
+void det_api_read(struct ops_http_req *req, void *arg)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf message = OPS_STRBUF_INIT;
+	struct ops_error err = {0};
+	const char *body;
+	size_t len;
+	ops_http_body(req, &body, &len);
+	if (ops_snappy_decode(body, len, QUERY_MAX, &message, &err) != 0) {
+		reply_line(req, 400, err.message);
+		return;
+	}
+	struct reading *r = det_job_new(arg, req, sizeof(*r));
+	r->job.step = step;
+	r->job.release = release;
+	r->job.may_pack = false;
+	if (ops_remote_read_decode(ops_strbuf_text(&message), message.len, &r->job.arena,
+		    &r->request, &err) != 0) {
+		reply_line(req, 400, err.message);
+		det_job_drop(&r->job);
+		return;
+	}
+	det_job_start(&r->job);
+}

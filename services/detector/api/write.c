@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /api/v1/write: the receiving end of remote write, 1.0 and 2.0. What can be stored is stored; when
+ * something was refused the answer is 400, which tells the sender not to try again, with the counts
+ * of what was stored. The store's own reasons are in its metrics. Writing needs the role operator:
+ * who can write samples can raise and silence alerts.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/remote/snappy.h"
+#include "common/remote/write.h"
+#include "services/detector/api/api_internal.h"
+#include "services/detector/api/exemplars.h"
+#include "services/detector/api/wire_histogram.h"
+
+#define DECODED_MAX ((size_t)128 << 20)
+
+static struct ops_metric received_total = OPS_COUNTER("ops_detector_received_samples_total",
+	"Samples from remote write and import, by outcome.", "door", "outcome");
+
+struct receipt {
+	struct det_api *api;
+	struct ops_arena arena; /* of one histogram */
+	size_t samples, histograms, exemplars, refused, bad_series;
+	char problem[256]; /* the first */
+};
+
+void det_api_count_received(const char *door, size_t stored, size_t refused)
+{
+	ops_metric_add(&received_total, (double)stored, door, "stored");
+	ops_metric_add(&received_total, (double)refused, door, "refused");
+}
+
+static void refuse(struct receipt *r, size_t n, const char *why)
+{
+	r->refused += n;
+	if (r->problem[0] == '\0') {
+		snprintf(r->problem, sizeof(r->problem), "%s", why);
+	}
+}
+
+static void take_samples(
+	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+{
+	for (size_t i = 0; i < s->nsamples; i++) {
+		if (det_store_append(r->api->config.store, labels, s->samples[i].time_ms,
+			    s->samples[i].value) == 0) {
+			r->samples++;
+		} else {
+			refuse(r, 1,
+				"out of order sample, too old, too far in the future, or no "
+				"memory");
+		}
+	}
+}
+
+static void take_histograms(
+	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+{
+	for (size_t i = 0; i < s->nhistograms; i++) {
+		const struct ops_remote_histogram *in = &s->histograms[i];
+		struct ops_histogram h;
+		int rc = det_histogram_from_wire(in->data, in->len, &r->arena, &h);
+		if (rc == 0) {
+			rc = det_store_append_histogram(
+				r->api->config.store, labels, in->time_ms, &h);
+		}
+		ops_arena_reset(&r->arena);
+		if (rc == 0) {
+			r->histograms++;
+		} else {
+			refuse(r, 1, rc == 1 ? "out of order histogram" : "invalid histogram");
+		}
+	}
+}
+
+static void take_exemplars(
+	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+{
+	for (size_t i = 0; i < s->nexemplars; i++) {
+		const struct ops_remote_exemplar *in = &s->exemplars[i];
+		struct det_exemplar e = {.series = labels,
+			.labels = ops_labels_from_sorted(in->labels, in->nlabels),
+			.value = in->value,
+			.time_ms = in->time_ms};
+		/* What is too old or long is no reason to refuse the samples: counted. */
+		r->exemplars += det_exemplars_add(r->api->exemplars, &e) == DET_EXEMPLAR_STORED;
+		ops_labels_unref(e.labels);
+	}
+}
+
+static void describe(struct det_api *api, const struct ops_remote_metadata *m)
+{
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	const struct ops_layout_family family = {
+		.name = ops_arena_strndup(&arena, m->family.s, m->family.len),
+		.help = ops_arena_strndup(&arena, m->help.s, m->help.len),
+		.unit = ops_arena_strndup(&arena, m->unit.s, m->unit.len),
+		.type = m->type};
+	if (family.name[0] != '\0') {
+		det_store_describe(api->config.store, &family);
+	}
+	ops_arena_done(&arena);
+}
+
+static int on_series(void *arg, const struct ops_remote_series *s)
+{
+	struct receipt *r = arg;
+	if (s->flaw != NULL) {
+		r->bad_series++;
+		refuse(r, s->nsamples + s->nhistograms, s->flaw);
+		return 0;
+	}
+	struct ops_labels *labels = ops_labels_from_sorted(s->labels, s->nlabels);
+	take_samples(r, labels, s);
+	take_histograms(r, labels, s);
+	take_exemplars(r, labels, s);
+	ops_labels_unref(labels);
+	if (s->metadata != NULL) {
+		describe(r->api, s->metadata);
+	}
+	return 0;
+}
+
+static int on_metadata(void *arg, const struct ops_remote_metadata *m)
+{
+	const struct receipt *r = arg;
+	describe(r->api, m);
+	return 0;
+}
+
+static void add_count(struct ops_http_req *req, const char *header, size_t n)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%zu", n);
+	ops_http_reply_header(req, header, text);
+}
+
+static void answer(
+	struct ops_http_req *req, enum ops_remote_version version, const struct receipt *r)
+{
+	if (version == OPS_REMOTE_2) {
+		add_count(req, OPS_REMOTE_SAMPLES_WRITTEN, r->samples);
+		add_count(req, OPS_REMOTE_HISTOGRAMS_WRITTEN, r->histograms);
+		add_count(req, OPS_REMOTE_EXEMPLARS_WRITTEN, r->exemplars);
+	}
+	if (r->refused == 0 && r->bad_series == 0) {
+		ops_http_reply(req, 204, NULL, NULL, 0);
+		return;
+	}
+	char text[400];
+	snprintf(text, sizeof(text), "%s (%zu of %zu samples refused)\n", r->problem, r->refused,
+		r->refused + r->samples + r->histograms);
+	ops_http_reply_text(req, 400, text);
+}
+
+static void reply_line(struct ops_http_req *req, int code, const char *message)
+{
+	char text[700];
+	snprintf(text, sizeof(text), "%s\n", message);
+	ops_http_reply_text(req, code, text);
+}
+
+static void receive(struct det_api *api, struct ops_http_req *req, enum ops_remote_version version,
+	const struct ops_strbuf *message)
+{
+	struct receipt r = {.api = api};
+	struct ops_error err = {0};
+	const struct ops_remote_sink sink = {
+		.on_series = on_series, .on_metadata = on_metadata, .arg = &r};
+	ops_arena_init(&r.arena);
+	int rc = ops_remote_write_decode(
+		version, ops_strbuf_text(message), message->len, &sink, &err);
+	ops_arena_done(&r.arena);
+	det_api_count_received("write", r.samples + r.histograms, r.refused);
+	if (rc != 0) {
+		reply_line(req, 400, err.message);
+	} else {
+		answer(req, version, &r);
+	}
+}
+
+void det_api_write(struct ops_http_req *req, void *arg)
+{
+	enum ops_remote_version version;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf message = OPS_STRBUF_INIT;
+	struct ops_error err = {0};
+	const char *body;
+	size_t len;
+	if (ops_remote_content_type(ops_http_header(req, "Content-Type"), &version) != 0) {
+		reply_line(req, 415, "unknown Content-Type: remote write 1.0 or 2.0 is wanted");
+		return;
+	}
+	if (!ops_remote_content_encoding(ops_http_header(req, "Content-Encoding"))) {
+		reply_line(req, 415, "unknown Content-Encoding: snappy is wanted");
+		return;
+	}
+	ops_http_body(req, &body, &len);
+	if (ops_snappy_decode(body, len, DECODED_MAX, &message, &err) != 0) {
+		reply_line(req, 400, err.message);
+		return;
+	}
+	receive(arg, req, version, &message);
+}
