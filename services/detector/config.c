@@ -50,7 +50,7 @@ const struct ops_conf_key det_config_keys[] = {
 		.kind = OPS_CONF_K_INT,
 		.offset = offsetof(struct det_config, query_concurrency),
 		.flags = OPS_CONF_RESTART,
-		.fallback = "0",
+		.fallback = "20",
 		.max = 256,
 		.doc = "queries that run at a time, each on a thread of its own; 0: one after the "
 		       "other, between all other work"},

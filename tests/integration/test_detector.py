@@ -189,7 +189,7 @@ def test_an_alert_from_breach_to_recovery(world, target, listener):
     t.body = 'hits{path="/a"} 1\nhits{path="/b"} 1500\n'
     wait_until(lambda: world.alert_states() == [("TooMany", "firing")])
     alert = world.data("alerts")["alerts"][0]
-    assert alert["annotations"] == {"summary": "/b has 1.5k of 1501"} and alert["value"] == "1500"
+    assert alert["annotations"] == {"summary": "/b has 1.5k of 1501"} and alert["value"] == "1.5e+03"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", alert["activeAt"])
     assert world.data("rules")["groups"][0]["rules"][0]["alerts"] == [alert]
     t.body = 'hits{path="/a"} 1\nhits{path="/b"} 2\n'

@@ -334,10 +334,15 @@ void det_api_free(struct det_api *api)
 
 void det_api_read_begin(struct det_job *job)
 {
+	ops_assert(!job->reading);
 	det_store_read_begin(job->api->config.store, &job->read);
+	job->reading = true;
 }
 
 void det_api_read_end(struct det_job *job)
 {
-	det_store_read_end(job->api->config.store, &job->read);
+	if (job->reading) {
+		det_store_read_end(job->api->config.store, &job->read);
+	}
+	job->reading = false;
 }

@@ -35,6 +35,7 @@ static struct ops_metric samples_total =
 
 static void job_free(struct det_job *job)
 {
+	det_api_read_end(job); /* in case that it did not come to it */
 	if (job->release != NULL) {
 		job->release(job);
 	}

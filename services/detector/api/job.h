@@ -34,7 +34,7 @@ struct det_job { /* first member of what a handler keeps */
 	struct det_packer *packer; /* NULL: not packed */
 	const char *error_type;	   /* NULL: good so far */
 	char error[512];
-	bool may_pack, more, stepped, begun, in_pool;
+	bool may_pack, more, stepped, begun, in_pool, reading;
 };
 
 /* size: of the handler's struct. The reply's owner is the job from now on. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /api/v1/read: remote read. STREAMED_XOR_CHUNKS is answered frame by frame: a step looks up as
- * many series as fit into a piece, so that neither the store nor memory is held while the other
- * side reads. SAMPLES is one message that has to be whole before it is compressed. Native
- * histograms have no chunk coding here: a query that meets one is answered with SAMPLES, which
- * every client accepts.
+ * /api/v1/read: remote read. STREAMED_XOR_CHUNKS is answered frame by frame, in one read of the
+ * store that lasts as long as the answer: a client that is too slow for the server's own guard ends
+ * it. SAMPLES is one message that has to be whole before it is compressed. Native histograms have
+ * no chunk coding here: an answer that begins with one is given as SAMPLES, which every client
+ * accepts; when one comes later, the answer breaks off and the client sees that.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,17 +22,12 @@
 #define SAMPLES_MAX ((size_t)1 << 30) /* bytes of a SAMPLES answer */
 #define FRAME_CHUNKS 64u	      /* in a frame at most */
 
-struct found {			    /* series of a query */
-	struct ops_labels **labels; /* referenced */
-	size_t n;
-};
-
 struct reading {
 	struct det_job job;
 	struct ops_remote_read request;
 	bool begun, chunks;
-	struct found *found;  /* per query */
-	size_t query, series; /* where the next step goes on */
+	struct det_series_list *found; /* per query */
+	size_t query, series;	       /* where the next step goes on */
 	struct det_samples samples;
 	struct ops_strbuf scratch;
 };
@@ -40,11 +35,6 @@ struct reading {
 static void release(struct det_job *job)
 {
 	struct reading *r = ops_container_of(job, struct reading, job);
-	for (size_t i = 0; r->found != NULL && i < r->request.n; i++) {
-		for (size_t k = 0; k < r->found[i].n; k++) {
-			ops_labels_unref(r->found[i].labels[k]);
-		}
-	}
 	ops_remote_read_done(&r->request);
 	det_samples_done(&r->samples);
 	ops_strbuf_done(&r->scratch);
@@ -55,31 +45,20 @@ static void release(struct det_job *job)
 static void find(struct reading *r)
 {
 	struct ops_arena *arena = &r->job.arena;
-	r->found = ops_arena_array(arena, struct found, r->request.n + 1);
-	r->chunks = r->request.chunks;
+	r->found = ops_arena_array(arena, struct det_series_list, r->request.n + 1);
 	for (size_t i = 0; i < r->request.n; i++) {
 		const struct ops_remote_query *q = &r->request.queries[i];
 		const int64_t range_ms[2] = {q->start_ms, q->end_ms};
-		struct det_series_list list;
-		det_store_select(r->job.api->config.store, &q->matchers, range_ms, arena, &list);
-		det_selection_sort(&list);
-		r->found[i].labels = ops_arena_array(arena, struct ops_labels *, list.n + 1);
-		for (size_t k = 0; k < list.n; k++) {
-			r->found[i].labels[k] = ops_labels_ref(list.items[k]->labels);
-			r->chunks = r->chunks && list.items[k]->histograms == NULL;
-		}
-		r->found[i].n = list.n;
+		det_store_select(
+			r->job.api->config.store, &q->matchers, range_ms, arena, &r->found[i]);
+		det_selection_sort(&r->found[i]);
 	}
 }
 
 /* False: nothing to tell of it. */
-static bool read_series(struct reading *r, const struct ops_labels *labels)
+static bool read_series(struct reading *r, const struct det_series *series)
 {
 	const struct ops_remote_query *q = &r->request.queries[r->query];
-	const struct det_series *series = det_store_find(r->job.api->config.store, labels);
-	if (series == NULL) {
-		return false;
-	}
 	det_series_read(series, q->start_ms, q->end_ms, &r->samples);
 	r->job.samples += r->samples.n;
 	return r->samples.n > 0;
@@ -143,16 +122,30 @@ static void add_samples(struct reading *r, const struct ops_labels *labels)
 	free(histograms);
 }
 
+/* False: a native histogram, which has no place here. */
+static bool add_chunks(struct reading *r, const struct det_series *series)
+{
+	if (!read_series(r, series)) {
+		return true;
+	}
+	if (r->samples.h != NULL) {
+		return false;
+	}
+	add_frames(r, series->labels);
+	return true;
+}
+
 static bool step_chunks(struct reading *r)
 {
 	while (r->query < r->request.n && !det_job_cancelled(&r->job)) {
-		const struct found *f = &r->found[r->query];
+		const struct det_series_list *f = &r->found[r->query];
 		for (; r->series < f->n; r->series++) {
 			if (r->job.out.len >= DET_JOB_PIECE) {
 				return true;
 			}
-			if (read_series(r, f->labels[r->series])) {
-				add_frames(r, f->labels[r->series]);
+			if (!add_chunks(r, f->items[r->series])) {
+				r->chunks = false;
+				return false;
 			}
 		}
 		r->query++;
@@ -165,10 +158,10 @@ static void all_samples(struct reading *r)
 {
 	for (r->query = 0; r->query < r->request.n; r->query++) {
 		size_t mark = ops_remote_result_begin(&r->job.out);
-		const struct found *f = &r->found[r->query];
+		const struct det_series_list *f = &r->found[r->query];
 		for (size_t i = 0; i < f->n && !det_job_cancelled(&r->job); i++) {
-			if (read_series(r, f->labels[i])) {
-				add_samples(r, f->labels[i]);
+			if (read_series(r, f->items[i])) {
+				add_samples(r, f->items[i]->labels);
 			}
 			if (r->job.out.len > SAMPLES_MAX) {
 				det_job_fail(&r->job, "bad_data",
@@ -189,26 +182,39 @@ static void compress(struct reading *r)
 	r->job.out = packed;
 }
 
+static void answer_samples(struct reading *r)
+{
+	struct det_job *job = &r->job;
+	ops_strbuf_reset(&job->out);
+	all_samples(r);
+	if (job->error_type == NULL) {
+		compress(r);
+		job->encoding = "snappy";
+		job->content_type = OPS_REMOTE_READ_SAMPLES_TYPE;
+	}
+}
+
 static bool step(struct det_job *job)
 {
 	struct reading *r = ops_container_of(job, struct reading, job);
-	bool more = false;
-	det_api_read_begin(job->api);
-	if (!r->begun) {
+	bool more = false, first = !r->begun;
+	if (first) {
 		r->begun = true;
+		r->chunks = r->request.chunks;
+		job->content_type = OPS_REMOTE_READ_CHUNKS_TYPE;
+		det_api_read_begin(job); /* until the last step */
 		find(r);
-		job->content_type =
-			r->chunks ? OPS_REMOTE_READ_CHUNKS_TYPE : OPS_REMOTE_READ_SAMPLES_TYPE;
 	}
 	if (r->chunks) {
 		more = step_chunks(r);
-	} else {
-		all_samples(r);
 	}
-	det_api_read_end(job->api);
-	if (!r->chunks && job->error_type == NULL) {
-		compress(r);
-		job->encoding = "snappy";
+	if (!r->chunks && first) {
+		answer_samples(r);
+	} else if (!r->chunks) {
+		det_job_fail(job, "execution", "a native histogram after chunks were sent");
+	}
+	if (!more) {
+		det_api_read_end(job);
 	}
 	return more;
 }

@@ -2,10 +2,15 @@
 /* GET /api/v1/rules and /api/v1/alerts, in Prometheus' JSON shape. */
 #include "services/detector/rules/internal.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/base/number.h"
 #include "common/base/strbuf.h"
 #include "services/detector/api/api.h"
 
@@ -38,6 +43,52 @@ static void add_pairs(struct ops_strbuf *out, const char *key, const struct ops_
 	ops_strbuf_adds(out, "}");
 }
 
+/* Seconds as a JSON number. */
+static void add_seconds(struct ops_strbuf *out, const char *key, int64_t ms)
+{
+	char text[352];
+	size_t len = ops_format_double_f((double)ms / 1000, text);
+	ops_strbuf_printf(out, "\"%s\":", key);
+	ops_strbuf_add(out, text, len);
+}
+
+/* As Go's %e with the fewest digits: 1.5e+03. */
+static void add_scientific(struct ops_strbuf *out, double value)
+{
+	char text[48], digits[48];
+	size_t len = ops_format_double(fabs(value), text), n = 0;
+	if (!isfinite(value)) {
+		ops_strbuf_add_double(out, value);
+		return;
+	}
+	const char *e = memchr(text, 'e', len);
+	const char *end = e != NULL ? e : text + len;
+	int64_t exponent = 0;
+	if (e != NULL && ops_parse_i64(e + 1 + (e[1] == '+'), strlen(e + 1 + (e[1] == '+')),
+				 &exponent) != 0) {
+		exponent = 0;
+	}
+	const char *point = memchr(text, '.', (size_t)(end - text));
+	int64_t before = (point != NULL ? point : end) - text, zeros = 0;
+	for (const char *at = text; at < end; at++) {
+		if (*at == '0' && n == 0) {
+			zeros += at != point; /* leading ones do not count */
+		} else if (*at != '.') {
+			digits[n++] = *at;
+		}
+	}
+	while (n > 1 && digits[n - 1] == '0') {
+		n--;
+	}
+	exponent = n > 0 ? exponent + before - zeros - 1 : 0;
+	ops_strbuf_printf(out, "%s%c", signbit(value) ? "-" : "", n > 0 ? digits[0] : '0');
+	if (n > 1) {
+		ops_strbuf_addc(out, '.');
+		ops_strbuf_add(out, digits + 1, n - 1);
+	}
+	ops_strbuf_printf(out, "e%c%02lld", exponent < 0 ? '-' : '+', llabs((long long)exponent));
+}
+
 static void add_alert(struct ops_strbuf *out, const struct det_instance *a)
 {
 	ops_strbuf_adds(out, "{\"labels\":");
@@ -55,7 +106,7 @@ static void add_alert(struct ops_strbuf *out, const struct det_instance *a)
 		add_time(out, "keepFiringSince", a->keep_since_ms);
 	}
 	ops_strbuf_adds(out, ",\"value\":\"");
-	ops_strbuf_add_double(out, a->value);
+	add_scientific(out, a->value);
 	ops_strbuf_adds(out, a->flapping ? "\",\"flapping\":true}" : "\"}");
 }
 
@@ -79,31 +130,53 @@ static enum det_alert_state add_alerts(
 	return worst;
 }
 
-static void add_rule(struct ops_strbuf *out, const struct det_rule *r)
+static void add_alerting(struct ops_strbuf *out, const struct det_rule *r, bool with_alerts)
 {
 	const struct ops_rule *def = r->rule;
-	bool alerting = def->kind == OPS_RULE_ALERTING, first = true;
-	ops_strbuf_addc(out, '{');
-	struct ops_strbuf alerts = OPS_STRBUF_INIT;
-	enum det_alert_state worst = alerting ? add_alerts(&alerts, r, &first) : DET_INACTIVE;
-	if (alerting) {
-		ops_strbuf_printf(out, "\"state\":\"%s\",", det_alert_state_text(worst));
-	}
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf alerts = OPS_STRBUF_INIT;
+	bool first = true;
+	enum det_alert_state worst = add_alerts(&alerts, r, &first);
+	ops_strbuf_printf(out, "\"state\":\"%s\",", det_alert_state_text(worst));
 	add_string(out, "name", def->name);
 	ops_strbuf_addc(out, ',');
 	add_string(out, "query", def->expr_text);
 	ops_strbuf_addc(out, ',');
-	if (alerting) {
-		ops_strbuf_printf(out, "\"duration\":%g,\"keepFiringFor\":%g,",
-			(double)def->for_ms / 1000, (double)def->keep_firing_for_ms / 1000);
-	}
+	add_seconds(out, "duration", def->for_ms);
+	ops_strbuf_addc(out, ',');
+	add_seconds(out, "keepFiringFor", def->keep_firing_for_ms);
+	ops_strbuf_addc(out, ',');
 	add_pairs(out, "labels", &def->labels);
 	ops_strbuf_addc(out, ',');
-	if (alerting) {
-		add_pairs(out, "annotations", &def->annotations);
+	add_pairs(out, "annotations", &def->annotations);
+	if (with_alerts) {
 		ops_strbuf_printf(out, ",\"alerts\":[%s],", ops_strbuf_text(&alerts));
+	} else {
+		ops_strbuf_adds(out, ",\"alerts\":null,");
 	}
-	ops_strbuf_done(&alerts);
+}
+
+static void add_recording(struct ops_strbuf *out, const struct det_rule *r)
+{
+	const struct ops_rule *def = r->rule;
+	add_string(out, "name", def->name);
+	ops_strbuf_addc(out, ',');
+	add_string(out, "query", def->expr_text);
+	ops_strbuf_addc(out, ',');
+	if (def->labels.n > 0) {
+		add_pairs(out, "labels", &def->labels);
+		ops_strbuf_addc(out, ',');
+	}
+}
+
+static void add_rule(struct ops_strbuf *out, const struct det_rule *r, bool with_alerts)
+{
+	bool alerting = r->rule->kind == OPS_RULE_ALERTING;
+	ops_strbuf_addc(out, '{');
+	if (alerting) {
+		add_alerting(out, r, with_alerts);
+	} else {
+		add_recording(out, r);
+	}
 	if (det_dead_rule(r)) {
 		ops_strbuf_adds(out, "\"deadSelectors\":");
 		det_dead_json(r, out);
@@ -120,11 +193,131 @@ static void add_rule(struct ops_strbuf *out, const struct det_rule *r)
 	ops_strbuf_printf(out, ",\"type\":\"%s\"}", alerting ? "alerting" : "recording");
 }
 
-struct filter { /* of GET /api/v1/rules */
-	const char *type;
-	const char *names[64], *groups[64], *files[64];
-	size_t nnames, ngroups, nfiles;
+/* ---- GET /api/v1/rules: what is wanted ---- */
+
+#define FILTER_MAX 256u
+
+struct filter {
+	bool alerts, records, exclude_alerts;
+	struct {
+		const char *items[FILTER_MAX];
+		size_t n;
+	} names, groups, files;
+	struct ops_matchers matches[FILTER_MAX]; /* of a rule's own labels */
+	size_t nmatches;
+	uint64_t group_limit; /* 0: all */
+	const char *next_token;
 };
+
+static void bad(struct ops_http_req *req, const char *parameter, const char *why)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&text, "invalid parameter \"%s\": %s", parameter, why);
+	det_api_reply_error(req, "bad_data", ops_strbuf_text(&text));
+}
+
+static int read_type(struct filter *f, struct ops_http_req *req)
+{
+	const char *type = ops_http_param(req, "type");
+	bool all = type == NULL || *type == '\0';
+	f->alerts = all || strcasecmp(type, "alert") == 0;
+	f->records = all || strcasecmp(type, "record") == 0;
+	if (f->alerts || f->records) {
+		return 0;
+	}
+	char why[200];
+	snprintf(why, sizeof(why), "not supported value \"%.150s\"", type);
+	bad(req, "type", why);
+	return -EINVAL;
+}
+
+static int read_exclude(struct filter *f, struct ops_http_req *req)
+{
+	static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
+	static const char *const no[] = {"", "0", "f", "F", "FALSE", "false", "False"};
+	const char *text = ops_http_param(req, "exclude_alerts");
+	bool known = text == NULL;
+	for (size_t i = 0; !known && i < OPS_LENGTH(yes); i++) {
+		known = f->exclude_alerts = strcmp(text, yes[i]) == 0;
+	}
+	for (size_t i = 0; !known && i < OPS_LENGTH(no); i++) {
+		known = strcmp(text, no[i]) == 0;
+	}
+	if (known) {
+		return 0;
+	}
+	char why[300];
+	snprintf(why, sizeof(why),
+		"error converting exclude_alerts: strconv.ParseBool: parsing \"%.150s\": invalid "
+		"syntax",
+		text);
+	bad(req, "exclude_alerts", why);
+	return -EINVAL;
+}
+
+static int read_pages(struct filter *f, struct ops_http_req *req)
+{
+	const char *limit = ops_http_param(req, "group_limit");
+	const char *token = ops_http_param(req, "group_next_token");
+	f->next_token = token != NULL && *token != '\0' ? token : NULL;
+	if (limit == NULL || *limit == '\0') {
+		if (f->next_token == NULL) {
+			return 0;
+		}
+		bad(req, "group_next_token",
+			"group_limit needs to be present in order to paginate over the groups");
+		return -EINVAL;
+	}
+	int64_t n = 0;
+	if (ops_parse_i64(limit, strlen(limit), &n) != 0) {
+		bad(req, "group_limit", "group_limit needs to be a valid number");
+		return -EINVAL;
+	}
+	if (n <= 0) {
+		bad(req, "group_limit", "group_limit needs to be greater than 0");
+		return -EINVAL;
+	}
+	f->group_limit = (uint64_t)n;
+	return 0;
+}
+
+static int read_matches(struct filter *f, struct ops_http_req *req)
+{
+	const char *texts[FILTER_MAX];
+	size_t n = OPS_MIN(ops_http_params(req, "match[]", texts, FILTER_MAX), FILTER_MAX);
+	struct ops_arena arena;
+	int rc = 0;
+	ops_arena_init(&arena);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct ops_promql_source src = {texts[i], strlen(texts[i]), NULL};
+		struct ops_promql_expr *selector;
+		struct ops_error err = {0};
+		rc = ops_promql_parse_selector(&arena, &src, &selector, &err);
+		rc = rc == 0 ? det_engine_matchers(selector, &f->matches[f->nmatches], &err) : rc;
+		f->nmatches += rc == 0;
+		if (rc != 0) {
+			char why[600];
+			snprintf(why, sizeof(why), "%d:%d: %s", err.line, err.column, err.message);
+			bad(req, "match[]", why);
+		}
+	}
+	ops_arena_done(&arena);
+	return rc;
+}
+
+static int read_filter(struct filter *f, struct ops_http_req *req)
+{
+	f->names.n = OPS_MIN(
+		ops_http_params(req, "rule_name[]", f->names.items, FILTER_MAX), FILTER_MAX);
+	f->groups.n = OPS_MIN(
+		ops_http_params(req, "rule_group[]", f->groups.items, FILTER_MAX), FILTER_MAX);
+	f->files.n =
+		OPS_MIN(ops_http_params(req, "file[]", f->files.items, FILTER_MAX), FILTER_MAX);
+	int rc = read_matches(f, req);
+	rc = rc == 0 ? read_type(f, req) : rc;
+	rc = rc == 0 ? read_exclude(f, req) : rc;
+	return rc == 0 ? read_pages(f, req) : rc;
+}
 
 static bool listed(const char *const *items, size_t n, const char *text)
 {
@@ -136,70 +329,122 @@ static bool listed(const char *const *items, size_t n, const char *text)
 	return n == 0;
 }
 
-static bool rule_wanted(const struct filter *f, const struct ops_rule *rule)
+static bool labels_match(const struct filter *f, const struct ops_rule *rule)
 {
-	if (f->type != NULL &&
-		strcmp(f->type, rule->kind == OPS_RULE_ALERTING ? "alert" : "record") != 0) {
-		return false;
+	if (f->nmatches == 0) {
+		return true;
 	}
-	return listed(f->names, f->nnames, rule->name);
+	struct ops_labels_builder b;
+	ops_labels_builder_init(&b);
+	for (size_t i = 0; i < rule->labels.n; i++) {
+		ops_labels_builder_set(&b, rule->labels.items[i].name, rule->labels.items[i].value);
+	}
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	bool match = false;
+	for (size_t i = 0; !match && i < f->nmatches; i++) {
+		match = ops_matchers_match(&f->matches[i], labels);
+	}
+	ops_labels_unref(labels);
+	return match;
 }
 
-static bool add_group(
-	struct ops_strbuf *out, const struct det_rule_group *g, const struct filter *f, bool first)
+static bool rule_wanted(const struct filter *f, const struct ops_rule *rule)
 {
-	if (!listed(f->groups, f->ngroups, g->def->name) ||
-		!listed(f->files, f->nfiles, g->def->file)) {
-		return false;
-	}
-	struct ops_strbuf rules = OPS_STRBUF_INIT;
+	return (rule->kind == OPS_RULE_ALERTING ? f->alerts : f->records) &&
+	       listed(f->names.items, f->names.n, rule->name) && labels_match(f, rule);
+}
+
+static void group_token(const struct det_rule_group *g, char ret[17])
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&text, "%s;%s", g->def->file, g->def->name);
+	snprintf(ret, 17, "%016llx", (unsigned long long)ops_hash64(text.data, text.len, 0));
+}
+
+/* ---- and what is answered ---- */
+
+/* False: no rule of it is wanted. */
+static bool add_group(
+	struct ops_strbuf *out, const struct det_rule_group *g, const struct filter *f)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf rules = OPS_STRBUF_INIT;
 	for (size_t i = 0; i < g->n; i++) {
 		if (rule_wanted(f, g->rules[i].rule)) {
 			ops_strbuf_adds(&rules, rules.len > 0 ? "," : "");
-			add_rule(&rules, &g->rules[i]);
+			add_rule(&rules, &g->rules[i], !f->exclude_alerts);
 		}
 	}
-	bool filtered = f->type != NULL || f->nnames > 0;
-	bool shown = rules.len > 0 || !filtered;
-	if (shown) {
-		ops_strbuf_adds(out, first ? "{" : ",{");
-		add_string(out, "name", g->def->name);
-		ops_strbuf_addc(out, ',');
-		add_string(out, "file", g->def->file);
-		ops_strbuf_printf(out,
-			",\"rules\":[%s],\"interval\":%g,\"limit\":%lld,\"evaluationTime\":%.9f,",
-			ops_strbuf_text(&rules), (double)g->interval_ms / 1000,
-			(long long)g->def->limit, (double)g->last_cost_ns / 1e9);
-		add_time(out, "lastEvaluation", g->last_eval_ms);
-		ops_strbuf_addc(out, '}');
+	if (rules.len == 0) {
+		return false;
 	}
-	ops_strbuf_done(&rules);
-	return shown;
+	ops_strbuf_addc(out, '{');
+	add_string(out, "name", g->def->name);
+	ops_strbuf_addc(out, ',');
+	add_string(out, "file", g->def->file);
+	ops_strbuf_adds(out, ",\"rules\":[");
+	ops_strbuf_add(out, rules.data, rules.len);
+	ops_strbuf_adds(out, "],");
+	add_seconds(out, "interval", g->interval_ms);
+	ops_strbuf_printf(out, ",\"limit\":%lld,\"evaluationTime\":%.9f,", (long long)g->def->limit,
+		(double)g->last_cost_ns / 1e9);
+	add_time(out, "lastEvaluation", g->last_eval_ms);
+	ops_strbuf_addc(out, '}');
+	return true;
+}
+
+/* False: the token is none of a group. */
+static bool add_groups(
+	struct ops_strbuf *out, const struct det_generation *gen, const struct filter *f)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf one = OPS_STRBUF_INIT;
+	bool found = f->next_token == NULL;
+	uint64_t n = 0;
+	char token[17];
+	for (size_t i = 0; gen != NULL && i < gen->n; i++) {
+		const struct det_rule_group *g = &gen->groups[i];
+		group_token(g, token);
+		found = found || strcmp(token, f->next_token) == 0;
+		if (!found || !listed(f->groups.items, f->groups.n, g->def->name) ||
+			!listed(f->files.items, f->files.n, g->def->file)) {
+			continue;
+		}
+		ops_strbuf_reset(&one);
+		if (!add_group(&one, g, f)) {
+			continue;
+		}
+		if (f->group_limit > 0 && n == f->group_limit) {
+			ops_strbuf_printf(out, "],\"groupNextToken\":\"%s\"}", token);
+			return true;
+		}
+		ops_strbuf_adds(out, n++ > 0 ? "," : "");
+		ops_strbuf_add(out, one.data, one.len);
+	}
+	ops_strbuf_adds(out, "]}");
+	return found;
 }
 
 static void on_rules(struct ops_http_req *req, void *arg)
 {
 	const struct det_rules *r = arg;
-	struct filter f = {.type = ops_http_param(req, "type")};
-	if (f.type != NULL && strcmp(f.type, "alert") != 0 && strcmp(f.type, "record") != 0) {
-		det_api_reply_error(req, "bad_data", "type is alert or record");
-		return;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	struct filter *f = ops_xcalloc(1, sizeof(*f));
+	if (read_filter(f, req) == 0) {
+		ops_strbuf_adds(&out, "{\"groups\":[");
+		if (add_groups(&out, r->gen, f)) {
+			det_api_reply_data(req, &out);
+		} else {
+			char why[300];
+			snprintf(why, sizeof(why),
+				"invalid group_next_token '%.150s'. were rule groups changed?",
+				f->next_token);
+			bad(req, "group_next_token", why);
+		}
 	}
-	f.nnames = OPS_MIN(ops_http_params(req, "rule_name[]", f.names, OPS_LENGTH(f.names)),
-		OPS_LENGTH(f.names));
-	f.ngroups = OPS_MIN(ops_http_params(req, "rule_group[]", f.groups, OPS_LENGTH(f.groups)),
-		OPS_LENGTH(f.groups));
-	f.nfiles = OPS_MIN(
-		ops_http_params(req, "file[]", f.files, OPS_LENGTH(f.files)), OPS_LENGTH(f.files));
-	struct ops_strbuf out = OPS_STRBUF_INIT;
-	ops_strbuf_adds(&out, "{\"groups\":[");
-	bool first = true;
-	for (size_t i = 0; r->gen != NULL && i < r->gen->n; i++) {
-		first = !add_group(&out, &r->gen->groups[i], &f, first) && first;
+	for (size_t i = 0; i < f->nmatches; i++) {
+		ops_matchers_done(&f->matches[i]);
 	}
-	ops_strbuf_adds(&out, "]}");
-	det_api_reply_data(req, &out);
-	ops_strbuf_done(&out);
+	free(f);
 }
 
 static void on_alerts(struct ops_http_req *req, void *arg)
@@ -256,7 +501,7 @@ static void on_dead(struct ops_http_req *req, void *arg)
 
 void det_rules_api(struct det_rules *r, struct ops_http_server *http)
 {
-	ops_http_route(http, OPS_GET, "/api/v1/rules", OPS_ROLE_VIEWER, on_rules, r);
-	ops_http_route(http, OPS_GET, "/api/v1/rules/dead", OPS_ROLE_VIEWER, on_dead, r);
-	ops_http_route(http, OPS_GET, "/api/v1/alerts", OPS_ROLE_VIEWER, on_alerts, r);
+	det_api_route(http, OPS_GET, "/api/v1/rules", on_rules, r);
+	det_api_route(http, OPS_GET, "/api/v1/rules/dead", on_dead, r);
+	det_api_route(http, OPS_GET, "/api/v1/alerts", on_alerts, r);
 }
