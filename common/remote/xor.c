@@ -24,6 +24,7 @@ static void put_bits(struct bits *b, uint64_t v, unsigned n)
 			ops_strbuf_addc(b->out, 0);
 			b->free = 8;
 		}
+		ops_assert(b->free <= 8);
 		unsigned take = OPS_MIN(n, b->free);
 		unsigned part = (unsigned)(v >> (n - take)) & ((1u << take) - 1);
 		char *last = &b->out->data[b->out->len - 1];

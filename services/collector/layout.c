@@ -227,10 +227,15 @@ static int read_document(struct builder *b, struct ops_exposition_text body)
 	}
 }
 
+static void clear_report_times(const struct col_layout *l, struct col_values *values)
+{
+	memset(values->times_ms + l->nseries, 0, (l->wire.n - l->nseries) * sizeof(int64_t));
+}
+
 static void add_reports(struct builder *b)
 {
 	b->l->nseries = b->l->wire.n;
-	for (size_t i = 0; i < COL_REPORTS; i++) {
+	for (size_t i = 0; i < COL_REPORTS && b->rules->reports[i] != NULL; i++) {
 		struct ops_layout *w = &b->l->wire;
 		OPS_GROW(w->series, w->n, b->cap_series);
 		OPS_GROW(w->family, w->n, b->cap_family);
@@ -281,7 +286,7 @@ int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_f
 		add_reports(&b);
 		col_families_take(&b.families, &b.l->wire);
 		col_values_reserve(values, b.l->wire.n);
-		memset(values->times_ms + b.l->nseries, 0, COL_REPORTS * sizeof(int64_t));
+		clear_report_times(b.l, values);
 		values->n = b.l->wire.n;
 	}
 	builder_done(&b);
@@ -348,7 +353,7 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	if ((size_t)(end - at) != rest || memcmp(at, prefix, rest) != 0) {
 		return false;
 	}
-	memset(values->times_ms + l->nseries, 0, COL_REPORTS * sizeof(int64_t));
+	clear_report_times(l, values);
 	values->n = l->wire.n;
 	return true;
 }

@@ -26,7 +26,7 @@ struct col_limits;
 struct col_series_rules {	   /* of a target; everything is borrowed */
 	struct ops_labels *labels; /* the target's */
 	const char *instance;	   /* names the target's layouts, with the job label */
-	struct ops_labels *reports[COL_REPORTS];
+	struct ops_labels *reports[COL_REPORTS]; /* all NULL: no report series */
 	bool honor_labels, honor_timestamps, legacy_names;
 	const struct ops_relabel *relabel; /* may be NULL */
 	const struct col_limits *limits;

@@ -95,6 +95,7 @@ static void service_free(struct col_service *s)
 	}
 	col_puller_free(s->puller);
 	col_tokens_free(s->tokens);
+	col_receive_close(s->receive);
 	col_members_close(s->members);
 	col_publisher_close(s->publisher);
 	col_targets_done(&s->dropped);
@@ -186,6 +187,16 @@ static enum ops_health bus_health(void *arg, char *buf, size_t size, double *ret
 	return share == COL_SHARE_ALL && wanted ? OPS_DEGRADED : OPS_HEALTHY;
 }
 
+static int open_doors(struct col_service *s, struct ops_error *err)
+{
+	const struct col_receive_world world = {.loop = ops_daemon_loop(s->daemon),
+		.http = ops_daemon_http(s->daemon),
+		.publisher = s->publisher,
+		.instance = s->instance,
+		.state_dir = s->config->daemon.state_dir};
+	return col_receive_open(&world, &s->config->receive, &s->receive, err);
+}
+
 static int start(struct ops_daemon *d, const void *config, void **ret_state, struct ops_error *err)
 {
 	struct col_service *s = ops_xcalloc(1, sizeof(*s));
@@ -202,6 +213,12 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	r = open_bus(s, err);
 	if (r != 0) {
 		ops_daemon_exit_code(d, 4);
+		service_free(s);
+		return r;
+	}
+	r = open_doors(s, err);
+	if (r != 0) {
+		ops_daemon_exit_code(d, 3);
 		service_free(s);
 		return r;
 	}
@@ -230,6 +247,12 @@ static int reload(struct ops_daemon *d, void *state, const void *config, struct 
 	if (r != 0) {
 		return r;
 	}
+	r = col_receive_reload(
+		s->receive, &((const struct col_service_config *)config)->receive, err);
+	if (r != 0) {
+		col_config_free(next);
+		return r;
+	}
 	struct col_config *old = s->scrape_config;
 	s->config = config;
 	s->scrape_config = next;
@@ -246,6 +269,7 @@ static int check(const void *config, struct ops_conf_warnings *w, struct ops_err
 	int r = col_config_load(c->scrape_config_file, w, &loaded, err);
 	if (r == 0) {
 		col_config_free(loaded);
+		r = col_receive_check(&c->receive, w, err);
 	}
 	return r;
 }
@@ -299,6 +323,11 @@ static const struct ops_conf_key keys[] = {
 		.min = 50,
 		.max = 60000,
 		.doc = "how often this collector announces itself"},
+	{.name = "receive",
+		.kind = OPS_CONF_K_MAPPING,
+		.offset = offsetof(struct col_service_config, receive),
+		.sub = col_receive_keys,
+		.doc = "what comes in without being asked for"},
 	OPS_CONF_END,
 };
 

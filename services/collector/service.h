@@ -6,6 +6,7 @@
 #include "services/collector/discovery.h"
 #include "services/collector/members.h"
 #include "services/collector/publish.h"
+#include "services/collector/receive/receive.h"
 #include "services/collector/scrape.h"
 #include "services/collector/targets.h"
 
@@ -17,6 +18,7 @@ struct col_service_config {
 	const char *instance;
 	uint64_t ring_bytes;
 	int64_t heartbeat_ms;
+	struct col_receive_config receive;
 };
 
 struct col_service {
@@ -31,6 +33,7 @@ struct col_service {
 	struct col_puller *puller;
 	struct col_tokens *tokens;
 	struct col_scraping scraping;
+	struct col_receive *receive;
 	struct ops_timer *refresh; /* looks at file_sd files */
 };
 
