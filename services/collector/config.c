@@ -157,20 +157,6 @@ static int check_name_unique(const struct col_config *c, size_t i, const struct 
 	return 0;
 }
 
-/* Texts of a tree in order: what makes a difference makes another hash. */
-static uint64_t hash_node(const struct ops_conf_node *n, uint64_t hash)
-{
-	if (n == NULL) {
-		return hash;
-	}
-	hash = ops_hash64(n->text, n->len, hash + (uint64_t)n->type + 1);
-	for (size_t i = 0; i < n->n; i++) {
-		hash = n->keys != NULL ? hash_node(n->keys[i], hash) : hash;
-		hash = hash_node(n->items[i], hash);
-	}
-	return hash;
-}
-
 struct loading {
 	struct col_config *config;
 	const struct ops_conf_node *global_node;
@@ -197,7 +183,7 @@ static int load_jobs(struct loading *l, const struct ops_conf_node *list)
 			return r;
 		}
 		c->njobs++;
-		job->hash = hash_node(node, hash_node(l->global_node, 0));
+		job->hash = col_config_hash(node, col_config_hash(l->global_node, 0));
 		r = check_name_unique(c, c->njobs - 1, node, l->err);
 		if (r != 0) {
 			return r;

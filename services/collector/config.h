@@ -23,10 +23,12 @@ struct col_static_group {
 	struct ops_labels *labels;
 };
 
-struct col_file_sd {
-	const char *const *files; /* patterns, absolute */
-	size_t nfiles;
-	int64_t refresh_ms;
+struct col_sd_class;
+
+struct col_sd_setting { /* one entry of a ..._sd_configs list */
+	const struct col_sd_class *class;
+	const void *settings; /* the class's own */
+	uint64_t hash;	      /* of what is written for it */
 };
 
 struct col_limits { /* 0 = none */
@@ -51,8 +53,8 @@ struct col_job { /* one entry of scrape_configs */
 	struct ops_relabel relabel, metric_relabel;
 	const struct col_static_group *groups;
 	size_t ngroups;
-	const struct col_file_sd *file_sds;
-	size_t nfile_sds;
+	const struct col_sd_setting *sds;
+	size_t nsds;
 	uint64_t hash; /* of everything that is written for this job and in global */
 };
 
@@ -71,6 +73,9 @@ int col_config_load_text(const char *name, const char *text, struct ops_conf_war
 void col_config_free(struct col_config *c); /* NULL is fine */
 /* The file as it is understood, secrets as <secret>. */
 void col_config_print(const struct col_config *c, struct ops_strbuf *out);
+
+/* Texts of a tree in order: what makes a difference makes another hash. NULL is fine. */
+uint64_t col_config_hash(const struct ops_conf_node *n, uint64_t hash);
 
 /* A target group as static_configs and file_sd files hold it; release the labels. */
 int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a job's targets come from: static_configs, and file_sd_configs with the files' own form,
- * which is that of static_configs.
+ * Where a job's targets come from: static_configs, and one list for each way of finding them.
  */
 #include "services/collector/config_job.h"
 
 #include <errno.h>
 #include <string.h>
 
+#include "common/base/hash.h"
 #include "common/base/text.h"
+#include "services/collector/discovery/sd.h"
 
 int col_config_strings(struct ops_arena *a, const struct ops_conf_node *node, const char *what,
 	struct ops_conf_strings *ret, struct ops_error *err)
@@ -110,56 +111,56 @@ int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, 
 	return 0;
 }
 
-static int load_file_sd(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_file_sd *ret, struct ops_error *err)
+/* ---- ways of finding targets ---- */
+
+uint64_t col_config_hash(const struct ops_conf_node *n, uint64_t hash)
 {
-	struct written_file_sd {
-		struct ops_conf_strings files;
-		int64_t refresh_ms;
-	} w = {{NULL, 0}, 0};
-	static const struct ops_conf_key file_sd_keys[] = {
-		{.name = "files",
-			.kind = OPS_CONF_K_PATHS,
-			.offset = offsetof(struct written_file_sd, files),
-			.flags = OPS_CONF_REQUIRED},
-		{.name = "refresh_interval",
-			.kind = OPS_CONF_K_DURATION,
-			.offset = offsetof(struct written_file_sd, refresh_ms),
-			.fallback = "5m"},
-		OPS_CONF_END,
-	};
-	int r = ops_conf_decode(a, node, file_sd_keys, &w, NULL, err);
-	for (size_t i = 0; r == 0 && i < w.files.n; i++) {
-		const char *f = w.files.items[i];
-		if (!ops_str_ends(f, ".yml") && !ops_str_ends(f, ".yaml") &&
-			!ops_str_ends(f, ".json")) {
-			r = ops_conf_error(ops_conf_get(node, "files"), err,
-				"\"%s\" does not end in .yml, .yaml or .json", f);
-		}
+	if (n == NULL) {
+		return hash;
 	}
-	if (r == 0) {
-		*ret = (struct col_file_sd){w.files.items, w.files.n, w.refresh_ms};
+	hash = ops_hash64(n->text, n->len, hash + (uint64_t)n->type + 1);
+	for (size_t i = 0; i < n->n; i++) {
+		hash = n->keys != NULL ? col_config_hash(n->keys[i], hash) : hash;
+		hash = col_config_hash(n->items[i], hash);
 	}
-	return r;
+	return hash;
 }
 
-int col_job_load_file_sds(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_job *job, struct ops_error *err)
+static size_t count_sds(const struct ops_conf_node *const *lists)
 {
-	if (ops_conf_is_null(node)) {
-		return 0;
+	size_t n = 0;
+	for (size_t i = 0; col_sd_classes[i] != NULL; i++) {
+		n += lists[i] != NULL ? lists[i]->n : 0;
 	}
-	if (node->type != OPS_CONF_SEQUENCE) {
-		return ops_conf_error(node, err, "file_sd_configs must be a list");
-	}
-	struct col_file_sd *sds = ops_arena_array(a, struct col_file_sd, node->n);
-	job->file_sds = sds;
-	for (size_t i = 0; i < node->n; i++) {
-		int r = load_file_sd(a, node->items[i], &sds[i], err);
-		if (r != 0) {
-			return r;
+	return n;
+}
+
+int col_job_load_sds(struct ops_arena *a, const struct ops_conf_node *const *lists,
+	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err)
+{
+	struct col_sd_setting *sds = ops_arena_array(a, struct col_sd_setting, count_sds(lists));
+	job->sds = sds;
+	for (size_t i = 0; col_sd_classes[i] != NULL; i++) {
+		const struct ops_conf_node *list = lists[i];
+		if (ops_conf_is_null(list)) {
+			continue;
 		}
-		job->nfile_sds++;
+		if (list->type != OPS_CONF_SEQUENCE) {
+			return ops_conf_error(
+				list, err, "%s_sd_configs must be a list", col_sd_classes[i]->name);
+		}
+		for (size_t k = 0; k < list->n; k++) {
+			struct col_sd_setting *s = &sds[job->nsds];
+			s->class = col_sd_classes[i];
+			/* the same relative path in a file elsewhere is another one */
+			s->hash = col_config_hash(
+				list->items[k], ops_hash64(list->file, strlen(list->file), 0));
+			int r = s->class->load(a, list->items[k], w, &s->settings, err);
+			if (r != 0) {
+				return r;
+			}
+			job->nsds++;
+		}
 	}
 	return 0;
 }

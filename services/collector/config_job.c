@@ -16,9 +16,10 @@ struct written_job {
 	const char *name, *metrics_path, *scheme, *fallback, *names, *escaping;
 	const struct ops_conf_node *interval, *timeout, *body, *limits[6], *extra_metrics;
 	const struct ops_conf_node *params, *protocols;
-	const struct ops_conf_node *statics, *file_sds, *relabel, *metric_relabel;
+	const struct ops_conf_node *statics, *relabel, *metric_relabel;
 	bool honor_labels, honor_timestamps, track_staleness, compression;
 	struct col_http http;
+	const struct ops_conf_node *sds[COL_SD_CLASSES_MAX]; /* in the order of col_sd_classes */
 	const struct ops_conf_node *notes[COL_NOTES_MAX];
 };
 
@@ -42,7 +43,6 @@ static const struct ops_conf_key job_keys[] = {
 	KEY("honor_timestamps", OPS_CONF_K_BOOL, honor_timestamps, "true"),
 	KEY("track_timestamps_staleness", OPS_CONF_K_BOOL, track_staleness, "false"),
 	NODE("static_configs", statics),
-	NODE("file_sd_configs", file_sds),
 	NODE("relabel_configs", relabel),
 	NODE("metric_relabel_configs", metric_relabel),
 	COL_HTTP_ROWS(struct written_job, http),
@@ -59,6 +59,10 @@ static const struct ops_conf_key job_keys[] = {
 	KEY("fallback_scrape_protocol", OPS_CONF_K_STRING, fallback, NULL),
 	KEY("metric_name_validation_scheme", OPS_CONF_K_STRING, names, NULL),
 	KEY("metric_name_escaping_scheme", OPS_CONF_K_STRING, escaping, NULL),
+	NODE("file_sd_configs", sds[0]),
+	NODE("http_sd_configs", sds[1]),
+	NODE("docker_sd_configs", sds[2]),
+	NODE("dockerswarm_sd_configs", sds[3]),
 	NODE("scrape_native_histograms", notes[0]),
 	NODE("always_scrape_classic_histograms", notes[1]),
 	NODE("scrape_classic_histograms", notes[2]),
@@ -66,37 +70,34 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("native_histogram_bucket_limit", notes[4]),
 	NODE("native_histogram_min_bucket_factor", notes[5]),
 	NODE("scrape_failure_log_file", notes[6]),
-	NODE("http_sd_configs", notes[7]),
-	NODE("dns_sd_configs", notes[8]),
-	NODE("docker_sd_configs", notes[9]),
-	NODE("dockerswarm_sd_configs", notes[10]),
-	NODE("consul_sd_configs", notes[11]),
-	NODE("kubernetes_sd_configs", notes[12]),
-	NODE("ec2_sd_configs", notes[13]),
-	NODE("azure_sd_configs", notes[14]),
-	NODE("gce_sd_configs", notes[15]),
-	NODE("openstack_sd_configs", notes[16]),
-	NODE("nomad_sd_configs", notes[17]),
-	NODE("hetzner_sd_configs", notes[18]),
-	NODE("digitalocean_sd_configs", notes[19]),
-	NODE("eureka_sd_configs", notes[20]),
-	NODE("marathon_sd_configs", notes[21]),
-	NODE("serverset_sd_configs", notes[22]),
-	NODE("nerve_sd_configs", notes[23]),
-	NODE("triton_sd_configs", notes[24]),
-	NODE("scaleway_sd_configs", notes[25]),
-	NODE("kuma_sd_configs", notes[26]),
-	NODE("linode_sd_configs", notes[27]),
-	NODE("uyuni_sd_configs", notes[28]),
-	NODE("puppetdb_sd_configs", notes[29]),
-	NODE("ovhcloud_sd_configs", notes[30]),
-	NODE("vultr_sd_configs", notes[31]),
-	NODE("ionos_sd_configs", notes[32]),
-	NODE("lightsail_sd_configs", notes[33]),
-	NODE("aws_sd_configs", notes[34]),
-	NODE("oci_sd_configs", notes[35]),
-	NODE("stackit_sd_configs", notes[36]),
-	NODE("outscale_sd_configs", notes[37]),
+	NODE("dns_sd_configs", notes[7]),
+	NODE("consul_sd_configs", notes[8]),
+	NODE("kubernetes_sd_configs", notes[9]),
+	NODE("ec2_sd_configs", notes[10]),
+	NODE("azure_sd_configs", notes[11]),
+	NODE("gce_sd_configs", notes[12]),
+	NODE("openstack_sd_configs", notes[13]),
+	NODE("nomad_sd_configs", notes[14]),
+	NODE("hetzner_sd_configs", notes[15]),
+	NODE("digitalocean_sd_configs", notes[16]),
+	NODE("eureka_sd_configs", notes[17]),
+	NODE("marathon_sd_configs", notes[18]),
+	NODE("serverset_sd_configs", notes[19]),
+	NODE("nerve_sd_configs", notes[20]),
+	NODE("triton_sd_configs", notes[21]),
+	NODE("scaleway_sd_configs", notes[22]),
+	NODE("kuma_sd_configs", notes[23]),
+	NODE("linode_sd_configs", notes[24]),
+	NODE("uyuni_sd_configs", notes[25]),
+	NODE("puppetdb_sd_configs", notes[26]),
+	NODE("ovhcloud_sd_configs", notes[27]),
+	NODE("vultr_sd_configs", notes[28]),
+	NODE("ionos_sd_configs", notes[29]),
+	NODE("lightsail_sd_configs", notes[30]),
+	NODE("aws_sd_configs", notes[31]),
+	NODE("oci_sd_configs", notes[32]),
+	NODE("stackit_sd_configs", notes[33]),
+	NODE("outscale_sd_configs", notes[34]),
 	OPS_CONF_END,
 };
 
@@ -372,7 +373,7 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 		(r = col_http_finish(a, node, &ret->http, w, err)) != 0 ||
 		(r = load_params(a, written.params, ret, err)) != 0 ||
 		(r = load_accept(a, list, w, ret, err)) != 0 ||
-		(r = col_job_load_file_sds(a, written.file_sds, ret, err)) != 0 ||
+		(r = col_job_load_sds(a, written.sds, w, ret, err)) != 0 ||
 		(r = col_job_load_statics(a, written.statics, ret, err)) != 0 ||
 		(r = load_rules(a, &written, ret, err)) != 0) {
 		col_job_done(ret);

@@ -4,7 +4,8 @@
 #include "services/collector/config.h"
 
 enum {
-	COL_NOTES_MAX = 64
+	COL_NOTES_MAX = 64,
+	COL_SD_CLASSES_MAX = 16
 };
 
 struct col_global {
@@ -28,5 +29,6 @@ int col_config_strings(struct ops_arena *a, const struct ops_conf_node *node, co
 	struct ops_conf_strings *ret, struct ops_error *err) OPS_MUST_CHECK;
 int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
 	struct ops_error *err) OPS_MUST_CHECK;
-int col_job_load_file_sds(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_job *job, struct ops_error *err) OPS_MUST_CHECK;
+/* lists: what is written for each of col_sd_classes. */
+int col_job_load_sds(struct ops_arena *a, const struct ops_conf_node *const *lists,
+	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err) OPS_MUST_CHECK;

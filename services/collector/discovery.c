@@ -1,192 +1,172 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file is read again when its inode, size or modification time differs: one stat a file and look,
- * which also sees what inotify does not (network file systems, a directory that appears later).
- * JSON files are read by the YAML reader: JSON is a subset of it.
+ * One runs for each different setting: two jobs with the same kubernetes_sd_configs entry share one
+ * watch. Settings are the same when their text is (a hash over the parsed tree, comments and layout
+ * apart) and their class is.
+ *
+ * Changes are told after SETTLE_MS, and then at most once in PAUSE_MS: building the targets of a
+ * large configuration costs time, and a rollout changes groups many times a second.
  */
 #include "services/collector/discovery.h"
 
-#include <errno.h>
-#include <glob.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "common/base/clock.h"
 #include "common/base/map.h"
-#include "common/log/log.h"
 #include "common/metrics/metrics.h"
 
-static struct ops_metric read_errors = OPS_COUNTER(
-	"prometheus_sd_file_read_errors_total", "file_sd files that could not be read or parsed.");
+enum {
+	SETTLE_MS = 20,
+	PAUSE_MS = 1000
+};
 
-struct sd_file {
-	struct ops_arena arena;
-	struct col_static_group *groups;
-	size_t n;
-	struct timespec modified;
-	off_t size;
-	ino_t inode;
-	bool seen;
+static struct ops_metric discovered = OPS_GAUGE("prometheus_sd_discovered_targets",
+	"Targets found for a job, before relabelling.", "config");
+static struct ops_metric failing = OPS_GAUGE("prometheus_sd_failed_configs",
+	"Ways of finding targets whose last look failed.", "mechanism");
+static struct ops_metric succeeded = OPS_GAUGE("ops_collector_sd_last_success_timestamp_seconds",
+	"When a way of finding targets last succeeded.", "config", "mechanism");
+
+struct running {
+	struct col_sd *sd;
+	bool keep; /* while a configuration is applied */
 };
 
 struct col_discovery {
-	struct ops_map *files; /* path -> struct sd_file */
+	struct col_discovery_config cfg;
+	struct col_sd_env env;
+	struct ops_map *running; /* class and hash -> struct running */
+	struct ops_timer *timer;
+	int64_t told_ms; /* monotonic */
 };
 
-struct col_discovery *col_discovery_new(void)
+static void on_timer(void *arg)
+{
+	struct col_discovery *d = arg;
+	d->told_ms = ops_mono_ms();
+	d->cfg.on_change(d->cfg.arg);
+}
+
+static void on_change(void *arg)
+{
+	struct col_discovery *d = arg;
+	if (ops_timer_pending(d->timer)) {
+		return;
+	}
+	int64_t next = d->told_ms + PAUSE_MS - ops_mono_ms();
+	ops_timer_start(d->timer, OPS_MAX(next, (int64_t)SETTLE_MS));
+}
+
+struct col_discovery *col_discovery_new(const struct col_discovery_config *cfg)
 {
 	struct col_discovery *d = ops_xcalloc(1, sizeof(*d));
-	d->files = ops_map_new();
-	ops_metric_register(&read_errors);
+	d->cfg = *cfg;
+	d->env = (struct col_sd_env){.loop = cfg->loop,
+		.client = cfg->client,
+		.tokens = cfg->tokens,
+		.on_change = on_change,
+		.arg = d};
+	d->running = ops_map_new();
+	d->timer = ops_timer_new(cfg->loop, on_timer, d);
+	d->told_ms = -PAUSE_MS;
 	return d;
 }
 
-static void drop_groups(struct sd_file *f)
+static void running_free(void *arg)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		ops_labels_unref(f->groups[i].labels);
-	}
-	f->groups = NULL;
-	f->n = 0;
-	ops_arena_done(&f->arena);
-}
-
-static void file_free(void *arg)
-{
-	struct sd_file *f = arg;
-	drop_groups(f);
-	free(f);
+	struct running *r = arg;
+	col_sd_free(r->sd);
+	free(r);
 }
 
 void col_discovery_free(struct col_discovery *d)
 {
 	if (d != NULL) {
-		ops_map_free(d->files, file_free);
+		ops_map_free(d->running, running_free);
+		ops_timer_free(d->timer);
 		free(d);
 	}
 }
 
-static int parse_file(struct sd_file *to, const char *path, struct ops_error *err)
+static void name_of(const struct col_sd_setting *s, char *buf, size_t size)
 {
-	struct ops_conf_node *root = NULL;
-	int r = ops_conf_load_file(&to->arena, path, NULL, &root, err);
-	if (r != 0) {
-		return r;
-	}
-	bool empty = root->type == OPS_CONF_MAPPING && root->n == 0;
-	if (root->type != OPS_CONF_SEQUENCE && !empty) {
-		return ops_conf_error(root, err, "expected a list of target groups");
-	}
-	to->groups = ops_arena_array(&to->arena, struct col_static_group, root->n);
-	for (size_t i = 0; i < root->n; i++) {
-		r = col_group_load(&to->arena, root->items[i], &to->groups[i], err);
-		if (r != 0) {
-			return r;
-		}
-		to->n++;
-	}
-	return 0;
+	snprintf(buf, size, "%s %016" PRIx64, s->class->name, s->hash);
 }
 
-static bool unchanged(const struct sd_file *f, const struct stat *st)
+static void apply_one(struct col_discovery *d, const struct col_sd_setting *s)
 {
-	return f->inode == st->st_ino && f->size == st->st_size &&
-	       f->modified.tv_sec == st->st_mtim.tv_sec &&
-	       f->modified.tv_nsec == st->st_mtim.tv_nsec;
+	char name[64];
+	name_of(s, name, sizeof(name));
+	struct running *r = ops_map_gets(d->running, name);
+	if (r == NULL) {
+		r = ops_xcalloc(1, sizeof(*r));
+		r->sd = col_sd_new(s->class, s->settings, &d->env);
+		(void)ops_map_puts(d->running, name, r);
+	}
+	r->sd->settings = s->settings;
+	r->keep = true;
 }
 
-/* True when the groups of the file changed. */
-static bool look_at(struct col_discovery *d, const char *path)
-{
-	struct stat st = {.st_size = 0};
-	struct sd_file *f = ops_map_gets(d->files, path);
-	if (stat(path, &st) != 0) {
-		st = (struct stat){.st_size = -1};
-	}
-	if (f != NULL) {
-		f->seen = true;
-		if (unchanged(f, &st)) {
-			return false;
-		}
-	} else {
-		f = ops_xcalloc(1, sizeof(*f));
-		f->seen = true;
-		ops_arena_init(&f->arena);
-		(void)ops_map_puts(d->files, path, f);
-	}
-	f->inode = st.st_ino;
-	f->size = st.st_size;
-	f->modified = st.st_mtim;
-	struct sd_file next = {.n = 0};
-	struct ops_error err;
-	ops_arena_init(&next.arena);
-	if (parse_file(&next, path, &err) != 0) {
-		char text[1100];
-		log_warn("could not read target groups; the last good ones stay",
-			F_STR("error", ops_error_text(&err, text, sizeof(text))));
-		ops_metric_add(&read_errors, 1);
-		drop_groups(&next);
-		return false;
-	}
-	drop_groups(f);
-	f->arena = next.arena;
-	f->groups = next.groups;
-	f->n = next.n;
-	return true;
-}
-
-static bool look_at_pattern(struct col_discovery *d, const char *pattern)
-{
-	glob_t found = {.gl_pathc = 0};
-	bool changed = false;
-	if (glob(pattern, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++) {
-			changed |= look_at(d, found.gl_pathv[i]);
-		}
-	}
-	globfree(&found);
-	return changed;
-}
-
-bool col_discovery_refresh(struct col_discovery *d, const struct col_config *config)
+void col_discovery_apply(struct col_discovery *d, const struct col_config *config)
 {
 	struct ops_map_entry e;
-	bool changed = false;
-	for (size_t at = 0; ops_map_next(d->files, &at, &e);) {
-		((struct sd_file *)e.value)->seen = false;
-	}
 	for (size_t i = 0; i < config->njobs; i++) {
-		const struct col_job *job = &config->jobs[i];
-		for (size_t k = 0; k < job->nfile_sds; k++) {
-			for (size_t n = 0; n < job->file_sds[k].nfiles; n++) {
-				changed |= look_at_pattern(d, job->file_sds[k].files[n]);
-			}
+		for (size_t k = 0; k < config->jobs[i].nsds; k++) {
+			apply_one(d, &config->jobs[i].sds[k]);
 		}
 	}
-	for (size_t at = 0; ops_map_next(d->files, &at, &e);) {
-		if (!((struct sd_file *)e.value)->seen) {
-			file_free(ops_map_remove(d->files, e.key, e.len));
-			changed = true;
+	for (size_t at = 0; ops_map_next(d->running, &at, &e);) {
+		struct running *r = e.value;
+		if (!r->keep) {
+			running_free(ops_map_remove(d->running, e.key, e.len));
+			continue;
 		}
+		r->keep = false;
 	}
-	return changed;
 }
 
-void col_discovery_each(struct col_discovery *d, const struct col_job *job,
-	void (*fn)(void *arg, const struct col_static_group *group, const char *path), void *arg)
+const struct col_sd *col_discovery_of(
+	const struct col_discovery *d, const struct col_job *job, size_t i)
 {
-	for (size_t k = 0; k < job->nfile_sds; k++) {
-		for (size_t n = 0; n < job->file_sds[k].nfiles; n++) {
-			glob_t found = {.gl_pathc = 0};
-			size_t count = glob(job->file_sds[k].files[n], 0, NULL, &found) == 0
-					       ? found.gl_pathc
-					       : 0;
-			for (size_t i = 0; i < count; i++) {
-				const struct sd_file *f = ops_map_gets(d->files, found.gl_pathv[i]);
-				for (size_t g = 0; f != NULL && g < f->n; g++) {
-					fn(arg, &f->groups[g], found.gl_pathv[i]);
-				}
-			}
-			globfree(&found);
+	char name[64];
+	name_of(&job->sds[i], name, sizeof(name));
+	const struct running *r = ops_map_gets(d->running, name);
+	return r != NULL ? r->sd : NULL;
+}
+
+/* ---- numbers ---- */
+
+static void count_job(const struct col_discovery *d, const struct col_job *job)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < job->ngroups; i++) {
+		n += job->groups[i].ntargets;
+	}
+	for (size_t i = 0; i < job->nsds; i++) {
+		const struct col_sd *sd = col_discovery_of(d, job, i);
+		n += col_sd_targets(sd);
+		if (sd->ok_ms > 0) {
+			ops_metric_set(
+				&succeeded, (double)sd->ok_ms / 1000, job->name, sd->class->name);
 		}
+	}
+	ops_metric_set(&discovered, (double)n, job->name);
+}
+
+void col_discovery_count(const struct col_discovery *d, const struct col_config *config)
+{
+	for (size_t i = 0; i < config->njobs; i++) {
+		count_job(d, &config->jobs[i]);
+	}
+	for (size_t i = 0; col_sd_classes[i] != NULL; i++) {
+		struct ops_map_entry e;
+		size_t n = 0;
+		for (size_t at = 0; ops_map_next(d->running, &at, &e);) {
+			const struct col_sd *sd = ((const struct running *)e.value)->sd;
+			n += sd->class == col_sd_classes[i] && sd->failures > 0;
+		}
+		ops_metric_set(&failing, (double)n, col_sd_classes[i]->name);
 	}
 }

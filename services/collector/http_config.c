@@ -11,7 +11,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/base/hash.h"
 #include "common/base/text.h"
 #include "services/collector/config_job.h"
 
@@ -374,16 +373,6 @@ static int check_one_kind(
 	return 0;
 }
 
-static uint64_t hash_tree(const struct ops_conf_node *n, uint64_t hash)
-{
-	hash = ops_hash64(n->text, n->len, hash + (uint64_t)n->type + 1);
-	for (size_t i = 0; i < n->n; i++) {
-		hash = n->keys != NULL ? hash_tree(n->keys[i], hash) : hash;
-		hash = hash_tree(n->items[i], hash);
-	}
-	return hash;
-}
-
 static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
 	struct col_oauth2 *o, struct ops_error *err)
 {
@@ -400,7 +389,7 @@ static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
 	if (!ops_conf_is_null(o->endpoint_params) && o->endpoint_params->type != OPS_CONF_MAPPING) {
 		return ops_conf_error(o->endpoint_params, err, "endpoint_params must be a mapping");
 	}
-	o->hash = hash_tree(node, 0);
+	o->hash = col_config_hash(node, 0);
 	int r = col_tls_finish(ops_conf_get(node, "tls_config"), &o->tls_written, &o->tls, err);
 	return r != 0 ? r : col_proxy_finish(a, node, &o->proxy, err);
 }

@@ -16,10 +16,6 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 
-enum {
-	REFRESH_MS = 5000
-};
-
 static struct ops_metric pool_targets = OPS_GAUGE("prometheus_target_scrape_pool_targets",
 	"Targets of a job, whoever scrapes them.", "scrape_job");
 static struct ops_metric targets_gauge =
@@ -36,11 +32,7 @@ static bool owns(void *arg, uint64_t target_hash)
 static void count_pools(const struct col_config *config, const struct col_targets *t)
 {
 	for (size_t i = 0; i < config->njobs; i++) {
-		size_t n = 0;
-		for (size_t k = 0; k < t->n; k++) {
-			n += t->items[k]->job == &config->jobs[i];
-		}
-		ops_metric_set(&pool_targets, (double)n, config->jobs[i].name);
+		ops_metric_set(&pool_targets, (double)t->counts[i].targets, config->jobs[i].name);
 	}
 	ops_metric_set(&dropped_gauge, (double)t->dropped_total);
 }
@@ -55,14 +47,11 @@ static void rebuild(struct col_service *s)
 	s->dropped = next;
 }
 
-static void on_refresh(void *arg)
+static void on_discovered(void *arg)
 {
 	struct col_service *s = arg;
-	if (col_discovery_refresh(s->discovery, s->scrape_config)) {
-		log_info("target files changed");
-		rebuild(s);
-	}
-	ops_timer_start(s->refresh, REFRESH_MS);
+	log_debug("targets found or gone");
+	rebuild(s);
 }
 
 static void on_members(void *arg)
@@ -83,13 +72,15 @@ static void collect_gauges(void *arg)
 {
 	struct col_service *s = arg;
 	ops_metric_set(&targets_gauge, (double)s->scraping.owned);
+	if (s->discovery != NULL) { /* not while it stops */
+		col_discovery_count(s->discovery, s->scrape_config);
+	}
 }
 
 /* ---- start and stop ---- */
 
 static void service_free(struct col_service *s)
 {
-	ops_timer_free(s->refresh);
 	if (s->scraping.scrapers != NULL) {
 		col_scraping_done(&s->scraping);
 	}
@@ -197,13 +188,23 @@ static int open_doors(struct col_service *s, struct ops_error *err)
 	return col_receive_open(&world, &s->config->receive, &s->receive, err);
 }
 
+static void start_discovery(struct col_service *s)
+{
+	const struct col_discovery_config cfg = {.loop = ops_daemon_loop(s->daemon),
+		.client = ops_daemon_client(s->daemon),
+		.tokens = s->tokens,
+		.on_change = on_discovered,
+		.arg = s};
+	s->discovery = col_discovery_new(&cfg);
+	col_discovery_apply(s->discovery, s->scrape_config);
+}
+
 static int start(struct ops_daemon *d, const void *config, void **ret_state, struct ops_error *err)
 {
 	struct col_service *s = ops_xcalloc(1, sizeof(*s));
 	s->daemon = d;
 	s->config = config;
 	s->instance = instance_name(d, s->config);
-	s->discovery = col_discovery_new();
 	int r = load_scrape_config(s->config, &s->scrape_config, err);
 	if (r != 0) {
 		ops_daemon_exit_code(d, 3);
@@ -226,10 +227,8 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	ops_metric_register(&dropped_gauge);
 	ops_metrics_on_collect(collect_gauges, s);
 	ops_daemon_health(d, "bus", bus_health, s);
-	(void)col_discovery_refresh(s->discovery, s->scrape_config);
+	start_discovery(s);
 	rebuild(s);
-	s->refresh = ops_timer_new(ops_daemon_loop(d), on_refresh, s);
-	ops_timer_start(s->refresh, REFRESH_MS);
 	col_api_register(s, ops_daemon_http(d));
 	log_info("collector started", F_STR("instance", s->instance),
 		F_UINT("jobs", s->scrape_config->njobs));
@@ -256,7 +255,7 @@ static int reload(struct ops_daemon *d, void *state, const void *config, struct 
 	struct col_config *old = s->scrape_config;
 	s->config = config;
 	s->scrape_config = next;
-	(void)col_discovery_refresh(s->discovery, next);
+	col_discovery_apply(s->discovery, next);
 	rebuild(s);
 	col_config_free(old);
 	return 0;
@@ -277,7 +276,8 @@ static int check(const void *config, struct ops_conf_warnings *w, struct ops_err
 static void drain(struct ops_daemon *d, void *state)
 {
 	struct col_service *s = state;
-	ops_timer_stop(s->refresh);
+	col_discovery_free(s->discovery);
+	s->discovery = NULL;
 	col_scraping_stop(&s->scraping);
 	ops_daemon_drained(d);
 }

@@ -34,7 +34,6 @@ struct col_service {
 	struct col_tokens *tokens;
 	struct col_scraping scraping;
 	struct col_receive *receive;
-	struct ops_timer *refresh; /* looks at file_sd files */
 };
 
 extern const struct ops_service col_service_table;

@@ -30,8 +30,9 @@ static struct ops_metric over_limit =
 struct build {
 	struct col_targets *out;
 	const struct col_job *job;
-	struct ops_map *keys;	   /* of the targets so far */
-	struct ops_map *instances; /* job and instance labels that are taken */
+	struct col_pool_count *count; /* of the job */
+	struct ops_map *keys;	      /* of the targets so far */
+	struct ops_map *instances;    /* job and instance labels that are taken */
 };
 
 void col_target_free(struct col_target *t)
@@ -57,6 +58,7 @@ void col_targets_done(struct col_targets *t)
 	}
 	free(t->items);
 	free(t->dropped);
+	free(t->counts);
 	*t = (struct col_targets){.n = 0};
 }
 
@@ -196,11 +198,14 @@ static const char *read_times(const struct ops_labels_builder *b, struct col_tar
 					      : NULL;
 }
 
+/* keep_dropped_targets bounds what a job keeps, COL_DROPPED_MAX what all together do. */
 static void drop(struct build *b, struct ops_labels *discovered)
 {
 	struct col_targets *out = b->out;
+	int64_t limit = b->job->limits.dropped;
 	out->dropped_total++;
-	if (out->ndropped == COL_DROPPED_MAX) {
+	b->count->dropped++;
+	if (out->ndropped == COL_DROPPED_MAX || (limit > 0 && b->count->dropped > (size_t)limit)) {
 		ops_labels_unref(discovered);
 		return;
 	}
@@ -274,28 +279,40 @@ static void make_target(struct build *b, struct ops_labels_builder *labels)
 	add(b, t);
 }
 
-static void on_group(void *arg, const struct col_static_group *group, const char *path)
+static void add_static(struct build *b, const struct col_static_group *group)
 {
-	struct build *b = arg;
 	for (size_t i = 0; i < group->ntargets; i++) {
 		struct ops_labels_builder labels;
 		ops_labels_builder_from(&labels, group->labels);
 		ops_labels_builder_set(&labels, "__address__", group->targets[i]);
-		if (path != NULL) {
-			ops_labels_builder_set(&labels, "__meta_filepath", path);
-		}
 		make_target(b, &labels);
 		ops_labels_builder_done(&labels);
 	}
 }
 
-static void build_job(struct build *b, struct col_discovery *d)
+static void add_group(struct build *b, const struct col_group *group)
+{
+	for (size_t i = 0; i < group->n; i++) {
+		struct ops_labels_builder labels;
+		ops_labels_builder_from(&labels, group->labels[i]);
+		make_target(b, &labels);
+		ops_labels_builder_done(&labels);
+	}
+}
+
+static void build_job(struct build *b, const struct col_discovery *d)
 {
 	size_t first = b->out->n;
 	for (size_t i = 0; i < b->job->ngroups; i++) {
-		on_group(b, &b->job->groups[i], NULL);
+		add_static(b, &b->job->groups[i]);
 	}
-	col_discovery_each(d, b->job, on_group, b);
+	for (size_t i = 0; d != NULL && i < b->job->nsds; i++) {
+		const struct col_sd *sd = col_discovery_of(d, b->job, i);
+		for (size_t k = 0; sd != NULL && k < sd->n; k++) {
+			add_group(b, sd->groups[k]);
+		}
+	}
+	b->count->targets = b->out->n - first;
 	int64_t limit = b->job->limits.targets;
 	if (limit > 0 && (int64_t)(b->out->n - first) > limit) {
 		ops_metric_add(&over_limit, 1, b->job->name);
@@ -306,12 +323,13 @@ static void build_job(struct build *b, struct col_discovery *d)
 }
 
 void col_targets_build(
-	const struct col_config *config, struct col_discovery *d, struct col_targets *ret)
+	const struct col_config *config, const struct col_discovery *d, struct col_targets *ret)
 {
-	*ret = (struct col_targets){.n = 0};
+	*ret = (struct col_targets){.counts = ops_xcalloc(config->njobs + 1, sizeof(*ret->counts))};
 	struct build b = {.out = ret, .keys = ops_map_new(), .instances = ops_map_new()};
 	for (size_t i = 0; i < config->njobs; i++) {
 		b.job = &config->jobs[i];
+		b.count = &ret->counts[i];
 		build_job(&b, d);
 	}
 	ops_map_free(b.keys, NULL);

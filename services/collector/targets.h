@@ -24,11 +24,16 @@ struct col_dropped {
 	struct ops_labels *discovered;
 };
 
+struct col_pool_count { /* of a job, whoever scrapes */
+	size_t targets, dropped;
+};
+
 struct col_targets {
 	struct col_target **items;
 	size_t n, cap;
 	struct col_dropped *dropped; /* at most COL_DROPPED_MAX are kept */
 	size_t ndropped, cap_dropped, dropped_total;
+	struct col_pool_count *counts; /* in the order of the configuration's jobs */
 };
 
 enum {
@@ -37,6 +42,6 @@ enum {
 
 /* Targets that cannot be (no address, bad port) are logged, counted and left out. */
 void col_targets_build(
-	const struct col_config *config, struct col_discovery *d, struct col_targets *ret);
+	const struct col_config *config, const struct col_discovery *d, struct col_targets *ret);
 void col_targets_done(struct col_targets *t);
 void col_target_free(struct col_target *t);

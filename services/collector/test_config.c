@@ -12,6 +12,7 @@
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "services/collector/discovery/sd.h"
 
 static struct col_config *load(const char *text, struct ops_conf_warnings *w)
 {
@@ -85,7 +86,8 @@ static void test_whole(void **state)
 	assert_int_equal(a->limits.targets, 8);
 	assert_int_equal(a->groups[0].ntargets, 2);
 	assert_string_equal(ops_labels_get(a->groups[0].labels, "code"), "5");
-	assert_int_equal(a->file_sds[0].refresh_ms, 60000);
+	assert_int_equal(a->nsds, 1);
+	assert_string_equal(a->sds[0].class->name, "file");
 	assert_string_equal(a->relabel.rules[0].replacement, "${1}");
 	assert_int_equal(b->limits.samples, 0);
 	assert_int_equal(b->timeout_ms, 5000);
@@ -106,12 +108,12 @@ static void test_notes(void **state)
 		"rule_files: [a.yml]\nremote_write: [{url: http://x}]\n"
 		"alerting: {alertmanagers: [{api_version: v1, static_configs: [{targets: "
 		"[a:1]}]}]}\n"
-		"scrape_configs:\n  - job_name: a\n    kubernetes_sd_configs: [{role: pod}]\n";
+		"scrape_configs:\n  - job_name: a\n    ec2_sd_configs: [{port: 80}]\n";
 	static const char *const wanted[] = {
 		"p.yml:2:15: remote_write is accepted but has no effect here",
 		"p.yml:3:11: alerting is accepted but has no effect: alerts travel on the bus",
 		"p.yml:3:42: api_version \"v1\" is an old form: there is only v2",
-		"p.yml:6:28: kubernetes_sd_configs is accepted but has no targets yet",
+		"p.yml:6:21: ec2_sd_configs is accepted but has no targets yet",
 	};
 	struct ops_arena arena;
 	ops_arena_init(&arena);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a configuration to targets: labels, URLs, what is dropped or refused, files that change. */
+/* From a configuration to targets: labels, URLs, what is dropped or refused. */
 #include "services/collector/targets.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "common/base/file.h"
 #include "common/base/strbuf.h"
 
 static struct col_config *load(const char *text)
@@ -44,9 +42,8 @@ static void test_static(void **state)
 		"      - {source_labels: [__address__], regex: 'late:.*', target_label: "
 		"__scrape_timeout__, replacement: 1m}\n";
 	struct col_config *c = load(text);
-	struct col_discovery *d = col_discovery_new();
 	struct col_targets t;
-	col_targets_build(c, d, &t);
+	col_targets_build(c, NULL, &t);
 	assert_int_equal(t.n, 1);
 	assert_string_equal(
 		t.items[0]->url, "https://a:1/probe?module=http&module=b%20c&target=a%3A1");
@@ -59,7 +56,6 @@ static void test_static(void **state)
 	assert_int_equal(t.items[0]->timeout_ms, 5000);
 	assert_int_equal(t.ndropped, 1);
 	col_targets_done(&t);
-	col_discovery_free(d);
 	col_config_free(c);
 }
 
@@ -69,15 +65,13 @@ static void test_twins(void **state)
 	struct col_config *c =
 		load("scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']},"
 		     "{targets: ['a:1'], labels: {x: y}}]}]");
-	struct col_discovery *d = col_discovery_new();
 	struct col_targets t;
-	col_targets_build(c, d, &t);
+	col_targets_build(c, NULL, &t);
 	assert_int_equal(t.n, 2);
 	assert_string_equal(t.items[0]->instance, "a:1");
 	assert_memory_equal(t.items[1]->instance, "a:1#", 4);
 	assert_labels(t.items[1]->labels, "{instance=\"a:1\",job=\"a\",x=\"y\"}");
 	col_targets_done(&t);
-	col_discovery_free(d);
 	col_config_free(c);
 }
 
@@ -86,66 +80,31 @@ static void test_limit(void **state)
 	(void)state;
 	struct col_config *c = load("scrape_configs: [{job_name: a, target_limit: 1, "
 				    "static_configs: [{targets: ['a:1', 'b:1']}]}]");
-	struct col_discovery *d = col_discovery_new();
 	struct col_targets t;
-	col_targets_build(c, d, &t);
+	col_targets_build(c, NULL, &t);
 	assert_int_equal(t.n, 2);
 	assert_true(t.items[0]->over_limit && t.items[1]->over_limit);
 	col_targets_done(&t);
-	col_discovery_free(d);
 	col_config_free(c);
 }
 
-static void write_file(const char *path, const char *text)
-{
-	assert_int_equal(ops_file_write_atomic(path, text, strlen(text), 0600), 0);
-}
-
-static size_t count(const struct col_config *c, struct col_discovery *d)
-{
-	struct col_targets t;
-	col_targets_build(c, d, &t);
-	size_t n = t.n;
-	if (n > 0) {
-		assert_non_null(ops_labels_get(t.items[0]->discovered, "__meta_filepath"));
-	}
-	col_targets_done(&t);
-	return n;
-}
-
-static void test_files(void **state)
+static void test_dropped(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/ops-sd-XXXXXX";
-	assert_non_null(mkdtemp(dir));
-	OPS_CLEANUP(ops_freep) char *json = ops_path_join(dir, "a.json");
-	OPS_CLEANUP(ops_freep) char *yaml = ops_path_join(dir, "b.yml");
-	OPS_CLEANUP(ops_freep)
-	char *text = ops_xasprintf("scrape_configs: [{job_name: a, file_sd_configs: [{files: "
-				   "['%s/*.json', '%s/*.yml']}]}]",
-		dir, dir);
-	struct col_config *c = load(text);
-	struct col_discovery *d = col_discovery_new();
-	assert_false(col_discovery_refresh(d, c));
-	write_file(json, "[{\"targets\": [\"a:1\", \"b:1\"], \"labels\": {\"x\": \"y\"}}]");
-	assert_true(col_discovery_refresh(d, c));
-	assert_int_equal(count(c, d), 2);
-	write_file(yaml, "- targets: [c:1]\n");
-	assert_true(col_discovery_refresh(d, c));
-	assert_false(col_discovery_refresh(d, c));
-	assert_int_equal(count(c, d), 3);
-	write_file(json, "[{\"targets\": [\"a:1\""); /* broken: what was there stays */
-	assert_false(col_discovery_refresh(d, c));
-	assert_int_equal(count(c, d), 3);
-	write_file(json, "[]");
-	assert_true(col_discovery_refresh(d, c));
-	assert_int_equal(count(c, d), 1);
-	assert_int_equal(unlink(yaml), 0);
-	assert_true(col_discovery_refresh(d, c));
-	assert_int_equal(count(c, d), 0);
-	assert_int_equal(unlink(json), 0);
-	assert_int_equal(rmdir(dir), 0);
-	col_discovery_free(d);
+	struct col_config *c = load(
+		"scrape_configs: [{job_name: a, keep_dropped_targets: 1, static_configs: "
+		"[{targets: "
+		"['a:1', 'b:1', 'c:1']}], relabel_configs: [{source_labels: [__address__], regex: "
+		"'c.*', action: keep}]}]");
+	struct col_targets t;
+	col_targets_build(c, NULL, &t);
+	assert_int_equal(t.n, 1);
+	assert_int_equal(t.ndropped, 1);
+	assert_string_equal(ops_labels_get(t.dropped[0].discovered, "__address__"), "a:1");
+	assert_int_equal(t.dropped_total, 2);
+	assert_int_equal(t.counts[0].dropped, 2);
+	assert_int_equal(t.counts[0].targets, 1);
+	col_targets_done(&t);
 	col_config_free(c);
 }
 
@@ -155,7 +114,7 @@ int main(void)
 		cmocka_unit_test(test_static),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_twins),
-		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_dropped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

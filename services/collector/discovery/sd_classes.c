@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "services/collector/discovery/sd_classes.h"
+
+const struct col_sd_class *const col_sd_classes[] = {
+	&col_sd_file, &col_sd_http, &col_sd_docker, &col_sd_dockerswarm, NULL};

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* http_sd_configs: a URL whose answer is a list of target groups. */
+#include <string.h>
+
+#include "common/base/text.h"
+#include "services/collector/discovery/groups_json.h"
+#include "services/collector/discovery/sd_classes.h"
+
+struct settings {
+	const char *url;
+	int64_t refresh_ms;
+	struct col_http http;
+};
+
+static const struct ops_conf_key keys[] = {
+	COL_SD_KEY(settings, "url", OPS_CONF_K_STRING, url, OPS_CONF_REQUIRED, NULL),
+	COL_SD_KEY(settings, "refresh_interval", OPS_CONF_K_DURATION, refresh_ms, 0, "1m"),
+	COL_HTTP_ROWS(struct settings, http),
+	OPS_CONF_END,
+};
+
+static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
+	const void **ret, struct ops_error *err)
+{
+	struct settings *s = ops_arena_new(a, struct settings);
+	int r = ops_conf_decode(a, node, keys, s, w, err);
+	if (r == 0 && !ops_str_starts(s->url, "http://") && !ops_str_starts(s->url, "https://")) {
+		r = ops_conf_error(ops_conf_get(node, "url"), err,
+			"\"%s\" is not an http or https URL", s->url);
+	}
+	if (r == 0 && s->refresh_ms <= 0) {
+		r = ops_conf_error(
+			ops_conf_get(node, "refresh_interval"), err, "it must be above 0");
+	}
+	*ret = s;
+	return r != 0 ? r : col_http_finish(a, node, &s->http, w, err);
+}
+
+static int64_t interval_ms(const struct col_sd *sd)
+{
+	return ((const struct settings *)sd->settings)->refresh_ms;
+}
+
+static void on_groups(struct col_sd *sd, json_t *const *replies)
+{
+	const struct settings *s = sd->settings;
+	struct col_group *g = col_group_new(s->url);
+	struct ops_error err;
+	if (col_groups_from_json(replies[0], s->url, g, &err) != 0) {
+		col_group_free(g);
+		col_sd_failed(sd, "%s: %s", s->url, err.message);
+		return;
+	}
+	col_sd_replace(sd, &g, 1);
+}
+
+static void refresh(struct col_sd *sd)
+{
+	const struct settings *s = sd->settings;
+	const struct col_sd_server server = {.http = &s->http};
+	col_sd_get(sd, &server, &s->url, 1);
+}
+
+const struct col_sd_class col_sd_http = {.name = "http",
+	.load = load,
+	.interval_ms = interval_ms,
+	.refresh = refresh,
+	.on_replies = on_groups};
