@@ -184,7 +184,9 @@ static int parse_params(struct ops_http_req *req)
 	int rc = ops_http_params_parse(
 		&req->arena, req->head.query, strlen(req->head.query), &req->params);
 
-	if (rc != 0 || type == NULL || strncasecmp(type, form, sizeof(form) - 1) != 0)
+	const struct ops_http_route *route = req->match.route;
+	bool raw = route != NULL && (route->methods & OPS_RAW_BODY) != 0;
+	if (rc != 0 || raw || type == NULL || strncasecmp(type, form, sizeof(form) - 1) != 0)
 		return rc;
 	char end = type[sizeof(form) - 1];
 	if (end != '\0' && end != ';' && end != ' ')

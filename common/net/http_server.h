@@ -42,6 +42,8 @@ enum ops_http_method {
 };
 /* In a route's mask: its POST changes nothing, pages of other sites may ask too. */
 #define OPS_SAFE_POST 128u
+/* Likewise: a body is a document, whatever its type says (curl calls everything a form). */
+#define OPS_RAW_BODY 256u
 
 struct ops_http_limits {	       /* zero = the default in brackets */
 	size_t header_bytes;	       /* [32 KiB] */

@@ -286,7 +286,7 @@ static const struct {
 	{"/api/v1/features", OPS_GET, det_api_features},
 	{"/api/v1/notifications", OPS_GET, det_api_notifications},
 	{"/federate", OPS_GET, det_api_federate},
-	{"/api/v1/read", OPS_POST | OPS_SAFE_POST, det_api_read},
+	{"/api/v1/read", OPS_POST | OPS_SAFE_POST | OPS_RAW_BODY, det_api_read},
 	{"/api/v1/status/config", OPS_GET, det_api_config},
 	{"/api/v1/status/walreplay", OPS_GET, det_api_walreplay},
 	{"/api/v1/status/buildinfo", OPS_GET, det_api_buildinfo},
@@ -314,9 +314,10 @@ struct det_api *det_api_register(
 	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
 		det_api_route(server, routes[i].methods, routes[i].path, routes[i].fn, api);
 	}
-	ops_http_route(server, OPS_POST, "/api/v1/write", OPS_ROLE_OPERATOR, det_api_write, api);
-	ops_http_route(server, OPS_POST, "/api/v1/import/prometheus", OPS_ROLE_OPERATOR,
-		det_api_import, api);
+	ops_http_route(server, OPS_POST | OPS_RAW_BODY, "/api/v1/write", OPS_ROLE_OPERATOR,
+		det_api_write, api);
+	ops_http_route(server, OPS_POST | OPS_RAW_BODY, "/api/v1/import/prometheus",
+		OPS_ROLE_OPERATOR, det_api_import, api);
 	return api;
 }
 

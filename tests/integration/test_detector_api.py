@@ -1,0 +1,418 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The detector's HTTP API with the clients that people have: Grafana's requests, promtool, vmalert, a stock Prometheus.
+
+A peer that is not installed skips its test, visibly.
+"""
+import gzip
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.parse
+
+import pytest
+
+import harness
+from harness import http, http_get, wait_until
+
+MINUTE = 60
+SERIES = 3
+
+
+def peer(name):
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+@pytest.fixture
+def run_peer(tmp_path):
+    """run_peer(argv, url) -> the process, once url answers 200; ended with the test."""
+    running = []
+
+    def make(argv, url):
+        log = tmp_path / f"peer-{len(running)}.log"
+        with open(log, "wb") as out:
+            process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                       cwd=tmp_path, preexec_fn=harness._die_with_parent(9))
+        running.append(process)
+
+        def answers():
+            if process.poll() is not None:
+                raise RuntimeError(log.read_text()[-3000:])
+            return http_get(url).code == 200
+        wait_until(answers, what=f"{argv[0]} answers")
+        process.log = log
+        return process
+
+    yield make
+    for process in running:
+        process.terminate()
+    for process in running:
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def exposition(now_ms, minutes=30, step=15):
+    """Counters and a gauge with a sample every step seconds up to now."""
+    lines = ["# HELP http_requests_total Requests \"all\".", "# TYPE http_requests_total counter",
+             "# TYPE queue_length gauge"]
+    n = minutes * 60 // step
+    for i in range(n + 1):
+        t = now_ms - (n - i) * step * 1000
+        for s in range(SERIES):
+            lines.append(f'http_requests_total{{job="web",instance="i{s}",code="200"}} {i * (s + 1)} {t}')
+        lines.append(f'queue_length{{job="web",instance="i0"}} {i % 7} {t}')
+        for s in range(SERIES):
+            lines.append(f'up{{job="web",instance="i{s}"}} 1 {t}')
+    return "\n".join(lines) + "\n"
+
+
+def load(d, now_ms=None, **more):
+    now_ms = now_ms or int(time.time()) * 1000
+    reply = d.post("/api/v1/import/prometheus", gzip.compress(exposition(now_ms, **more).encode()),
+                   headers={"Content-Encoding": "gzip"})
+    assert reply.code == 204, reply
+    return now_ms // 1000
+
+
+@pytest.fixture
+def detector(service, ports, tmp_path):
+    def make(rules=None, name="rules.yml", external=None, **config):
+        prometheus = {"global": {"evaluation_interval": "1s", "external_labels": external or {}}, "rule_files": []}
+        if rules:
+            (tmp_path / name).write_text(rules)
+            prometheus["rule_files"] = [name]
+        (tmp_path / "prometheus.yml").write_text(json.dumps(prometheus))
+        samples, alerts, replay = ports(3)
+        return service("ops-detector", {
+            "scrape_config_file": str(tmp_path / "prometheus.yml"), "samples_listen": f"tcp://127.0.0.1:{samples}",
+            "alerts_listen": f"tcp://127.0.0.1:{alerts}", "alerts_replay_listen": f"tcp://127.0.0.1:{replay}",
+            **config})
+    return make
+
+
+def api(d, path, code=200, form=None, headers=None, **params):
+    query = urllib.parse.urlencode(params, doseq=True)
+    if form is None:
+        reply = d.get(f"/api/v1/{path}?{query}", headers=headers)
+    else:
+        reply = d.post(f"/api/v1/{path}", urllib.parse.urlencode(form, doseq=True), headers={
+            "Content-Type": "application/x-www-form-urlencoded", **(headers or {})})
+    assert reply.code == code, reply
+    body = gzip.decompress(reply.body) if reply.headers.get("Content-Encoding") == "gzip" else reply.body
+    answer = json.loads(body)
+    assert answer["status"] == ("success" if code == 200 else "error")
+    return answer["data"] if code == 200 else answer
+
+
+def value(d, expr, **params):
+    result = api(d, "query", query=expr, **params)["result"]
+    return [float(x["value"][1]) for x in result]
+
+
+# ---- what comes in by HTTP ----
+
+def test_import_of_text(detector):
+    d = detector()
+    end = load(d)
+    assert value(d, "http_requests_total", time=end) == [120, 240, 360]
+    assert value(d, "sum(rate(http_requests_total[5m]))", time=end) == [pytest.approx(0.4)]
+    assert api(d, "metadata", metric="http_requests_total") == {
+        "http_requests_total": [{"type": "counter", "help": "Requests \"all\".", "unit": ""}]}
+    # without a time: now; extra labels; the last line may lack its end
+    assert d.post("/api/v1/import/prometheus?extra_label=site=lab", 'plain{a="b"} 7').code == 204
+    assert api(d, "query", query="plain")["result"][0]["metric"] == {"__name__": "plain", "a": "b", "site": "lab"}
+    assert d.post(f"/api/v1/import/prometheus?timestamp={end * 1000}", "timed 1\n").code == 204
+    assert api(d, "query", query="timestamp(timed)")["result"][0]["value"][1] == str(end)
+    bad = d.post("/api/v1/import/prometheus", "good 1\nbad{ 2\n")
+    assert bad.code == 400 and bad.json["error"].startswith("2:") and value(d, "good") == [1]
+    assert d.post("/api/v1/import/prometheus", b"not gzip", headers={"Content-Encoding": "gzip"}).code == 400
+    assert d.post("/api/v1/import/prometheus", "x 1\n", headers={"Content-Encoding": "br"}).code == 400
+    late = d.post("/api/v1/import/prometheus", f'up{{job="web",instance="i0"}} 0 {(end - 7200) * 1000}\n')
+    assert late.code == 400 and "refused" in late.json["error"]
+    assert d.metric("ops_detector_received_samples_total", door="import", outcome="refused") == 1
+
+
+def test_writing_needs_the_role(detector):
+    d = detector(anonymous_role="viewer")
+    assert d.post("/api/v1/import/prometheus", "a 1\n").code == 403
+    assert d.post("/api/v1/write", b"").code == 403
+    assert d.get("/api/v1/query?query=1").code == 200
+
+
+# ---- Grafana ----
+
+def test_grafanas_sequence(detector):
+    """What a Grafana data source asks, in its order, with its headers: the test button, the builder, a panel."""
+    d = detector("groups:\n- name: g\n  rules:\n  - {alert: Busy, expr: queue_length > 100}\n")
+    end = load(d)
+    start = end - 30 * MINUTE
+    headers = {"User-Agent": "Grafana/11.2.0", "Accept-Encoding": "gzip", "X-Grafana-Org-Id": "1",
+               "X-Datasource-Uid": "P1809F7CD0C75ACF3", "X-Dashboard-Uid": "abc", "X-Panel-Id": "2"}
+    assert api(d, "status/buildinfo", headers=headers)["version"].startswith("3.")
+    assert api(d, "query", form={"query": "1+1", "time": end}, headers=headers) == {
+        "resultType": "scalar", "result": [end, "2"]}
+    window = {"start": start, "end": end}
+    assert api(d, "labels", form=window, headers=headers) == ["__name__", "code", "instance", "job"]
+    assert api(d, "label/__name__/values", headers=headers, **window) == ["http_requests_total", "queue_length", "up"]
+    assert api(d, "label/instance/values", headers=headers, **{"match[]": "queue_length", **window}) == ["i0"]
+    assert api(d, "metadata", headers=headers)["queue_length"][0]["type"] == "gauge"
+    assert api(d, "series", form={"match[]": 'queue_length{job="web"}', **window}, headers=headers) == [
+        {"__name__": "queue_length", "instance": "i0", "job": "web"}]
+    assert [g["name"] for g in api(d, "rules", headers=headers)["groups"]] == ["g"]
+    panel = {"query": "rate(http_requests_total[1m])", "step": "15", **window}
+    reply = d.post("/api/v1/query_range", urllib.parse.urlencode(panel), headers={
+        "Content-Type": "application/x-www-form-urlencoded", **headers})
+    assert reply.code == 200 and reply.headers["Content-Encoding"] == "gzip"
+    assert reply.headers["Content-Type"] == "application/json"
+    data = json.loads(gzip.decompress(reply.body))["data"]
+    assert data["resultType"] == "matrix" and len(data["result"]) == SERIES
+    first = data["result"][0]
+    assert first["metric"] == {"code": "200", "instance": "i0", "job": "web"}
+    assert len(first["values"]) == 120 and float(first["values"][-1][1]) == pytest.approx(1 / 15)
+    assert api(d, "query_exemplars", form={"query": panel["query"], **window}, headers=headers) == []
+    wrong = api(d, "query_range", 400, form={**panel, "query": "rate("}, headers=headers)
+    assert wrong["errorType"] == "bad_data" and wrong["error"].startswith('invalid parameter "query": 1:6: parse error')
+
+
+def test_answers_in_pieces(detector):
+    """An answer that does not fit into one piece, whole and packed; and a client that goes away in the middle."""
+    d = detector()
+    lines = "".join(f'many{{n="{i:05}",padding="{"x" * 100}"}} {i}\n' for i in range(12000))
+    assert d.post("/api/v1/import/prometheus", lines).code == 204
+    found = api(d, "series", **{"match[]": "many"})
+    assert [s["n"] for s in found] == [f"{i:05}" for i in range(12000)]
+    assert api(d, "series", headers={"Accept-Encoding": "gzip"}, **{"match[]": "many"}) == found
+    assert len(api(d, "query", query="many")["result"]) == 12000
+    limited = d.get("/api/v1/series?match[]=many&limit=2").json
+    assert len(limited["data"]) == 2 and limited["warnings"] == ["results truncated due to limit"]
+    text = d.get("/federate?match[]=many").text
+    assert text.count("\n") == 12001 and text.startswith("# TYPE many untyped\nmany{n=\"00000\",padding=")
+    with socket.create_connection(("127.0.0.1", d.port)) as s:
+        s.sendall(b"GET /api/v1/series?match[]=many HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"chunked" in s.recv(2000)
+    wait_until(lambda: d.metric("ops_detector_queries_total", outcome="gone") == 1)
+    wait_until(lambda: d.metric("ops_detector_queries") == 0)
+
+
+def test_a_heavy_query_is_cancelled_by_the_client(detector):
+    d = detector(query_timeout="10m")
+    end = load(d)
+    heavy = urllib.parse.urlencode({"query": "sum_over_time((sum_over_time(up[30m:1s]))[3d:1s])", "time": end})
+    with socket.create_connection(("127.0.0.1", d.port)) as s:
+        s.sendall(f"GET /api/v1/query?{heavy} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        wait_until(lambda: d.metric("ops_detector_queries") == 1)
+        assert value(d, "vector(1)") == [1]  # the others go on
+        assert d.post("/api/v1/import/prometheus", "meanwhile 1\n").code == 204
+    wait_until(lambda: d.metric("ops_detector_queries_total", outcome="gone") == 1)
+    assert d.metric("ops_detector_queries") == 0
+    slow = api(d, "query", 503, query="sum_over_time((sum_over_time(up[30m:1s]))[3d:1s])", timeout="50ms", time=end)
+    assert slow["errorType"] == "timeout" and "timed out" in slow["error"]
+
+
+def test_targets_from_samples(detector):
+    d = detector()
+    load(d)
+    now = int(time.time() * 1000)
+    assert d.post("/api/v1/import/prometheus", f'up{{job="db",instance="h:1"}} 0 {now}\n').code == 204
+    targets = api(d, "targets")
+    assert [(t["scrapePool"], t["health"]) for t in targets["activeTargets"]] == [
+        ("db", "down"), ("web", "up"), ("web", "up"), ("web", "up")]
+    web = targets["activeTargets"][1]
+    assert set(web) == {"discoveredLabels", "labels", "scrapePool", "scrapeUrl", "globalUrl", "lastError", "lastScrape",
+                        "lastScrapeDuration", "health", "scrapeInterval", "scrapeTimeout"}
+    assert web["labels"] == {"instance": "i0", "job": "web"} and web["scrapeInterval"] == "15s"
+    assert api(d, "targets", state="dropped")["activeTargets"] == []
+    assert len(api(d, "targets", scrapePool="db")["activeTargets"]) == 1
+    assert api(d, "scrape_pools") == {"scrapePools": ["db", "web"]}
+    meta = api(d, "targets/metadata", match_target='{instance="i0"}', metric="queue_length")
+    assert meta == [{"target": {"instance": "i0", "job": "web"}, "type": "gauge", "help": "", "unit": ""}]
+    assert len(api(d, "targets/metadata", match_target='{instance="i0"}')) == 2
+    assert api(d, "alertmanagers") == {"activeAlertmanagers": [], "droppedAlertmanagers": []}
+
+
+def test_status_pages(detector):
+    d = detector()
+    assert "query_timeout: 10s" in api(d, "status/config")["yaml"]
+    assert api(d, "status/walreplay") == {"min": 0, "max": 0, "current": 0}
+    assert api(d, "notifications") == []
+    assert api(d, "features")["api"]["remote_write_receiver"] is True
+    assert set(api(d, "status/tsdb")) >= {"headStats", "seriesCountByMetricName"}
+    options = http("OPTIONS", d.url + "/api/v1/query", headers={"Origin": "http://elsewhere"})
+    assert options.code == 204 and options.headers["Access-Control-Allow-Origin"] == "*"
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://elsewhere"}
+    assert d.post("/api/v1/query", "query=1", headers=form).code == 200
+    assert d.post("/api/v1/import/prometheus", "a 1\n", headers={"Origin": "http://elsewhere"}).code == 403
+    stats = api(d, "query", query="vector(1)", stats="all")["stats"]
+    assert set(stats) == {"timings", "samples"} and "execTotalTime" in stats["timings"]
+
+
+def test_rules_by_pages_and_filters(detector):
+    groups = "".join(f"- name: g{i}\n  rules:\n  - {{alert: A{i}, expr: up > {i}, labels: {{team: t{i % 2}}}}}\n"
+                     f"  - {{record: r{i}, expr: up}}\n" for i in range(5))
+    d = detector("groups:\n" + groups)
+    seen, token = [], None
+    while True:
+        page = api(d, "rules", group_limit=2, **({"group_next_token": token} if token else {}))
+        assert len(page["groups"]) <= 2
+        seen += [g["name"] for g in page["groups"]]
+        token = page.get("groupNextToken")
+        if token is None:
+            break
+    assert seen == [f"g{i}" for i in range(5)]
+    assert api(d, "rules", 400, group_limit=2, group_next_token="x")["error"] == (
+        "invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule groups changed?")
+    assert api(d, "rules", 400, group_next_token="x")["errorType"] == "bad_data"
+    assert api(d, "rules", 400, group_limit=0)["error"].endswith("group_limit needs to be greater than 0")
+    only = api(d, "rules", type="alert", **{"match[]": '{team="t1"}'})["groups"]
+    assert [r["name"] for g in only for r in g["rules"]] == ["A1", "A3"]
+    plain = api(d, "rules", exclude_alerts="true", **{"rule_group[]": "g0"})["groups"][0]["rules"]
+    assert plain[0]["alerts"] is None and "labels" not in plain[1]
+    assert api(d, "rules", 400, exclude_alerts="maybe")["error"].startswith('invalid parameter "exclude_alerts"')
+    assert api(d, "rules", 400, type="x")["error"] == 'invalid parameter "type": not supported value "x"'
+
+
+# ---- promtool ----
+
+def promtool(*args):
+    return subprocess.run([peer("promtool"), *map(str, args)], capture_output=True, text=True, timeout=60)
+
+
+def test_promtool_queries(detector):
+    d = detector()
+    end = load(d)
+    instant = promtool("query", "instant", "-o", "json", f"--time={end}", d.url, "http_requests_total")
+    assert instant.returncode == 0, instant.stderr
+    assert sorted(x["value"][1] for x in json.loads(instant.stdout)) == ["120", "240", "360"]
+    ranged = promtool("query", "range", "-o", "json", f"--start={end - 60}", f"--end={end}", "--step=15s", d.url,
+                      "queue_length")
+    assert ranged.returncode == 0 and len(json.loads(ranged.stdout)[0]["values"]) == 5, ranged
+    series = promtool("query", "series", "-o", "json", "--match=queue_length", d.url)
+    assert json.loads(series.stdout) == [{"__name__": "queue_length", "instance": "i0", "job": "web"}], series
+    labels = promtool("query", "labels", "-o", "json", d.url, "instance")
+    assert json.loads(labels.stdout) == ["i0", "i1", "i2"], labels
+    wrong = promtool("query", "instant", d.url, "sum(")
+    assert wrong.returncode != 0 and "parse error" in wrong.stderr
+
+
+def test_promtool_reads_our_rule_files(tmp_path):
+    """What is in Prometheus' form in the files that we ship, promtool takes; `labels` of a group it does not know yet."""
+    import yaml
+    checked = 0
+    for path in sorted((harness.REPO / "deploy/etc/alerts").glob("*.y*ml")):
+        text = yaml.safe_load(path.read_text().replace("${RULE_WINDOW}", "5m").replace("${RULE_FOR}", "3m"))
+        if not isinstance(text, dict) or "groups" not in text:
+            continue
+        for group in text["groups"]:
+            group.pop("labels", None)
+        copy = tmp_path / path.name
+        copy.write_text(yaml.safe_dump(text))
+        done = promtool("check", "rules", copy)
+        assert done.returncode == 0, done.stdout + done.stderr
+        checked += 1
+    assert checked > 0
+
+
+# ---- a stock Prometheus ----
+
+def prometheus(run_peer, tmp_path, ports, config, *flags):
+    port = ports()
+    file = tmp_path / "peer.yml"
+    file.write_text(json.dumps(config))
+    url = f"http://127.0.0.1:{port}"
+    run_peer([peer("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={tmp_path / 'peer-data'}",
+              f"--web.listen-address=127.0.0.1:{port}", *flags], url + "/-/ready")
+    return url
+
+
+def peer_query(url, expr, **params):
+    reply = http_get(f"{url}/api/v1/query?" + urllib.parse.urlencode({"query": expr, **params}))
+    assert reply.code == 200, reply
+    return [(x["metric"], float(x["value"][1])) for x in reply.json["data"]["result"]]
+
+
+def test_prometheus_reads_from_us(detector, run_peer, tmp_path, ports):
+    d = detector()
+    end = load(d)
+    url = prometheus(run_peer, tmp_path, ports, {"remote_read": [{"url": d.url + "/api/v1/read", "read_recent": True}]})
+    got = peer_query(url, "sum by (instance) (http_requests_total)", time=end)
+    assert sorted((m["instance"], v) for m, v in got) == [("i0", 120), ("i1", 240), ("i2", 360)]
+    ours = value(d, "sum(rate(http_requests_total[10m]))", time=end)
+    assert [v for _, v in peer_query(url, "sum(rate(http_requests_total[10m]))", time=end)] == [pytest.approx(ours[0])]
+    whole = peer_query(url, "count_over_time(queue_length[1h])", time=end)
+    assert [v for _, v in whole] == [121]
+    assert d.metric("ops_http_requests_total", handler="/api/v1/read", code="200") >= 3
+
+
+def test_prometheus_federates_from_us(detector, run_peer, tmp_path, ports):
+    d = detector(external={"site": "lab"})
+    load(d)
+    plain = d.get("/federate?match[]=queue_length")
+    assert plain.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert plain.text.startswith('# TYPE queue_length untyped\nqueue_length{instance="i0",job="web",site="lab"} ')
+    modern = d.get("/federate?match[]=queue_length", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert modern.headers["Content-Type"].startswith("application/openmetrics-text") and modern.text.endswith("# EOF\n")
+    assert d.get("/federate?match[]=x{").text == "1:3: parse error: unexpected end of input inside braces\n"
+    url = prometheus(run_peer, tmp_path, ports, {"scrape_configs": [{
+        "job_name": "federate", "honor_labels": True, "metrics_path": "/federate", "scrape_interval": "1s",
+        "params": {"match[]": ['{job="web"}']}, "static_configs": [{"targets": [f"127.0.0.1:{d.port}"]}]}]})
+    wait_until(lambda: len(peer_query(url, "http_requests_total")) == SERIES)
+    metric, _ = peer_query(url, "queue_length")[0]
+    assert metric == {"__name__": "queue_length", "instance": "i0", "job": "web", "site": "lab"}
+
+
+def test_prometheus_writes_to_us(detector, run_peer, tmp_path, ports, target):
+    d = detector()
+    t = target("hits_total 5\n")
+    prometheus(run_peer, tmp_path, ports, {
+        "global": {"scrape_interval": "1s", "external_labels": {"replica": "a"}},
+        "scrape_configs": [{"job_name": "web", "static_configs": [{"targets": [t.address]}]}],
+        "remote_write": [{"url": d.url + "/api/v1/write", "metadata_config": {"send_interval": "1s"}}]})
+    wait_until(lambda: value(d, 'hits_total{replica="a",job="web"}') == [5])
+    t.body = "# HELP hits_total Hits.\n# TYPE hits_total counter\nhits_total 6\n"
+    wait_until(lambda: value(d, 'hits_total{replica="a",job="web"}') == [6])
+    wait_until(lambda: api(d, "metadata", metric="hits_total").get("hits_total") == [
+        {"type": "counter", "help": "Hits.", "unit": ""}])
+    assert [x["health"] for x in api(d, "targets")["activeTargets"]] == ["up"]
+    assert d.metric("ops_detector_received_samples_total", door="write", outcome="refused") in (None, 0)
+
+
+def test_write_refuses_what_it_does_not_know(detector):
+    d = detector()
+
+    def write(body, **headers):
+        headers = {"Content_Type": "application/x-protobuf", **headers}
+        return d.post("/api/v1/write", body, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    assert write(b"x").code == 400
+    assert write(b"", Content_Encoding="gzip").code == 415
+    assert write(b"", Content_Type="application/x-protobuf;proto=some.Other").code == 415
+    assert write(b"\x00").code == 204  # an empty message, in snappy
+    assert d.post("/api/v1/read", b"x").code == 400
+
+
+# ---- vmalert ----
+
+def test_vmalert_with_us_as_its_datasource(detector, run_peer, tmp_path, ports):
+    vmalert = peer("vmalert")
+    d = detector()
+    load(d)
+    rules = tmp_path / "vm.yml"
+    rules.write_text("groups:\n- name: g\n  interval: 1s\n  rules:\n"
+                     "  - {record: 'job:requests:sum', expr: sum by (job) (http_requests_total)}\n"
+                     "  - {alert: Many, expr: http_requests_total > 300, labels: {severity: page}}\n")
+    port = ports()
+    run_peer([vmalert, f"-rule={rules}", f"-datasource.url={d.url}", f"-remoteWrite.url={d.url}", f"-notifier.url={d.url}",
+              f"-httpListenAddr=127.0.0.1:{port}", "-remoteWrite.flushInterval=200ms"], f"http://127.0.0.1:{port}/health")
+
+    def firing():
+        alerts = http_get(f"http://127.0.0.1:{port}/api/v1/alerts").json["data"]["alerts"]
+        return [(a["name"], a["state"], a["labels"]["instance"]) for a in alerts]
+    wait_until(lambda: firing() == [("Many", "firing", "i2")])
+    wait_until(lambda: value(d, "job:requests:sum") == [720])
+    wait_until(lambda: len(value(d, 'ALERTS{alertname="Many",alertstate="firing"}')) == 1)
