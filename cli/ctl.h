@@ -45,6 +45,7 @@ struct ctl {
 	const struct ctl_command *command;
 	bool json, color;
 	const char *token_file;
+	const char *url; /* instead of a service's own; NULL: that */
 	int64_t timeout_ms;
 	const char *values[CTL_FLAGS_MAX]; /* of command->flags; "" for a switch that is set */
 	const char *args[CTL_ARGS_MAX];
@@ -56,10 +57,10 @@ extern const struct ctl_command ctl_alert_commands[]; /* alerts, silence *, note
 extern const struct ctl_command ctl_freeze_commands[];
 extern const struct ctl_command ctl_metric_commands[]; /* query, targets */
 extern const struct ctl_command ctl_audit_commands[];  /* audit *, timeline */
-extern const struct ctl_command
-	ctl_admin_commands[]; /* check, reload, top, db migrate, completion */
-extern const struct ctl_command *const ctl_tables[]; /* all of them, NULL-terminated */
-extern const struct ctl_flag ctl_globals[];	     /* flags of every command */
+extern const struct ctl_command ctl_check_commands[];  /* check *, test rules */
+extern const struct ctl_command ctl_admin_commands[];  /* reload, top, db migrate, completion */
+extern const struct ctl_command *const ctl_tables[];   /* all of them, NULL-terminated */
+extern const struct ctl_flag ctl_globals[];	       /* flags of every command */
 extern const size_t ctl_nglobals;
 
 int ctl_run_completion(struct ctl *c); /* completion.c */
@@ -85,6 +86,7 @@ enum ctl_service {
 	CTL_SERVICES
 };
 const char *ctl_service_name(enum ctl_service s);
+bool ctl_is_service(const char *name, enum ctl_service *ret); /* cmd_check.c */
 const char *ctl_service_url(enum ctl_service s); /* OPS_<NAME>_URL, or the default on loopback */
 
 struct ctl_reply {
@@ -106,6 +108,16 @@ void ctl_url_add(struct ops_strbuf *url, const char *name,
 /* What may stand in a path without encoding: letters, digits, '-'. */
 bool ctl_id_valid(const char *id);
 const char *ctl_user(void); /* for the audit log: SUDO_USER, or the login name */
+
+/* ---- programs: program.c ---- */
+
+/* PREFIX/below when this is PREFIX/bin/opsctl and that exists, else the packaged place. Owned. */
+char *ctl_installed(const char *below, const char *packaged);
+/* Runs ops-SERVICE with these arguments (NULL-terminated) to its end; its exit code, or ours.
+ * quiet: without its stdout. */
+int ctl_run_service(enum ctl_service s, const char *const *args, bool quiet);
+/* Selectors of a rule file that match nothing at url: told, and added to the list. dead_rules.c */
+int ctl_dead_rules(const struct ctl *c, const char *url, const char *file, json_t *dead_list);
 
 /* ---- output ---- */
 

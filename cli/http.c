@@ -98,6 +98,11 @@ static int read_token(const struct ctl *c, char **ret_token, struct ctl_reply *r
 	return rc;
 }
 
+static const char *url_of(const struct ctl *c, enum ctl_service s)
+{
+	return c->url != NULL ? c->url : ctl_service_url(s);
+}
+
 void ctl_call(const struct ctl *c, enum ctl_service s, const char *method, const char *path,
 	const json_t *body, struct ctl_reply *ret)
 {
@@ -106,7 +111,7 @@ void ctl_call(const struct ctl *c, enum ctl_service s, const char *method, const
 	if (read_token(c, &token, ret) != 0) {
 		return;
 	}
-	OPS_CLEANUP(ops_freep) char *url = ops_xasprintf("%s%s", ctl_service_url(s), path);
+	OPS_CLEANUP(ops_freep) char *url = ops_xasprintf("%s%s", url_of(c, s), path);
 	OPS_CLEANUP(ops_freep) char *text = body != NULL ? ops_json_text(body) : NULL;
 	/* Who asks, for doors that know nobody better; an authenticated name always wins over it.
 	 */
@@ -173,7 +178,7 @@ int ctl_request(const struct ctl *c, enum ctl_service s, const char *method, con
 	}
 	if (ret->code == 0) {
 		return ctl_fail(CTL_UNREACHABLE, "%s at %s does not answer: %s",
-			ctl_service_name(s), ctl_service_url(s), ret->error);
+			ctl_service_name(s), url_of(c, s), ret->error);
 	}
 	if (ret->code == 401 || ret->code == 403) {
 		return ctl_fail(CTL_DENIED,

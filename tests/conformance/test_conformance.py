@@ -32,7 +32,7 @@ FILES = {
     "exposition": ["exposition/openmetrics.json", "exposition/prom_*.json"],
     "exposition_payload": ["exposition/payloads/*.txt"],
     "relabel": ["relabel/*.json"],
-    "rules": ["rules/files.json"],
+    "rules": ["rules/files.json", "rules/unit.json"],
     "templates": ["templates/prometheus.json"],
     "matchers": ["alertmanager/matcher_*.json", "alertmanager/label_names.json"],
     "am_config": ["alertmanager/config_files/index.json", "alertmanager/config_inline.json",

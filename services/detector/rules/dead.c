@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Dead rules: a selector that matches no series makes a rule that can never say anything, and looks
- * like one that has nothing to say. Looked for after the evaluation by interval, at most once a
- * minute and rule, since series come and go while selectors stay.
+ * like one that has nothing to say. Looked for after the evaluation by interval; once a minute
+ * while all is well, since that is when it costs most and changes least.
  *
  * Not dead are selectors below absent() and those of ALERTS: to be empty is their normal state.
  */
@@ -82,10 +82,10 @@ static bool matches_any(const struct det_rule *r, const struct det_selector *s, 
 
 void det_dead_look(struct det_rule *r, int64_t now_ms)
 {
-	if (r->looked_ms != INT64_MIN && now_ms - r->looked_ms < LOOK_EVERY_MS) {
+	bool first = r->looked_ms == INT64_MIN, before = det_dead_rule(r);
+	if (!first && !before && now_ms - r->looked_ms < LOOK_EVERY_MS) {
 		return;
 	}
-	bool first = r->looked_ms == INT64_MIN, before = det_dead_rule(r);
 	r->looked_ms = now_ms;
 	for (size_t i = 0; i < r->nselectors; i++) {
 		struct det_selector *s = &r->selectors[i];
