@@ -313,6 +313,15 @@ const struct ctl_command ctl_check_commands[] = {
 		"validate configuration: a service's file, or a rule file; without FILE all in "
 		"OPS_CONFIG_DIR",
 		{{"service", "NAME", "whose file it is, when its name does not say"}}, run_check},
+	{"check metrics", "[--format FORMAT] [--legacy-names] [--no-lint] [FILE...]",
+		"validate what an exporter exposes and give advice on it; without FILE standard "
+		"input",
+		{{"format", "FORMAT",
+			 "prometheus (as scraped), openmetrics (strict) or expfmt (strict text "
+			 "format; default)"},
+			{"legacy-names", NULL, "refuse UTF-8 names (expfmt)"},
+			{"no-lint", NULL, "no advice"}},
+		ctl_check_metrics},
 	{"check rules", "FILE... [--lint LIST] [--lint-fatal] [--against URL]",
 		"validate rule files",
 		{LINT_FLAGS, {"against", "URL",

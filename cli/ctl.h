@@ -64,6 +64,7 @@ extern const struct ctl_flag ctl_globals[];	       /* flags of every command */
 extern const size_t ctl_nglobals;
 
 int ctl_run_completion(struct ctl *c); /* completion.c */
+int ctl_check_metrics(struct ctl *c);  /* cmd_check_metrics.c */
 
 /* CTL_OK and the connection string, or the exit code after a message. database.c */
 int ctl_database(const struct ctl *c, const char **ret_conninfo);

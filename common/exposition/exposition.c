@@ -7,47 +7,23 @@
  * inside quotes is refused, a bare name must be followed by a blank or a brace, and a NUL byte in a
  * label value, which our label sets cannot hold, becomes U+FFFD.
  *
- * Texts without escapes are borrowed from the document; others are unescaped into one buffer per
- * line, and the pointers to them are set when the line's last label has been read, since the buffer
- * moves while it grows.
- *
  * Sources: the Prometheus documentation "Exposition formats"; OpenMetrics 1.0 text format.
  */
 #include "common/exposition/exposition.h"
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/text.h"
+#include "common/exposition/parser_internal.h"
 
-#define FAIL(p, where, ...)                                                                        \
-	ops_error_set_at(                                                                          \
-		(err), -EINVAL, "", (p)->line, (int)((where) - (p)->line_begin) + 1, __VA_ARGS__)
+#define FAIL OPS_EXPOSITION_FAIL
 
 static bool is_openmetrics(const struct ops_exposition *p)
 {
 	return p->format == OPS_EXPOSITION_OPENMETRICS;
 }
-
-/* What a byte may be part of; the parser spends most of its time asking this. */
-enum {
-	IN_LABEL = 1,
-	IN_METRIC = 2,
-	DIGIT = 4,
-	ENDS_QUOTED = 8 /* stops the scan of a quoted text: quote, escape, line break, NUL */
-};
-
-__extension__ static const unsigned char classes[256] = {
-	['a' ... 'z'] = IN_LABEL | IN_METRIC,
-	['A' ... 'Z'] = IN_LABEL | IN_METRIC,
-	['0' ... '9'] = IN_LABEL | IN_METRIC | DIGIT,
-	['_'] = IN_LABEL | IN_METRIC,
-	[':'] = IN_METRIC,
-	['"'] = ENDS_QUOTED,
-	['\\'] = ENDS_QUOTED,
-	['\n'] = ENDS_QUOTED,
-	['\0'] = ENDS_QUOTED,
-};
 
 static bool is_blank(char c)
 {
@@ -92,95 +68,12 @@ static bool at_char(const struct ops_exposition *p, char c)
 	return p->at < p->end && *p->at == c;
 }
 
-/* ---- quoted text ---- */
-
-/* Unescapes [from, to) behind what is in out. NUL becomes U+FFFD. */
-static void unescape(struct ops_strbuf *out, const char *from, const char *to, bool quotes)
-{
-	for (; from < to; from++) {
-		if (*from == '\0') {
-			ops_strbuf_adds(out, "\xef\xbf\xbd");
-			continue;
-		}
-		if (*from == '\\' && from + 1 < to) {
-			char next = from[1];
-			if (next == 'n' || next == '\\' || (quotes && next == '"')) {
-				ops_strbuf_addc(out, next == 'n' ? '\n' : next);
-				from++;
-				continue;
-			}
-		}
-		ops_strbuf_addc(out, *from);
-	}
-}
-
-/* What a scan of one quoted text found. */
-struct quoted {
-	const char *from, *to;
-	bool plain; /* nothing to unescape */
-};
-
-/* at stands on the opening quote and is moved behind the closing one. */
-static int scan_quoted(
-	struct ops_exposition *p, struct quoted *ret, const char *wanted, struct ops_error *err)
-{
-	const char *c = p->at + 1, *end = p->end;
-	unsigned char high = 0;
-	bool plain = true;
-	for (;; c++) {
-		while (c < end && (classes[(unsigned char)*c] & ENDS_QUOTED) == 0) {
-			high |= (unsigned char)*c++;
-		}
-		if (c >= end || *c == '"' || *c == '\n') {
-			break;
-		}
-		plain = false;
-		c += *c == '\\' && c + 1 < end && c[1] != '\n';
-	}
-	if (c >= end || *c != '"') {
-		return FAIL(p, p->at, "%s has no closing quote", wanted);
-	}
-	ret->from = p->at + 1;
-	ret->to = c;
-	ret->plain = plain;
-	bool ascii = plain && high < 0x80;
-	if (!ascii && !ops_utf8_valid(ret->from, (size_t)(ret->to - ret->from))) {
-		return FAIL(p, p->at, "%s is not valid UTF-8", wanted);
-	}
-	p->at = c + 1;
-	return 0;
-}
-
-/* Sets *slot and *len; a text that needs unescaping is set later, by settle(). */
-static void keep_quoted(
-	struct ops_exposition *p, const struct quoted *q, const char **slot, size_t *len)
-{
-	*slot = q->from;
-	*len = (size_t)(q->to - q->from);
-	if (q->plain) {
-		return;
-	}
-	size_t offset = p->scratch.len;
-	unescape(&p->scratch, q->from, q->to, true);
-	OPS_GROW(p->fixups, p->nfixups, p->cap_fixups);
-	p->fixups[p->nfixups++] = (struct ops_exposition_fixup){slot, offset};
-	*len = p->scratch.len - offset;
-}
-
-static void settle(struct ops_exposition *p)
-{
-	for (size_t i = 0; i < p->nfixups; i++) {
-		*p->fixups[i].slot = p->scratch.data + p->fixups[i].offset;
-	}
-	p->nfixups = 0;
-}
-
 /* kind: IN_LABEL or IN_METRIC. */
 static int read_name(struct ops_exposition *p, unsigned kind, struct ops_exposition_text *ret)
 {
 	const char *from = p->at, *c = from, *end = p->end;
-	if (c < end && (classes[(unsigned char)*c] & DIGIT) == 0) {
-		while (c < end && (classes[(unsigned char)*c] & kind) != 0) {
+	if (c < end && (ops_exposition_classes[(unsigned char)*c] & DIGIT) == 0) {
+		while (c < end && (ops_exposition_classes[(unsigned char)*c] & kind) != 0) {
 			c++;
 		}
 	}
@@ -191,7 +84,8 @@ static int read_name(struct ops_exposition *p, unsigned kind, struct ops_exposit
 
 /* ---- labels ---- */
 
-static int take_metric_name(struct ops_exposition *p, const struct quoted *q, struct ops_error *err)
+static int take_metric_name(
+	struct ops_exposition *p, const struct ops_quoted *q, struct ops_error *err)
 {
 	if (p->name.data != NULL) {
 		return FAIL(p, q->from, "the metric name is given twice");
@@ -199,7 +93,7 @@ static int take_metric_name(struct ops_exposition *p, const struct quoted *q, st
 	if (q->from == q->to) {
 		return FAIL(p, q->from, "the metric name is empty");
 	}
-	keep_quoted(p, q, &p->name.data, &p->name.len);
+	ops_quoted_keep(p, q, &p->name.data, &p->name.len);
 	return 0;
 }
 
@@ -214,13 +108,13 @@ static int read_label_value(
 	if (!at_char(p, '"')) {
 		return FAIL(p, p->at, "expected a label value in double quotes");
 	}
-	struct quoted q;
-	int r = scan_quoted(p, &q, "the label value", err);
+	struct ops_quoted q;
+	int r = ops_quoted_scan(p, &q, "the label value", err);
 	if (r != 0) {
 		return r;
 	}
 	size_t len;
-	keep_quoted(p, &q, &label->value, &len);
+	ops_quoted_keep(p, &q, &label->value, &len);
 	if (len > UINT32_MAX / 2) {
 		return FAIL(p, q.from, "the label value is too long");
 	}
@@ -237,8 +131,8 @@ static int read_label(struct ops_exposition *p, struct ops_error *err)
 	struct ops_label *label = &p->labels[p->nlabels];
 	struct ops_exposition_text name;
 	if (at_char(p, '"')) {
-		struct quoted q;
-		int r = scan_quoted(p, &q, "the name", err);
+		struct ops_quoted q;
+		int r = ops_quoted_scan(p, &q, "the name", err);
 		if (r != 0) {
 			return r;
 		}
@@ -249,7 +143,7 @@ static int read_label(struct ops_exposition *p, struct ops_error *err)
 		if (q.from == q.to) {
 			return FAIL(p, q.from, "the label name is empty");
 		}
-		keep_quoted(p, &q, &label->name, &name.len);
+		ops_quoted_keep(p, &q, &label->name, &name.len);
 	} else if (read_name(p, IN_LABEL, &name) == 0) {
 		label->name = name.data;
 	} else {
@@ -351,7 +245,7 @@ static int read_series(struct ops_exposition *p, struct ops_error *err)
 	if (at_char(p, '{')) {
 		p->at++;
 		int r = read_labels(p, err);
-		settle(p);
+		ops_quoted_settle(p);
 		if (r != 0) {
 			return r;
 		}
@@ -382,28 +276,43 @@ static int read_sample(struct ops_exposition *p, struct ops_error *err)
 static const struct type_name {
 	const char *text;
 	enum ops_series_type type;
-	bool in_text, in_openmetrics;
+	bool in_text, in_openmetrics, in_expfmt;
 } type_names[] = {
-	{"counter", OPS_T_COUNTER, true, true},
-	{"gauge", OPS_T_GAUGE, true, true},
-	{"histogram", OPS_T_HISTOGRAM, true, true},
-	{"summary", OPS_T_SUMMARY, true, true},
-	{"untyped", OPS_T_UNKNOWN, true, false},
-	{"unknown", OPS_T_UNKNOWN, false, true},
-	{"gaugehistogram", OPS_T_GAUGEHISTOGRAM, false, true},
-	{"info", OPS_T_INFO, false, true},
-	{"stateset", OPS_T_STATESET, false, true},
+	{"counter", OPS_T_COUNTER, true, true, true},
+	{"gauge", OPS_T_GAUGE, true, true, true},
+	{"histogram", OPS_T_HISTOGRAM, true, true, true},
+	{"summary", OPS_T_SUMMARY, true, true, true},
+	{"untyped", OPS_T_UNKNOWN, true, false, true},
+	{"unknown", OPS_T_UNKNOWN, false, true, false},
+	{"gaugehistogram", OPS_T_GAUGEHISTOGRAM, false, true, false},
+	{"gauge_histogram", OPS_T_GAUGEHISTOGRAM, false, false, true},
+	{"info", OPS_T_INFO, false, true, false},
+	{"stateset", OPS_T_STATESET, false, true, false},
 };
+
+static bool is_type(
+	const struct ops_exposition *p, const struct type_name *t, struct ops_exposition_text text)
+{
+	if (strlen(t->text) != text.len) {
+		return false;
+	}
+	switch (p->format) {
+	case OPS_EXPOSITION_TEXT:
+		return t->in_text && memcmp(t->text, text.data, text.len) == 0;
+	case OPS_EXPOSITION_OPENMETRICS:
+		return t->in_openmetrics && memcmp(t->text, text.data, text.len) == 0;
+	case OPS_EXPOSITION_EXPFMT: /* takes the constants of its model in any case */
+		return t->in_expfmt && strncasecmp(t->text, text.data, text.len) == 0;
+	}
+	return false;
+}
 
 static int take_type(
 	struct ops_exposition *p, struct ops_exposition_text text, struct ops_error *err)
 {
 	for (size_t i = 0; i < OPS_LENGTH(type_names); i++) {
-		const struct type_name *t = &type_names[i];
-		bool here = is_openmetrics(p) ? t->in_openmetrics : t->in_text;
-		if (here && strlen(t->text) == text.len &&
-			memcmp(t->text, text.data, text.len) == 0) {
-			p->type = t->type;
+		if (is_type(p, &type_names[i], text)) {
+			p->type = type_names[i].type;
 			return OPS_ENTRY_TYPE;
 		}
 	}
@@ -422,8 +331,12 @@ static int take_help(
 	if (!ops_utf8_valid(text.data, text.len)) {
 		return FAIL(p, text.data, "the help text is not valid UTF-8");
 	}
+	if (p->format == OPS_EXPOSITION_EXPFMT &&
+		!ops_quoted_escapes_known(text.data, text.data + text.len, false)) {
+		return FAIL(p, text.data, "the help text has an unknown escape");
+	}
 	ops_strbuf_reset(&p->help);
-	unescape(&p->help, text.data, text.data + text.len, is_openmetrics(p));
+	ops_quoted_unescape(&p->help, text.data, text.data + text.len, is_openmetrics(p));
 	p->text = (struct ops_exposition_text){ops_strbuf_text(&p->help), p->help.len};
 	return OPS_ENTRY_HELP;
 }
@@ -449,12 +362,12 @@ static int read_family_name(struct ops_exposition *p, struct ops_error *err)
 	p->nfixups = 0;
 	ops_strbuf_reset(&p->scratch);
 	if (at_char(p, '"')) {
-		struct quoted q;
-		int r = scan_quoted(p, &q, "the metric name", err);
+		struct ops_quoted q;
+		int r = ops_quoted_scan(p, &q, "the metric name", err);
 		if (r == 0) {
 			r = take_metric_name(p, &q, err);
 		}
-		settle(p);
+		ops_quoted_settle(p);
 		return r;
 	}
 	return read_name(p, IN_METRIC, &p->name) == 0 ? 0
@@ -490,6 +403,9 @@ static int read_metadata(struct ops_exposition *p, enum ops_exposition_entry kin
 		text.len = (size_t)(line_end - text.data);
 	} else if (is_openmetrics(p)) {
 		return FAIL(p, p->at, "expected text after the metric name");
+	}
+	if (p->format == OPS_EXPOSITION_EXPFMT && trim(text).len == 0) {
+		return OPS_ENTRY_COMMENT; /* the name alone says nothing */
 	}
 	if (kind == OPS_ENTRY_HELP) {
 		return take_help(p, text, err);

@@ -3,7 +3,7 @@
 /*
  * Pull parser for Prometheus' text format 0.0.4 and OpenMetrics 1.0 text. One entry per call;
  * nothing is kept between documents but buffers. What an entry points to is borrowed: from the
- * document or from the parser until the next call. Exemplars are checked and dropped.
+ * document or from the parser until the next call. Exemplars are checked and borrowed as text.
  */
 #include "common/base/def.h"
 #include "common/base/error.h"
@@ -13,7 +13,8 @@
 
 enum ops_exposition_format {
 	OPS_EXPOSITION_TEXT,
-	OPS_EXPOSITION_OPENMETRICS
+	OPS_EXPOSITION_OPENMETRICS,
+	OPS_EXPOSITION_EXPFMT /* the text format as promtool and Pushgateway read it: stricter */
 };
 
 enum ops_exposition_entry { /* positive outcomes of ops_exposition_next */
@@ -35,6 +36,8 @@ struct ops_sample_tail {
 	double value;
 	int64_t time_ms;
 	bool has_time;
+	struct ops_exposition_text
+		exemplar; /* from its brace to the end of the line; len 0: none */
 };
 
 enum {

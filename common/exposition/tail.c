@@ -224,11 +224,14 @@ static int openmetrics_rest(struct tail_reader *r, struct ops_sample_tail *ret)
 		}
 		ret->has_time = true;
 	}
-	if (r->end - r->at >= 4 && memcmp(r->at, " # {", 4) == 0) {
-		r->at += 4;
-		return skip_exemplar(r);
+	if (r->end - r->at < 4 || memcmp(r->at, " # {", 4) != 0) {
+		return 0;
 	}
-	return 0;
+	const char *from = r->at + 3;
+	r->at += 4;
+	int code = skip_exemplar(r);
+	ret->exemplar = (struct ops_exposition_text){from, (size_t)(r->at - from)};
+	return code;
 }
 
 static int text_rest(struct tail_reader *r, struct ops_sample_tail *ret)
@@ -254,6 +257,7 @@ int ops_exposition_tail(enum ops_exposition_format format, const char *at, const
 {
 	struct tail_reader r = {.format = format, .at = at, .end = end};
 	ret->has_time = false;
+	ret->exemplar.len = 0;
 	int code = read_number(&r, &ret->value);
 	if (code == 0 && (r.at == end || *r.at != '\n')) {
 		code = format == OPS_EXPOSITION_OPENMETRICS ? openmetrics_rest(&r, ret)

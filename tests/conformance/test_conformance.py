@@ -29,7 +29,7 @@ FILES = {
     "promql": ["promql/core/*.test", "promql/stretch/*.test"],
     "promql_parser": ["promql_parser/*.json"],
     "durations": ["durations/*.json"],
-    "exposition": ["exposition/openmetrics.json", "exposition/prom_*.json"],
+    "exposition": ["exposition/openmetrics.json", "exposition/prom_*.json", "exposition/expfmt_*.json"],
     "exposition_payload": ["exposition/payloads/*.txt"],
     "relabel": ["relabel/*.json"],
     "rules": ["rules/files.json", "rules/unit.json"],
