@@ -43,6 +43,7 @@ struct det_blob {
 };
 int det_block_writer_histograms(struct det_block_writer *w, uint32_t ref,
 	const struct det_blob *blobs, size_t n) OPS_MUST_CHECK;
+uint64_t det_block_writer_samples(const struct det_block_writer *w); /* added so far */
 void det_block_writer_parent(struct det_block_writer *w, const char *ulid);
 /* fsync of files and directory, rename. On error the temporary directory is removed. Frees w. */
 int det_block_writer_finish(struct det_block_writer *w, struct det_block_meta *ret_meta,
@@ -53,6 +54,11 @@ int det_block_open(const char *dir, struct det_block **ret, struct ops_error *er
 struct det_block *det_block_ref(struct det_block *b);
 void det_block_unref(struct det_block *b);
 const struct det_block_meta *det_block_meta(const struct det_block *b);
+const char *det_block_dir(const struct det_block *b);
+/* Its files go with the last reference. */
+void det_block_remove(struct det_block *b);
+/* Damaged blocks and segments seen since the process began; for a metric. Any thread. */
+uint64_t det_block_corruptions(void);
 
 /* Ascending series numbers that match, in the arena. */
 struct det_block_list {
@@ -61,8 +67,8 @@ struct det_block_list {
 };
 void det_block_select(const struct det_block *b, const struct ops_matchers *matchers,
 	struct ops_arena *arena, struct det_block_list *ret);
-/* The labels of a series: texts point into the mapping (not NUL-terminated there? they are). Hash
- * as struct ops_labels has it. Returns the number of labels, at most cap are written. */
+/* The labels of a series: NUL-terminated texts in the mapping. Hash as struct ops_labels has it;
+ * ret_hash may be NULL. Returns the number of labels, at most cap are written. */
 size_t det_block_labels(const struct det_block *b, uint32_t series, struct ops_label *ret,
 	size_t cap, uint64_t *ret_hash);
 
@@ -92,7 +98,8 @@ int det_block_verify(
 	const struct det_block *b, void (*fn)(void *arg, const char *finding), void *arg);
 
 /* One new block from several that do not overlap in time or do (same time twice: the first wins),
- * without deleted samples. progress (0..1) may be NULL; -ECANCELED when it returns false. */
+ * without deleted samples. progress (0..1) may be NULL; -ECANCELED when it returns false. 1: no
+ * sample is left, so there is no new block. The sources stay: det_block_remove them. */
 int det_blocks_compact(const char *blocks_dir, struct det_block *const *blocks, size_t n,
 	bool (*progress)(void *arg, double done), void *arg, struct det_block_meta *ret_meta,
 	struct ops_error *err) OPS_MUST_CHECK;
@@ -100,3 +107,10 @@ int det_blocks_compact(const char *blocks_dir, struct det_block *const *blocks, 
  * of the retention); 0 when nothing is due. Indices into metas, sorted by mint. */
 size_t det_blocks_plan(
 	const struct det_block_meta *metas, size_t n, int64_t retention_ms, size_t *ret);
+/*
+ * Opens all blocks of the folder, by mint. clean: first removes what was not finished, then blocks
+ * that another one was made of. What cannot be opened is told to fn (may be NULL) and left out.
+ * -errno when the folder cannot be read. Release with det_block_unref and free.
+ */
+int det_blocks_load(const char *blocks_dir, bool clean, struct det_block ***ret, size_t *ret_n,
+	void (*fn)(void *arg, const char *finding), void *arg) OPS_MUST_CHECK;

@@ -238,6 +238,9 @@ void det_segment_cursor_done(struct det_segment_cursor *c)
 		free(c->slots[i].ints);
 	}
 	free(c->values);
+	free(c->times);
+	free(c->kept.t);
+	free(c->kept.v);
 	*c = (struct det_segment_cursor){.columns = NULL};
 }
 
@@ -249,7 +252,9 @@ static void cursor_aim(struct det_segment_cursor *c, const struct det_segment *s
 	if (c->cap < s->nrows) {
 		c->cap = s->nrows;
 		free(c->values);
+		free(c->times);
 		c->values = ops_xcalloc(c->cap, sizeof(double));
+		c->times = ops_xcalloc(c->cap, sizeof(int64_t));
 	}
 	for (size_t i = 0; i < OPS_LENGTH(c->slots); i++) {
 		c->slots[i].column = 0;
@@ -257,6 +262,7 @@ static void cursor_aim(struct det_segment_cursor *c, const struct det_segment *s
 	}
 	c->columns = s->columns;
 	c->crc = s->crc;
+	c->times_known = false;
 }
 
 /* Decodes one column whose ref, if it has one, is in the cursor. */
@@ -335,5 +341,20 @@ int det_segment_column(const struct det_segment *s, uint32_t column,
 		at += i > 0 ? refs[i - 1] : 0u;
 	}
 	*ret_values = cursor->values;
+	return 0;
+}
+
+int det_segment_cursor_times(
+	const struct det_segment *s, struct det_segment_cursor *cursor, const int64_t **ret_times)
+{
+	cursor_aim(cursor, s);
+	if (!cursor->times_known) {
+		int rc = det_segment_times(s, cursor->times);
+		if (rc != 0) {
+			return rc;
+		}
+		cursor->times_known = true;
+	}
+	*ret_times = cursor->times;
 	return 0;
 }

@@ -60,10 +60,20 @@ struct det_segment_cursor {
 		int64_t *ints;
 	} slots[4];	/* column % 4 */
 	double *values; /* of the column decoded last */
+	int64_t *times;
+	bool times_known;
 	size_t cap;
+	struct det_segment_kept { /* a block's reader puts here what it does not leave out */
+		int64_t *t;
+		double *v;
+		size_t n, cap;
+	} kept;
 };
 void det_segment_cursor_done(struct det_segment_cursor *c);
 /* All nrows values of the column, absent ones included; they live in the cursor until the next
  * call. -EBADMSG. */
 int det_segment_column(const struct det_segment *s, uint32_t column,
 	struct det_segment_cursor *cursor, const double **ret_values) OPS_MUST_CHECK;
+/* All times of the segment; they live in the cursor until another segment is read. */
+int det_segment_cursor_times(const struct det_segment *s, struct det_segment_cursor *cursor,
+	const int64_t **ret_times) OPS_MUST_CHECK;
