@@ -12,7 +12,7 @@
 #include "services/detector/store/varint.h"
 
 /* Sections lie in their order, each within the file. */
-static bool read_sections(struct det_index *ix)
+static bool read_sections(struct det_block_index *ix)
 {
 	uint64_t before = DET_INDEX_HEADER_BYTES;
 	for (unsigned i = 0; i < DET_COUNTS; i++) {
@@ -33,19 +33,20 @@ static bool read_sections(struct det_index *ix)
 	return true;
 }
 
-static bool fits(const struct det_index *ix, enum det_index_section section, size_t n, size_t each)
+static bool fits(
+	const struct det_block_index *ix, enum det_index_section section, size_t n, size_t each)
 {
 	return n <= ix->sizes[section] / each;
 }
 
-static uint32_t word(const struct det_index *ix, enum det_index_section section, size_t at)
+static uint32_t word(const struct det_block_index *ix, enum det_index_section section, size_t at)
 {
 	return ops_get_u32(ix->starts[section] + at * 4);
 }
 
 /* n + 1 ascending starts within a section. */
-static bool check_starts(const struct det_index *ix, enum det_index_section starts, uint32_t n,
-	enum det_index_section of)
+static bool check_starts(const struct det_block_index *ix, enum det_index_section starts,
+	uint32_t n, enum det_index_section of)
 {
 	if (!fits(ix, starts, (size_t)n + 1, 4) || word(ix, starts, n) > ix->sizes[of]) {
 		return false;
@@ -58,7 +59,7 @@ static bool check_starts(const struct det_index *ix, enum det_index_section star
 	return true;
 }
 
-static bool check_symbols(const struct det_index *ix)
+static bool check_symbols(const struct det_block_index *ix)
 {
 	uint32_t n = ix->counts[DET_COUNT_SYMBOLS];
 	if (!check_starts(ix, DET_SECTION_SYMBOL_STARTS, n, DET_SECTION_SYMBOLS)) {
@@ -74,7 +75,7 @@ static bool check_symbols(const struct det_index *ix)
 	return true;
 }
 
-static bool check_pairs(const struct det_index *ix)
+static bool check_pairs(const struct det_block_index *ix)
 {
 	uint32_t npairs = ix->counts[DET_COUNT_PAIRS], nnames = ix->counts[DET_COUNT_NAMES];
 	uint32_t nsymbols = ix->counts[DET_COUNT_SYMBOLS];
@@ -83,7 +84,7 @@ static bool check_pairs(const struct det_index *ix)
 		return false;
 	}
 	for (uint32_t i = 0; i < npairs; i++) {
-		struct det_index_pair pair = det_index_pair(ix, i);
+		struct det_block_index_pair pair = det_block_index_pair(ix, i);
 		uint64_t end = (uint64_t)pair.start + pair.bytes;
 		if (pair.name >= nsymbols || pair.value >= nsymbols ||
 			(pair.bytes == 0 ? pair.start >= ix->counts[DET_COUNT_SERIES]
@@ -101,7 +102,7 @@ static bool check_pairs(const struct det_index *ix)
 	return true;
 }
 
-static bool check_groups(const struct det_index *ix)
+static bool check_groups(const struct det_block_index *ix)
 {
 	uint32_t n = ix->counts[DET_COUNT_GROUPS];
 	if (!fits(ix, DET_SECTION_GROUPS, n, DET_GROUP_BYTES) ||
@@ -112,7 +113,7 @@ static bool check_groups(const struct det_index *ix)
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct det_group_entry g;
-		if (!det_index_group(ix, i, &g) ||
+		if (!det_block_index_group(ix, i, &g) ||
 			(uint64_t)g.first_segment + g.nsegments > ix->counts[DET_COUNT_SEGMENTS]) {
 			return false;
 		}
@@ -120,9 +121,9 @@ static bool check_groups(const struct det_index *ix)
 	return true;
 }
 
-int det_index_open(const uint8_t *data, size_t size, bool check, struct det_index *ret)
+int det_block_index_open(const uint8_t *data, size_t size, bool check, struct det_block_index *ret)
 {
-	struct det_index ix = {.data = data, .size = size};
+	struct det_block_index ix = {.data = data, .size = size};
 	if (size < DET_INDEX_HEADER_BYTES || memcmp(data, DET_BLOCK_INDEX_MAGIC, 8) != 0 ||
 		ops_get_u32(data + 8) != DET_INDEX_VERSION ||
 		ops_get_u64(data + DET_INDEX_SIZE_AT) != size) {
@@ -143,19 +144,20 @@ int det_index_open(const uint8_t *data, size_t size, bool check, struct det_inde
 	return 0;
 }
 
-const char *det_index_symbol(const struct det_index *ix, uint32_t number, uint32_t *ret_len)
+const char *det_block_index_symbol(
+	const struct det_block_index *ix, uint32_t number, uint32_t *ret_len)
 {
 	uint32_t from = word(ix, DET_SECTION_SYMBOL_STARTS, number);
 	*ret_len = word(ix, DET_SECTION_SYMBOL_STARTS, (size_t)number + 1) - from - 1;
 	return (const char *)ix->starts[DET_SECTION_SYMBOLS] + from;
 }
 
-bool det_index_find(const struct det_index *ix, const char *text, uint32_t *ret)
+bool det_block_index_find(const struct det_block_index *ix, const char *text, uint32_t *ret)
 {
 	uint32_t lo = 0, hi = ix->counts[DET_COUNT_SYMBOLS], len;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
-		int order = strcmp(det_index_symbol(ix, mid, &len), text);
+		int order = strcmp(det_block_index_symbol(ix, mid, &len), text);
 		if (order == 0) {
 			*ret = mid;
 			return true;
@@ -169,12 +171,13 @@ bool det_index_find(const struct det_index *ix, const char *text, uint32_t *ret)
 	return false;
 }
 
-bool det_index_next(const uint8_t **at, const uint8_t *end, uint32_t ret[2])
+bool det_block_index_next(const uint8_t **at, const uint8_t *end, uint32_t ret[2])
 {
 	return det_get_varint_u32(at, end, &ret[0]) && det_get_varint_u32(at, end, &ret[1]);
 }
 
-bool det_index_series(const struct det_index *ix, uint32_t series, struct det_series_entry *ret)
+bool det_block_index_series(
+	const struct det_block_index *ix, uint32_t series, struct det_series_entry *ret)
 {
 	if (series >= ix->counts[DET_COUNT_SERIES]) {
 		return false;
@@ -190,7 +193,7 @@ bool det_index_series(const struct det_index *ix, uint32_t series, struct det_se
 	e.pairs = at;
 	for (uint32_t i = 0; i < e.nlabels; i++) {
 		uint32_t limit = ix->counts[DET_COUNT_SYMBOLS];
-		if (!det_index_next(&at, end, two) || two[0] >= limit || two[1] >= limit) {
+		if (!det_block_index_next(&at, end, two) || two[0] >= limit || two[1] >= limit) {
 			return false;
 		}
 	}
@@ -200,8 +203,8 @@ bool det_index_series(const struct det_index *ix, uint32_t series, struct det_se
 	e.refs = at;
 	for (uint32_t i = 0; i < e.nrefs; i++) {
 		struct det_group_entry g;
-		if (!det_index_next(&at, end, two) || !det_index_group(ix, two[0], &g) ||
-			two[1] >= g.ncolumns) {
+		if (!det_block_index_next(&at, end, two) ||
+			!det_block_index_group(ix, two[0], &g) || two[1] >= g.ncolumns) {
 			return false;
 		}
 	}
@@ -214,19 +217,20 @@ bool det_index_series(const struct det_index *ix, uint32_t series, struct det_se
 	return true;
 }
 
-struct det_index_pair det_index_pair(const struct det_index *ix, uint32_t at)
+struct det_block_index_pair det_block_index_pair(const struct det_block_index *ix, uint32_t at)
 {
 	const uint8_t *p = ix->starts[DET_SECTION_PAIRS] + (size_t)at * DET_PAIR_BYTES;
-	return (struct det_index_pair){.name = ops_get_u32(p),
+	return (struct det_block_index_pair){.name = ops_get_u32(p),
 		.value = ops_get_u32(p + 4),
 		.start = ops_get_u32(p + 8),
 		.bytes = ops_get_u32(p + 12)};
 }
 
-bool det_index_pairs_of(const struct det_index *ix, const char *name, uint32_t ret_range[2])
+bool det_block_index_pairs_of(
+	const struct det_block_index *ix, const char *name, uint32_t ret_range[2])
 {
 	uint32_t number, lo = 0, hi = ix->counts[DET_COUNT_NAMES];
-	if (!det_index_find(ix, name, &number)) {
+	if (!det_block_index_find(ix, name, &number)) {
 		return false;
 	}
 	while (lo < hi) {
@@ -247,7 +251,8 @@ bool det_index_pairs_of(const struct det_index *ix, const char *name, uint32_t r
 	return false;
 }
 
-bool det_index_group(const struct det_index *ix, uint32_t group, struct det_group_entry *ret)
+bool det_block_index_group(
+	const struct det_block_index *ix, uint32_t group, struct det_group_entry *ret)
 {
 	if (group >= ix->counts[DET_COUNT_GROUPS]) {
 		return false;
@@ -260,8 +265,8 @@ bool det_index_group(const struct det_index *ix, uint32_t group, struct det_grou
 	return true;
 }
 
-struct det_piece det_index_piece(
-	const struct det_index *ix, enum det_index_section section, uint32_t at)
+struct det_piece det_block_index_piece(
+	const struct det_block_index *ix, enum det_index_section section, uint32_t at)
 {
 	const uint8_t *p = ix->starts[section] + (size_t)at * DET_PIECE_BYTES;
 	return (struct det_piece){.start = ops_get_u64(p),

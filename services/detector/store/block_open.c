@@ -87,7 +87,7 @@ static int open_index(struct det_block *b, struct ops_error *err)
 	size_t size = 0;
 	int rc = map_file(path, &data, &size);
 	if (rc == 0) {
-		rc = det_index_open(data, size, true, &b->index);
+		rc = det_block_index_open(data, size, true, &b->index);
 		if (rc != 0) {
 			unmap(data, size);
 		}
@@ -209,7 +209,7 @@ static bool piece_inside(const struct det_block *b, const struct det_piece *piec
 
 bool det_block_segment(const struct det_block *b, uint32_t at, struct det_segment *ret)
 {
-	struct det_piece piece = det_index_piece(&b->index, DET_SECTION_SEGMENTS, at);
+	struct det_piece piece = det_block_index_piece(&b->index, DET_SECTION_SEGMENTS, at);
 	uint8_t state = __atomic_load_n(&b->checked[at], __ATOMIC_RELAXED);
 	if (state == BAD) {
 		return false;
@@ -251,7 +251,7 @@ static bool read_blobs(const uint8_t *p, const struct det_piece *piece, struct d
 
 bool det_block_blobs(const struct det_block *b, uint32_t at, struct det_blobs_view *ret)
 {
-	struct det_piece piece = det_index_piece(&b->index, DET_SECTION_HISTOGRAMS, at);
+	struct det_piece piece = det_block_index_piece(&b->index, DET_SECTION_HISTOGRAMS, at);
 	size_t slot = (size_t)b->index.counts[DET_COUNT_SEGMENTS] + at;
 	uint8_t state = __atomic_load_n(&b->checked[slot], __ATOMIC_RELAXED);
 	const uint8_t *p = b->segments + piece.start;

@@ -70,12 +70,12 @@ static void find_parts(struct reader *r, const struct det_series_entry *e)
 	const uint8_t *at = e->refs;
 	uint32_t two[2];
 	struct det_group_entry g;
-	for (uint32_t i = 0; i < e->nrefs && det_index_next(&at, e->end, two); i++) {
-		if (!det_index_group(&r->b->index, two[0], &g)) {
+	for (uint32_t i = 0; i < e->nrefs && det_block_index_next(&at, e->end, two); i++) {
+		if (!det_block_index_group(&r->b->index, two[0], &g)) {
 			return;
 		}
 		for (uint32_t s = 0; s < g.nsegments; s++) {
-			struct det_piece piece = det_index_piece(
+			struct det_piece piece = det_block_index_piece(
 				&r->b->index, DET_SECTION_SEGMENTS, g.first_segment + s);
 			if (piece.last_ms < r->range_ms[0] || piece.first_ms > r->range_ms[1]) {
 				continue;
@@ -237,7 +237,8 @@ static void gather_histograms(struct reader *r, const struct det_series_entry *e
 {
 	for (uint32_t i = 0; i < e->nhistograms; i++) {
 		uint32_t at = e->first_histograms + i;
-		struct det_piece piece = det_index_piece(&r->b->index, DET_SECTION_HISTOGRAMS, at);
+		struct det_piece piece =
+			det_block_index_piece(&r->b->index, DET_SECTION_HISTOGRAMS, at);
 		if (piece.last_ms >= r->range_ms[0] && piece.first_ms <= r->range_ms[1]) {
 			gather_piece(r, at);
 		}
@@ -295,7 +296,7 @@ void det_block_read(const struct det_block *b, uint32_t series, const int64_t ra
 	struct det_series_entry e;
 	struct reader r = {.b = b, .range_ms = range_ms, .cursor = cursor, .fn = fn, .arg = arg};
 	const struct det_tombstones *tombstones = __atomic_load_n(&b->tombstones, __ATOMIC_ACQUIRE);
-	if (!det_index_series(&b->index, series, &e)) {
+	if (!det_block_index_series(&b->index, series, &e)) {
 		return;
 	}
 	r.ndeleted = det_tombstones_of(tombstones, series, &r.deleted);

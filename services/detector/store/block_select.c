@@ -11,7 +11,7 @@
 
 static void add_pair(const struct det_block *b, uint32_t at, roaring_bitmap_t **into)
 {
-	struct det_index_pair pair = det_index_pair(&b->index, at);
+	struct det_block_index_pair pair = det_block_index_pair(&b->index, at);
 	if (pair.bytes != 0) {
 		/* Damaged postings match nothing; verify says so. */
 		(void)!det_postings_add(b->index.starts[DET_SECTION_POSTINGS] + pair.start,
@@ -27,7 +27,8 @@ static void add_pair(const struct det_block *b, uint32_t at, roaring_bitmap_t **
 
 static const char *pair_value(const struct det_block *b, uint32_t at, uint32_t *ret_len)
 {
-	return det_index_symbol(&b->index, det_index_pair(&b->index, at).value, ret_len);
+	return det_block_index_symbol(
+		&b->index, det_block_index_pair(&b->index, at).value, ret_len);
 }
 
 /* The pair with this value; false: there is none. */
@@ -76,7 +77,7 @@ static void add_values(const struct det_block *b, const struct ops_matcher *m, b
 	uint32_t range[2], at, len;
 	bool equal = m->op == OPS_MATCH_EQ || m->op == OPS_MATCH_NE;
 	bool positive = m->op == OPS_MATCH_EQ || m->op == OPS_MATCH_RE;
-	if (!det_index_pairs_of(&b->index, m->name, range)) {
+	if (!det_block_index_pairs_of(&b->index, m->name, range)) {
 		return;
 	}
 	if (equal && positive == wanted) { /* just the value itself */
@@ -138,14 +139,14 @@ void det_block_select(const struct det_block *b, const struct ops_matchers *matc
 }
 
 /* As struct ops_labels has it: over all texts, each with a NUL behind. */
-static uint64_t hash_labels(const struct det_index *ix, const struct det_series_entry *e)
+static uint64_t hash_labels(const struct det_block_index *ix, const struct det_series_entry *e)
 {
 	struct ops_strbuf texts = OPS_STRBUF_INIT;
 	const uint8_t *at = e->pairs;
 	uint32_t two[2], len;
-	for (uint32_t i = 0; i < e->nlabels && det_index_next(&at, e->end, two); i++) {
+	for (uint32_t i = 0; i < e->nlabels && det_block_index_next(&at, e->end, two); i++) {
 		for (unsigned part = 0; part < 2; part++) {
-			const char *text = det_index_symbol(ix, two[part], &len);
+			const char *text = det_block_index_symbol(ix, two[part], &len);
 			ops_strbuf_add(&texts, text, (size_t)len + 1);
 		}
 	}
@@ -158,17 +159,17 @@ size_t det_block_labels(const struct det_block *b, uint32_t series, struct ops_l
 	size_t cap, uint64_t *ret_hash)
 {
 	struct det_series_entry e;
-	if (!det_index_series(&b->index, series, &e)) {
+	if (!det_block_index_series(&b->index, series, &e)) {
 		return 0;
 	}
 	const uint8_t *at = e.pairs;
 	uint32_t two[2];
 	for (uint32_t i = 0; i < OPS_MIN((size_t)e.nlabels, cap); i++) {
-		if (!det_index_next(&at, e.end, two)) {
+		if (!det_block_index_next(&at, e.end, two)) {
 			return i;
 		}
-		ret[i].name = det_index_symbol(&b->index, two[0], &ret[i].name_len);
-		ret[i].value = det_index_symbol(&b->index, two[1], &ret[i].value_len);
+		ret[i].name = det_block_index_symbol(&b->index, two[0], &ret[i].name_len);
+		ret[i].value = det_block_index_symbol(&b->index, two[1], &ret[i].value_len);
 	}
 	if (ret_hash != NULL) {
 		*ret_hash = hash_labels(&b->index, &e);
@@ -182,7 +183,7 @@ size_t det_block_names(const struct det_block *b, struct ops_arena *arena, const
 	const char **names = ops_arena_array(arena, const char *, (size_t)n + 1);
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *at = b->index.starts[DET_SECTION_NAMES] + (size_t)i * DET_NAME_BYTES;
-		names[i] = det_index_symbol(&b->index, ops_get_u32(at), &len);
+		names[i] = det_block_index_symbol(&b->index, ops_get_u32(at), &len);
 	}
 	*ret = names;
 	return n;
@@ -192,7 +193,7 @@ size_t det_block_values(const struct det_block *b, const char *name, struct ops_
 	const char *const **ret)
 {
 	uint32_t range[2] = {0, 0}, len;
-	(void)!det_index_pairs_of(&b->index, name, range);
+	(void)!det_block_index_pairs_of(&b->index, name, range);
 	const char **values = ops_arena_array(arena, const char *, (size_t)range[1] + 1);
 	for (uint32_t i = 0; i < range[1]; i++) {
 		values[i] = pair_value(b, range[0] + i, &len);

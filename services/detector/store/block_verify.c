@@ -54,7 +54,7 @@ static void verify_segment(struct verifying *v, uint32_t at, const struct det_gr
 {
 	struct det_segment s;
 	const int64_t *times;
-	struct det_piece piece = det_index_piece(&v->b->index, DET_SECTION_SEGMENTS, at);
+	struct det_piece piece = det_block_index_piece(&v->b->index, DET_SECTION_SEGMENTS, at);
 	if (!det_block_segment(v->b, at, &s)) {
 		finding(v, "segment %" PRIu32 " at byte %" PRIu64 " is damaged", at, piece.start);
 		return;
@@ -78,7 +78,7 @@ static void verify_segments(struct verifying *v)
 {
 	struct det_segment_cursor cursor = {.columns = NULL};
 	struct det_group_entry g;
-	for (uint32_t i = 0; det_index_group(&v->b->index, i, &g); i++) {
+	for (uint32_t i = 0; det_block_index_group(&v->b->index, i, &g); i++) {
 		for (uint32_t s = 0; s < g.nsegments; s++) {
 			verify_segment(v, g.first_segment + s, &g, &cursor);
 		}
@@ -106,7 +106,8 @@ static int compare_labels(const struct det_series_entry *a, const struct det_ser
 	const uint8_t *pa = a->pairs, *pb = b->pairs;
 	uint32_t x[2], y[2];
 	for (uint32_t i = 0; i < OPS_MIN(a->nlabels, b->nlabels); i++) {
-		if (!det_index_next(&pa, a->end, x) || !det_index_next(&pb, b->end, y)) {
+		if (!det_block_index_next(&pa, a->end, x) ||
+			!det_block_index_next(&pb, b->end, y)) {
 			return 1;
 		}
 		for (unsigned part = 0; part < 2; part++) {
@@ -120,11 +121,11 @@ static int compare_labels(const struct det_series_entry *a, const struct det_ser
 
 static void verify_index(struct verifying *v)
 {
-	const struct det_index *ix = &v->b->index;
+	const struct det_block_index *ix = &v->b->index;
 	struct det_series_entry before = {.nlabels = 0}, e;
 	uint32_t len;
 	for (uint32_t i = 0; i < ix->counts[DET_COUNT_SERIES]; i++) {
-		if (!det_index_series(ix, i, &e)) {
+		if (!det_block_index_series(ix, i, &e)) {
 			finding(v, "series %" PRIu32 " cannot be read", i);
 			return;
 		}
@@ -134,12 +135,13 @@ static void verify_index(struct verifying *v)
 		before = e;
 	}
 	for (uint32_t i = 1; i < ix->counts[DET_COUNT_SYMBOLS]; i++) {
-		if (strcmp(det_index_symbol(ix, i - 1, &len), det_index_symbol(ix, i, &len)) >= 0) {
+		if (strcmp(det_block_index_symbol(ix, i - 1, &len),
+			    det_block_index_symbol(ix, i, &len)) >= 0) {
 			finding(v, "symbol %" PRIu32 " is out of order", i);
 		}
 	}
 	for (uint32_t i = 0; i < ix->counts[DET_COUNT_PAIRS]; i++) {
-		struct det_index_pair pair = det_index_pair(ix, i);
+		struct det_block_index_pair pair = det_block_index_pair(ix, i);
 		if (pair.bytes != 0 &&
 			!det_postings_valid(ix->starts[DET_SECTION_POSTINGS] + pair.start,
 				pair.bytes, ix->counts[DET_COUNT_SERIES])) {

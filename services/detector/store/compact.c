@@ -98,13 +98,13 @@ static int add_series(struct compaction *c, struct source *source)
 static struct member *make_members(const struct compaction *c, uint32_t at)
 {
 	const struct source *source = &c->sources[at];
-	const struct det_index *ix = &source->block->index;
+	const struct det_block_index *ix = &source->block->index;
 	uint32_t n = ix->counts[DET_COUNT_GROUPS];
 	struct member *members = ops_xcalloc((size_t)n + 1, sizeof(*members));
 	for (uint32_t i = 0; i < n; i++) {
 		struct member *m = &members[i];
 		m->source = at;
-		if (!det_index_group(ix, i, &m->entry)) {
+		if (!det_block_index_group(ix, i, &m->entry)) {
 			continue;
 		}
 		m->ncolumns = m->entry.ncolumns;
@@ -118,11 +118,11 @@ static struct member *make_members(const struct compaction *c, uint32_t at)
 		struct det_series_entry e;
 		uint32_t two[2];
 		const uint8_t *p;
-		if (!det_index_series(ix, s, &e)) {
+		if (!det_block_index_series(ix, s, &e)) {
 			continue;
 		}
 		p = e.refs;
-		for (uint32_t i = 0; i < e.nrefs && det_index_next(&p, e.end, two); i++) {
+		for (uint32_t i = 0; i < e.nrefs && det_block_index_next(&p, e.end, two); i++) {
 			members[two[0]].series[two[1]] = s;
 			members[two[0]].refs[two[1]] = source->refs[s];
 		}
@@ -225,7 +225,7 @@ static uint8_t *resolve(
 	struct det_series_entry e;
 	struct source *own = &c->sources[in->member->source];
 	uint32_t series = in->member->series[column], ref = in->member->refs[column];
-	bool shared = det_index_series(&own->block->index, series, &e) &&
+	bool shared = det_block_index_series(&own->block->index, series, &e) &&
 		      (e.nrefs > 1 || e.nhistograms != 0);
 	for (uint32_t i = 0; i < in->member->source && !shared; i++) {
 		shared = earlier_overlaps(c, i, in) &&
@@ -399,10 +399,11 @@ static void collect_inputs(struct compaction *c, const struct member *first)
 {
 	c->ninputs = 0;
 	for (const struct member *m = first; m != NULL; m = m->next) {
-		const struct det_index *ix = &c->sources[m->source].block->index;
+		const struct det_block_index *ix = &c->sources[m->source].block->index;
 		for (uint32_t i = 0; i < m->entry.nsegments; i++) {
 			uint32_t number = m->entry.first_segment + i;
-			struct det_piece piece = det_index_piece(ix, DET_SECTION_SEGMENTS, number);
+			struct det_piece piece =
+				det_block_index_piece(ix, DET_SECTION_SEGMENTS, number);
 			OPS_GROW(c->inputs, c->ninputs, c->inputs_cap);
 			c->inputs[c->ninputs++] = (struct input){.member = m,
 				.number = number,
@@ -416,8 +417,8 @@ static void collect_inputs(struct compaction *c, const struct member *first)
 
 static uint32_t input_rows(const struct compaction *c, const struct input *in)
 {
-	const struct det_index *ix = &c->sources[in->member->source].block->index;
-	return det_index_piece(ix, DET_SECTION_SEGMENTS, in->number).rows;
+	const struct det_block_index *ix = &c->sources[in->member->source].block->index;
+	return det_block_index_piece(ix, DET_SECTION_SEGMENTS, in->number).rows;
 }
 
 static int compact_group(struct compaction *c, const struct member *first)
@@ -479,10 +480,10 @@ static struct holder *find_holders(const struct compaction *c, size_t *ret_n)
 	struct holder *list = NULL;
 	size_t n = 0, cap = 0;
 	for (uint32_t i = 0; i < c->nsources; i++) {
-		const struct det_index *ix = &c->sources[i].block->index;
+		const struct det_block_index *ix = &c->sources[i].block->index;
 		for (uint32_t s = 0; s < ix->counts[DET_COUNT_SERIES]; s++) {
 			struct det_series_entry e;
-			if (det_index_series(ix, s, &e) && e.nhistograms != 0) {
+			if (det_block_index_series(ix, s, &e) && e.nhistograms != 0) {
 				OPS_GROW(list, n, cap);
 				list[n++] = (struct holder){
 					.ref = c->sources[i].refs[s], .source = i, .series = s};
@@ -557,7 +558,7 @@ static int compact_all(struct compaction *c)
 		rc = add_series(c, &c->sources[i]);
 	}
 	for (uint32_t i = 0; i < c->nsources && rc == 0; i++) {
-		const struct det_index *ix = &c->sources[i].block->index;
+		const struct det_block_index *ix = &c->sources[i].block->index;
 		members[i] = make_members(c, i);
 		for (uint32_t g = 0; g < ix->counts[DET_COUNT_GROUPS]; g++) {
 			add_member(c, &members[i][g]);
