@@ -55,7 +55,8 @@ struct ctl {
 /* Tables, each ended by a NULL path. */
 extern const struct ctl_command ctl_alert_commands[]; /* alerts, silence *, note */
 extern const struct ctl_command ctl_freeze_commands[];
-extern const struct ctl_command ctl_metric_commands[]; /* query, targets */
+extern const struct ctl_command ctl_metric_commands[]; /* targets */
+extern const struct ctl_command ctl_query_commands[];  /* query * */
 extern const struct ctl_command ctl_audit_commands[];  /* audit *, timeline */
 extern const struct ctl_command ctl_check_commands[];  /* check *, test rules */
 extern const struct ctl_command ctl_admin_commands[];  /* reload, top, db migrate, completion */

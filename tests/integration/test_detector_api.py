@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 
 import harness
-from harness import http, http_get, wait_until
+from harness import http, http_get, opsctl, wait_until
 
 MINUTE = 60
 SERIES = 3
@@ -416,3 +416,25 @@ def test_vmalert_with_us_as_its_datasource(detector, run_peer, tmp_path, ports):
     wait_until(lambda: firing() == [("Many", "firing", "i2")])
     wait_until(lambda: value(d, "job:requests:sum") == [720])
     wait_until(lambda: len(value(d, 'ALERTS{alertname="Many",alertstate="firing"}')) == 1)
+
+
+# ---- opsctl ----
+
+def test_opsctl_queries(detector):
+    d = detector()
+    end = load(d)
+    env = {"OPS_DETECTOR_URL": d.url}
+    shown = opsctl("query", "instant", "http_requests_total", "--time", end, env=env, check=0).stdout
+    assert 'http_requests_total{code="200", instance="i2", job="web"}' in shown and "360" in shown
+    found = json.loads(opsctl("query", "instant", "queue_length", "--json", env=env, check=0).stdout)
+    assert found["data"]["result"][0]["metric"]["instance"] == "i0"
+    chart = opsctl("query", "range", "rate(http_requests_total[1m])", "--start", end - 1800, "--end", end, "--width", 60,
+                   env={**env, "LC_ALL": "C.UTF-8"}, check=0).stdout
+    assert max(len(line) for line in chart.splitlines()) <= 60 and 'instance="i1"' in chart
+    assert any("\u2800" <= c <= "\u28ff" for c in chart)
+    assert opsctl("query", "series", "queue_length", env=env, check=0).stdout.strip() == (
+        'queue_length{instance="i0", job="web"}')
+    assert opsctl("query", "labels", env=env, check=0).stdout.split() == ["__name__", "code", "instance", "job"]
+    assert opsctl("query", "labels", "instance", env=env, check=0).stdout.split() == ["i0", "i1", "i2"]
+    wrong = opsctl("query", "instant", "sum(", env=env, check=1)
+    assert "parse error" in wrong.stderr
