@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "services/collector/discovery/sd_classes.h"
 
+/* In the order of the rows of the job's table of keys (config_job.c). */
 const struct col_sd_class *const col_sd_classes[] = {
-	&col_sd_file, &col_sd_http, &col_sd_docker, &col_sd_dockerswarm, NULL};
+	&col_sd_file,
+	&col_sd_http,
+	&col_sd_dns,
+	&col_sd_docker,
+	&col_sd_dockerswarm,
+	NULL,
+};

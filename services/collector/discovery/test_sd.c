@@ -294,7 +294,7 @@ static void test_docker(void **state)
 		"{__address__=\"10.1.0.2:80\",__meta_docker_container_id=\"c1\",__meta_docker_"
 		"container_label_a_b=\"c\",__meta_docker_container_name=\"/web\",__meta_docker_"
 		"container_network_mode=\"shop\"," NET1 ",__meta_docker_port_private=\"80\",__meta_"
-							"docker_port_public=\"8080\",__meta_docker_"
+		"docker_port_public=\"8080\",__meta_docker_"
 		"port_public_ip=\"0.0.0.0\"}\n"
 		"{__address__=\"10.1.0.2:80\",__meta_docker_container_id=\"c2\",__meta_docker_"
 		"container_name=\"/"
