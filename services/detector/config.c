@@ -61,6 +61,10 @@ const struct ops_conf_key det_config_keys[] = {
 		.fallback = "100000",
 		.max = 100000000,
 		.doc = "exemplars kept in memory, the newest of all series; 0: none"},
+	KEY("remote_write_queue_max", OPS_CONF_K_SIZE, remote_write_queue_bytes, OPS_CONF_RESTART,
+		"1GiB",
+		"per destination of remote_write: the oldest samples fall out of its queue on disk "
+		"above this"),
 	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
 		"promql-experimental-functions, promql-extended-range-selectors, "
 		"promql-binop-fill-modifiers, "

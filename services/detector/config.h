@@ -14,8 +14,9 @@ struct det_config {
 	const char *rules_eval;
 	const char *samples_listen;
 	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
-	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency, exemplars_max;
-	uint64_t memory_max_bytes;
+	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency,
+		exemplars_max;
+	uint64_t memory_max_bytes, remote_write_queue_bytes;
 	struct ops_conf_strings features;
 };
 extern const struct ops_conf_key det_config_keys[];

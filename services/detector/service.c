@@ -18,6 +18,11 @@
 #include "services/detector/api/api.h"
 #include "services/detector/config.h"
 #include "services/detector/ingest.h"
+#include "services/detector/remote/remote.h"
+
+enum {
+	DRAIN_POLL_MS = 20
+};
 
 static struct ops_metric firing_gauge =
 	OPS_GAUGE("ops_detector_alerts_firing", "Alerts firing now.");
@@ -34,6 +39,8 @@ struct detector {
 	struct det_store *store;
 	struct det_engine_options engine;
 	struct det_rules *rules;
+	struct det_remote *remote;
+	struct ops_timer *drain_poll;
 	struct det_ingest *ingest;
 	struct det_api *api;
 	char *state_file;
@@ -112,23 +119,39 @@ static void apply_limits(struct detector *d)
 	d->engine.max_samples = (uint64_t)OPS_MAX(c->query_max_samples, 1);
 }
 
-static int load_rules(struct detector *d, const struct det_config *config, struct ops_error *err)
+/* Rules and destinations: both are read before either takes effect. */
+static int load_sources(struct detector *d, const struct det_config *config,
+	struct ops_conf_warnings *warnings, struct ops_error *err)
 {
 	struct det_rule_sources sources;
+	struct det_remote_config *remote = NULL;
+	int rc = det_rule_sources_load(config, &sources, warnings, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = det_remote_config_load(
+		config->scrape_config_file, sources.external_labels, warnings, &remote, err);
+	if (rc == 0) {
+		rc = det_rules_load(d->rules, &sources.set, warnings, err);
+	}
+	if (rc == 0) {
+		d->engine.default_step_ms = sources.set.interval_ms;
+		d->promql_features = sources.set.promql_features;
+		ops_labels_unref(d->external_labels);
+		d->external_labels = ops_labels_ref(sources.external_labels);
+		rc = det_remote_apply(d->remote, remote, err);
+	}
+	det_remote_config_unref(remote);
+	det_rule_sources_done(&sources);
+	return rc;
+}
+
+static int load_rules(struct detector *d, const struct det_config *config, struct ops_error *err)
+{
 	struct ops_arena arena;
 	ops_arena_init(&arena);
 	struct ops_conf_warnings warnings = {.arena = &arena};
-	int rc = det_rule_sources_load(config, &sources, &warnings, err);
-	if (rc == 0) {
-		rc = det_rules_load(d->rules, &sources.set, &warnings, err);
-		if (rc == 0) {
-			d->engine.default_step_ms = sources.set.interval_ms;
-			d->promql_features = sources.set.promql_features;
-			ops_labels_unref(d->external_labels);
-			d->external_labels = ops_labels_ref(sources.external_labels);
-		}
-		det_rule_sources_done(&sources);
-	}
+	int rc = load_sources(d, config, &warnings, err);
 	for (size_t i = 0; i < warnings.n; i++) {
 		log_warn("configuration", F_STR("warning", warnings.items[i]));
 	}
@@ -136,9 +159,22 @@ static int load_rules(struct detector *d, const struct det_config *config, struc
 	return rc;
 }
 
+/* Before the rules, which write to the store at once. */
+static int open_store(struct detector *d, struct ops_error *err)
+{
+	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(ops_daemon_state_dir(d->daemon), "remote");
+	apply_limits(d);
+	const struct det_remote_setup setup = {.loop = ops_daemon_loop(d->daemon),
+		.client = ops_daemon_client(d->daemon),
+		.store = d->store,
+		.dir = dir,
+		.queue_max_bytes = d->config->remote_write_queue_bytes,
+		.store_forgets = true};
+	return det_remote_open(&setup, &d->remote, err);
+}
+
 static int open_rules(struct detector *d, struct ops_error *err)
 {
-	apply_limits(d);
 	d->state_file = ops_path_join(ops_daemon_state_dir(d->daemon), "rules.json");
 	const struct det_rules_config cfg = {.loop = ops_daemon_loop(d->daemon),
 		.store = d->store,
@@ -220,6 +256,8 @@ static void stop(void *state)
 	det_api_free(d->api); /* its threads read the store */
 	det_ingest_close(d->ingest);
 	det_rules_free(d->rules);
+	ops_timer_free(d->drain_poll);
+	det_remote_close(d->remote);
 	det_store_free(d->store);
 	ops_pub_close(d->alerts);
 	ops_labels_unref(d->external_labels);
@@ -234,7 +272,7 @@ static int start(
 	d->daemon = daemon;
 	d->config = config;
 	int (*const steps[])(struct detector *, struct ops_error *) = {
-		open_alerts, open_rules, open_ingest};
+		open_alerts, open_store, open_rules, open_ingest};
 	for (size_t i = 0; i < OPS_LENGTH(steps); i++) {
 		int rc = steps[i](d, err);
 		if (rc != 0) {
@@ -273,12 +311,37 @@ static int reload(struct ops_daemon *daemon, void *state, const void *config, st
 	return rc;
 }
 
+static void on_drain_poll(void *arg)
+{
+	struct detector *d = arg;
+	if (det_remote_drained(d->remote)) {
+		ops_daemon_drained(d->daemon);
+	} else {
+		ops_timer_start(d->drain_poll, DRAIN_POLL_MS);
+	}
+}
+
+/* What remote write has begun to send is answered first, so that nothing of it is sent again. */
+static void drain(struct ops_daemon *daemon, void *state)
+{
+	struct detector *d = state;
+	d->drain_poll = ops_timer_new(ops_daemon_loop(daemon), on_drain_poll, d);
+	ops_timer_start(d->drain_poll, 0);
+}
+
 static int check(const void *config, struct ops_conf_warnings *warnings, struct ops_error *err)
 {
 	struct det_rule_sources sources;
 	int rc = det_rule_sources_load(config, &sources, warnings, err);
 	if (rc == 0) {
-		rc = det_rules_check(&sources.set, warnings, err);
+		const struct det_config *c = config;
+		struct det_remote_config *remote = NULL;
+		rc = det_remote_config_load(
+			c->scrape_config_file, sources.external_labels, warnings, &remote, err);
+		det_remote_config_unref(remote);
+		if (rc == 0) {
+			rc = det_rules_check(&sources.set, warnings, err);
+		}
 		det_rule_sources_done(&sources);
 	}
 	return rc;
@@ -293,5 +356,6 @@ const struct ops_service det_service_table = {
 	.check = check,
 	.start = start,
 	.reload = reload,
+	.drain = drain,
 	.stop = stop,
 };

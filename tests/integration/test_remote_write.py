@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""remote_write to real receivers and to one that looks closely: nothing lost, nothing twice, whoever is down."""
+import itertools
+import json
+import subprocess
+
+import pytest
+
+import harness
+from harness import wait_until
+from receivers import Prometheus, Receiver, VictoriaMetrics, matrix
+from test_detector import World, job
+
+PEERS = [pytest.param(p, marks=pytest.mark.skipif(not p.program, reason=f"{p.__name__} is not installed"))
+         for p in (Prometheus, VictoriaMetrics)]
+FAST = {"batch_send_deadline": "100ms", "max_backoff": "200ms"}
+
+
+class Counting(harness.Target):
+    """Every scrape finds the next number: what is missing or twice at the receiver is seen from the values alone."""
+    series = 5
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+        super().__init__()
+
+    @property
+    def body(self):
+        n = next(self._numbers)
+        return ("# HELP scrape_number Which scrape this is.\n# TYPE scrape_number counter\n"
+                + "".join(f'scrape_number{{s="{i}"}} {n}\n' for i in range(self.series)) + f"unwanted {n}\n")
+
+    @body.setter
+    def body(self, value):
+        pass
+
+
+@pytest.fixture
+def world(service, ports, tmp_path):
+    return World(service, ports, tmp_path)
+
+
+@pytest.fixture
+def counting():
+    t = Counting()
+    yield t
+    t.shutdown()
+    t.server_close()
+
+
+@pytest.fixture
+def peer(request, tmp_path):
+    p = request.param(tmp_path / request.param.__name__)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def receiver():
+    made = []
+
+    def make(*answers):
+        made.append(Receiver(*answers))
+        return made[-1]
+    yield make
+    for r in made:
+        r.close()
+
+
+def write(world, targets, *destinations):
+    world.file.write_text(json.dumps({
+        "global": {"scrape_interval": "100ms", "evaluation_interval": "1s", "external_labels": {"replica": "a"}},
+        "rule_files": ["rules/*.yml"], "scrape_configs": [job("j", *targets)], "remote_write": list(destinations)}))
+
+
+def destination(url, **more):
+    return {"url": url, "name": "far", "queue_config": FAST,
+            "write_relabel_configs": [{"source_labels": ["__name__"], "regex": "unwanted", "action": "drop"}], **more}
+
+
+def pending(d):
+    return d.metric("ops_remote_storage_samples_pending", remote_name="far")
+
+
+def caught_up(d):
+    return pending(d) == 0
+
+
+def numbers(found):
+    """The values of each series of scrape_number."""
+    return {labels: [v for _, v in samples] for labels, samples in found.items()}
+
+
+def complete(found):
+    """All five series, each 1, 2, 3, ... with nothing missing and nothing twice; how many."""
+    rows = list(numbers(found).values())
+    assert len(rows) == Counting.series, found.keys()
+    for row in rows:
+        assert row == [float(i + 1) for i in range(len(row))]
+    return min(len(row) for row in rows)
+
+
+@pytest.mark.parametrize("peer", PEERS, indirect=True)
+def test_receiver_down_for_a_while(world, counting, peer):
+    write(world, [counting], destination(peer.url + peer.path))
+    world.rules("groups:\n- name: g\n  rules:\n  - {record: doubled, expr: 2 * scrape_number}\n")
+    d = world.detector()
+    c = world.collector()
+    wait_until(lambda: complete(peer.stored("scrape_number")) > 5)
+    peer.stop()
+    wait_until(lambda: pending(d) > 50)
+    assert d.metric("ops_remote_storage_samples_retried_total") > 0
+    peer.start()
+    before = len(counting.requests)
+    wait_until(lambda: complete(peer.stored("scrape_number")) > before)
+    c.sigterm()
+    wait_until(lambda: caught_up(d))
+
+    # What the receiver has is what our own store has, sample for sample, but for the external label.
+    ours = {tuple(sorted([*labels, ("replica", "a")])): samples
+            for labels, samples in matrix(d.url, '{__name__=~"scrape_number|doubled|up"}[1h]').items()}
+    wait_until(lambda: peer.stored("scrape_number|doubled|up") == ours, what="the same samples")
+    assert len(ours) == 2 * Counting.series + 1
+    assert not peer.stored("unwanted")
+    assert d.metric("ops_remote_storage_samples_dropped_total", reason="dropped_series") > 0
+    assert not d.metric("ops_remote_storage_samples_failed_total")
+
+
+@pytest.mark.parametrize("peer", PEERS, indirect=True)
+def test_killed_while_the_receiver_is_down(world, counting, peer):
+    """A backlog in the queue, kill -9, another one: all of it arrives, and what collectors send again is not queued again."""
+    write(world, [counting], destination(peer.url + peer.path))
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: complete(peer.stored("scrape_number")) > 3)
+    peer.stop()
+    for _ in range(2):
+        seen = len(counting.requests)
+        wait_until(lambda: len(counting.requests) > seen + 10)
+        d.sigkill()
+        d.start()
+        wait_until(lambda: pending(d) > 20)
+    seen = len(counting.requests)
+    peer.start()
+    wait_until(lambda: complete(peer.stored("scrape_number")) > seen)
+    assert not d.metric("ops_remote_storage_samples_failed_total")
+
+
+def test_restart_sends_nothing_twice(world, counting, receiver):
+    r = receiver()
+    write(world, [counting], destination(r.url))
+    d = world.detector()
+    world.collector()
+    for _ in range(3):
+        seen = len(r.samples("scrape_number"))
+        wait_until(lambda: len(r.samples("scrape_number")) > seen + 20)
+        d.restart()
+    seen = len(r.samples("scrape_number"))
+    wait_until(lambda: len(r.samples("scrape_number")) > seen + 20)
+    samples = r.samples("scrape_number")
+    assert len(samples) == Counting.series * len(set(samples))  # every series has the same samples, each once
+    rows = sorted(set(samples))
+    assert [v for _, v in rows] == [float(i + 1) for i in range(len(rows))]
+
+
+def test_version_2(world, counting, receiver):
+    r = receiver((503, {"Retry-After": "0"}), (500, {}))
+    write(world, [counting], destination(r.url, protobuf_message="io.prometheus.write.v2.Request", headers={"X-Tenant": "t1"},
+                                         basic_auth={"username": "u", "password": "p"}))
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: len(r.samples("scrape_number")) > 30)
+    headers, series, _ = r.requests[0]
+    assert headers["X-Prometheus-Remote-Write-Version"] == "2.0.0" and headers["X-Tenant"] == "t1"
+    assert headers["Authorization"] == "Basic dTpw" and headers["Content-Encoding"] == "snappy"
+    labels, _, metadata = next(s for s in series if s[0]["__name__"] == "scrape_number")
+    assert labels["replica"] == "a" and labels["job"] == "j"
+    assert metadata == {1: 1, 3: "Which scrape this is."}
+    assert r.refused == 2 and d.metric("ops_remote_storage_samples_retried_total") > 0
+    values = [v for t, v in sorted(set(r.samples("scrape_number")))]
+    assert values == [float(i + 1) for i in range(len(values))]
+
+
+def test_refused_for_good(world, counting, receiver):
+    """4xx is dropped and counted, 429 as configured; a 2.0 receiver that does not say what it wrote has not written."""
+    r = receiver((400, {}), (429, {}))
+    write(world, [counting], destination(r.url))
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: len(r.samples("scrape_number")) > 10)
+    failed = d.metric("ops_remote_storage_samples_failed_total", remote_name="far")
+    assert failed > 0 and d.metric("ops_remote_storage_samples_retried_total") is None
+    assert min(v for _, v in r.samples("scrape_number")) > 1  # the first scrape was in what was refused
+    log = d.logs("samples are not accepted by a remote write receiver and are dropped")
+    assert [x["status"] for x in log] == [400, 429]
+
+    # The same destination, another way: takes effect with a reload, and 429 is tried again now.
+    r.answers = [(429, {"Retry-After": "0"})] * 3
+    write(world, [counting], destination(r.url, queue_config={**FAST, "retry_on_http_429": True}))
+    d.sighup()
+    wait_until(lambda: not r.answers)
+    seen = len(r.samples("scrape_number"))
+    wait_until(lambda: len(r.samples("scrape_number")) > seen + 10)
+    assert d.metric("ops_remote_storage_samples_retried_total") > 0
+
+
+def test_metadata_of_version_1(world, counting, receiver):
+    r = receiver()
+    write(world, [counting], destination(r.url, metadata_config={"send_interval": "200ms"}))
+    world.detector()
+    world.collector()
+    wait_until(lambda: any(m.get("scrape_number") == "Which scrape this is." for _, _, m in r.requests))
+
+
+def test_staleness_markers_and_what_is_imported_go_out(world, target, receiver):
+    r = receiver()
+    t = target("gone 1\nstays 1\n")
+    write(world, [t], destination(r.url))
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: r.samples("gone"))
+    t.body = "stays 1\n"
+    wait_until(lambda: any(v != v for _, v in r.samples("gone")))
+    assert sum(v != v for _, v in r.samples("gone")) == 1
+    assert all(v == 1 for _, v in r.samples("stays"))
+    assert not d.metric("ops_remote_storage_samples_failed_total")
+
+
+def test_configuration_is_checked(world, tmp_path):
+    for bad, message in [({"url": "ftp://x"}, "url must begin with http"), ({}, "url"),
+                         ({"url": "http://x", "protobuf_message": "y"}, "unknown protobuf_message"),
+                         ({"url": "http://x", "headers": {"Content-Type": "y"}}, "reserved header"),
+                         ({"url": "http://x", "queue_config": {"min_shards": 9, "max_shards": 2}}, "min_shards is above"),
+                         ({"url": "http://x", "bearer_token": "a", "basic_auth": {"username": "b"}}, "at most one of")]:
+        write(world, [], bad)
+        d = world.service("ops-detector", world.config(), start=False)
+        done = subprocess.run([str(harness.binary("ops-detector")), "--config", str(d.config_file), "--check"],
+                              capture_output=True, text=True)
+        assert done.returncode == 3 and message in done.stderr, (bad, done.stderr)
+        assert "prometheus.yml:" in done.stderr
