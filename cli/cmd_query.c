@@ -5,8 +5,6 @@
  * width can show.
  */
 #include <errno.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -227,10 +225,16 @@ static void draw(struct drawing *d, const json_t *data)
 	free_series(d);
 }
 
+/* The first of these that is set decides, as for setlocale. */
 static bool has_unicode(void)
 {
-	setlocale(LC_CTYPE, "");
-	return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+	const char *value = NULL;
+	for (size_t i = 0; i < OPS_LENGTH(names) && (value == NULL || *value == '\0'); i++) {
+		value = getenv(names[i]);
+	}
+	return value != NULL &&
+	       (strcasestr(value, "UTF-8") != NULL || strcasestr(value, "utf8") != NULL);
 }
 
 static int size_flag(const struct ctl *c, const char *name, unsigned *ret)

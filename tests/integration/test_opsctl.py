@@ -15,13 +15,9 @@ from harness import REPO, opsctl
 FAILED, USAGE, CONFIG, FROZEN, CHECK_USAGE, UNREACHABLE = 1, 2, 3, 10, 64, 69
 URLS = ["OPS_DETECTOR_URL", "OPS_COLLECTOR_URL", "OPS_ALERTMANAGER_URL", "OPS_FREEZE_URL", "OPS_AUDITLOG_URL"]
 COMMANDS = ["alerts", "silence add", "silence list", "silence expire", "note", "freeze status", "freeze check", "freeze set",
-<<<<<<< HEAD
-            "freeze clear", "query", "targets", "audit verify", "audit tail", "audit export", "audit record", "timeline", "check",
-            "check rules", "check config", "test rules", "reload", "top", "db migrate", "completion"]
-=======
-            "freeze clear", "query", "query instant", "query range", "query series", "query labels", "targets", "audit verify", "audit tail", "audit export", "audit record", "timeline", "check",
-            "check rules", "reload", "top", "db migrate", "completion"]
->>>>>>> 5e5bb73 (opsctl query instant, range, series, labels; a range is drawn on the terminal)
+            "freeze clear", "query", "query instant", "query range", "query series", "query labels", "targets", "audit verify",
+            "audit tail", "audit export", "audit record", "timeline", "check", "check rules", "check config", "test rules",
+            "reload", "top", "db migrate", "completion"]
 
 
 @pytest.fixture
