@@ -49,18 +49,11 @@ static bool deleted(const struct reader *r, int64_t t)
 	return false;
 }
 
-static bool absent(double v)
-{
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	return bits == DET_ABSENT_PATTERN;
-}
-
 static bool any_absent(const double *v, size_t n)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++) {
-		count += absent(v[i]);
+		count += det_value_absent(v[i]);
 	}
 	return count != 0;
 }
@@ -150,7 +143,7 @@ static void keep(struct reader *r, struct det_block_run *run)
 	}
 	kept->n = 0;
 	for (size_t i = 0; i < run->n; i++) {
-		if (!absent(run->v[i]) && !deleted(r, run->t[i])) {
+		if (!det_value_absent(run->v[i]) && !deleted(r, run->t[i])) {
 			kept->t[kept->n] = run->t[i];
 			kept->v[kept->n++] = run->v[i];
 		}
@@ -191,7 +184,7 @@ static void gather_samples(struct reader *r)
 			continue;
 		}
 		for (size_t k = 0; k < run.n; k++) {
-			if (absent(run.v[k]) || deleted(r, run.t[k])) {
+			if (det_value_absent(run.v[k]) || deleted(r, run.t[k])) {
 				continue;
 			}
 			OPS_GROW(r->samples, r->nsamples, r->samples_cap);

@@ -36,7 +36,6 @@ static bool count_column(struct verifying *v, const struct det_segment *s, uint3
 	struct det_segment_cursor *cursor)
 {
 	const double *values;
-	uint64_t absent = DET_ABSENT_PATTERN;
 	if (det_segment_column_empty(s, column)) {
 		return true;
 	}
@@ -44,7 +43,7 @@ static bool count_column(struct verifying *v, const struct det_segment *s, uint3
 		return false;
 	}
 	for (uint32_t i = 0; i < s->nrows; i++) {
-		v->samples += memcmp(&values[i], &absent, sizeof(absent)) != 0;
+		v->samples += !det_value_absent(values[i]);
 	}
 	return true;
 }

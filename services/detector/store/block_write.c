@@ -147,7 +147,7 @@ static const double *counted_column(void *arg, uint32_t column, double *scratch)
 	}
 	const double *values = c->rows->column(c->rows->arg, column, scratch);
 	for (uint32_t i = 0; i < c->rows->nrows; i++) {
-		count += memcmp(&values[i], &absent, sizeof(absent)) != 0;
+		count += !det_value_absent(values[i]);
 	}
 	c->counts[column] = count;
 	return values;

@@ -135,7 +135,7 @@ void model_table(struct det_block_writer *w, struct model *m, int64_t from)
 		for (uint32_t i = 0; i < nrows; i++) {
 			bool missing = model_random() % 9 == 0;
 			v += (double)(model_random() % 7);
-			v = model_no_conflicts ? (double)(t.times[i] / STEP_MS * series[c]) : v;
+			v = model_no_conflicts ? (double)t.times[i] * series[c] : v;
 			t.values[c][i] = missing ? absent() : v;
 			if (!missing && refs[c] != UINT32_MAX) {
 				model_add(m, series[c],

@@ -39,7 +39,7 @@
 
 #define INT_LIMIT 9007199254740992.0 /* 2^53: integers below are exact */
 #define INFINITY_BITS 0x7ff0000000000000ULL
-#define MAX_FLOATS 3u		     /* values that are no decimals among decimals */
+#define MAX_FLOATS 3u /* values that are no decimals among decimals */
 
 static uint64_t double_bits(double v)
 {

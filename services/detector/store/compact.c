@@ -147,13 +147,6 @@ static void add_member(struct compaction *c, struct member *m)
 /* ---- one chunk --------------------------------------------------------------------------------
  */
 
-static bool is_absent(double v)
-{
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	return bits == DET_ABSENT_PATTERN;
-}
-
 static bool covered(const struct det_tombstone *t, size_t n, int64_t time)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -264,7 +257,7 @@ static void add_column(
 	uint8_t *keep = resolve(c, in, column, from);
 	for (uint32_t i = 0; i < in->segment.nrows; i++) {
 		double *to = &values[in->to_row[i]];
-		if (is_absent(*to) && (keep == NULL || keep[i] != 0) &&
+		if (det_value_absent(*to) && (keep == NULL || keep[i] != 0) &&
 			!covered(deleted, ndeleted, in->times[i])) {
 			*to = from[i];
 		}

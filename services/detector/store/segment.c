@@ -51,9 +51,7 @@ static void encoder_init(struct encoder *e, const struct det_rows *rows, struct 
 static bool all_absent(const double *values, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		uint64_t bits;
-		memcpy(&bits, &values[i], sizeof(bits));
-		if (bits != DET_ABSENT_PATTERN) {
+		if (!det_value_absent(values[i])) {
 			return false;
 		}
 	}

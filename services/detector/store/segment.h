@@ -12,11 +12,20 @@
  * column before them or the one before that; chains are bounded by DET_SEGMENT_CHAIN, so any column
  * is decoded with at most that many others. Pure functions on the caller's memory; any thread.
  */
+#include <string.h>
+
 #include "common/base/def.h"
 #include "common/base/strbuf.h"
 
 #define DET_ABSENT_PATTERN                                                                         \
 	0x7ff0000000000003ULL /* bits of a value: the column has no sample here */
+static inline bool det_value_absent(double v)
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof(bits));
+	return bits == DET_ABSENT_PATTERN;
+}
+
 #define DET_SEGMENT_MAX_ROWS 8192u
 #define DET_SEGMENT_MAX_COLUMNS 1000000u
 #define DET_SEGMENT_CHAIN 16u
