@@ -255,7 +255,7 @@ static int on_chunks(struct col_connection *c)
 		return ENDED;
 	}
 	size_t body = c->chunks.out - c->head.len;
-	if (body > c->pull.max_body_bytes) {
+	if (body > c->pull.max_body_bytes || c->chunks.left > c->pull.max_body_bytes - body) {
 		return too_big(c);
 	}
 	if (r == 0) {
