@@ -4,7 +4,9 @@
  * at the start of the next turn, so that a burst of batches costs one evaluation. A rule whose
  * evaluation took c is not run on arrival again before 20 c have passed (it then stays dirty and
  * the interval takes it), which bounds arrival work at a few per cent of a core per rule whatever
- * comes in. Time: each group has a timer at its interval, shortened to the next end of a `for`.
+ * comes in; a round of arrivals that took r is followed by a rest of 4 r, which bounds that of all
+ * rules at a fifth of a core, and a round is not longer than some milliseconds. Time: each group
+ * has a timer at its interval, shortened to the next end of a `for`.
  *
  * Within a group rules run in order; a recording rule's samples mark the rules that read it dirty
  * through the store's listener, so a chain of rules settles in one turn, across groups too.
@@ -25,6 +27,8 @@
 
 enum {
 	COST_SHARE = 20,
+	ROUND_SHARE = 4,
+	ROUND_MAX_NS = 5000000,
 	TELL_AGAIN_MS = 1000,
 	SETTLE_POLL_MS = 100,
 	SETTLE_MIN_MS =
@@ -291,25 +295,51 @@ static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms)
 	return false;
 }
 
+/* All groups once, from where the round before stopped; false: the round is over its time. */
+static bool one_pass(struct det_rules *r, int64_t now_ms, int64_t until_ns, bool *ret_any)
+{
+	size_t n = r->gen->n;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = (r->arrival_at + i) % n;
+		*ret_any = evaluate_dirty(&r->gen->groups[at], now_ms) || *ret_any;
+		if (*ret_any && ops_mono_ns() > until_ns) {
+			r->arrival_at = at + 1;
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Again until nothing is left: a group may record what one before it reads. It ends because a rule
  * is due once a millisecond and the clock is read once. */
+static void arrival_round(struct det_rules *r)
+{
+	int64_t now_ms = ops_now_ms(), start = ops_mono_ns();
+	bool any = true, whole = true;
+	while (any && whole) {
+		any = false;
+		whole = one_pass(r, now_ms, start + ROUND_MAX_NS, &any);
+	}
+	int64_t end = ops_mono_ns();
+	r->rest_until_ns = end + (end - start) * ROUND_SHARE;
+	if (!whole) {
+		ops_timer_start(r->arrival, (end - start) * ROUND_SHARE / 1000000 + 1);
+	}
+}
+
 static void on_arrival(void *arg)
 {
 	struct det_rules *r = arg;
-	int64_t now = ops_now_ms();
-	bool any = r->gen != NULL;
-	if (!settled(r)) {
-		ops_timer_start(r->arrival, SETTLE_POLL_MS);
+	int64_t rest_ms = (r->rest_until_ns - ops_mono_ns()) / 1000000;
+	if (!settled(r) || rest_ms > 0) {
+		ops_timer_start(r->arrival, rest_ms > 0 ? rest_ms : SETTLE_POLL_MS);
 		return;
 	}
 	if (r->gen != NULL && r->gen->n == 0) {
 		det_leftovers_tell(r);
 	}
-	while (any) {
-		any = false;
-		for (size_t i = 0; i < r->gen->n; i++) {
-			any = evaluate_dirty(&r->gen->groups[i], now) || any;
-		}
+	if (r->gen != NULL && r->gen->n > 0) {
+		arrival_round(r);
 	}
 }
 

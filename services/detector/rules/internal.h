@@ -52,6 +52,8 @@ struct det_rule {
 	struct ops_map
 		*recorded; /* recording: label hash -> struct ops_labels of the last result */
 	bool dirty;
+	bool open;	       /* may read the layout that is being matched, not known to */
+	uint64_t tried;	       /* number of that layout, see det_generation */
 	int64_t deadline_ms;   /* earliest end of a `for` or keep_firing_for; 0 = none */
 	int64_t not_before_ns; /* cost bound of arrival evaluation, monotonic */
 	int64_t last_eval_ms, last_cost_ns;
@@ -81,6 +83,7 @@ struct det_generation { /* one loaded configuration */
 	char *external_url;
 	struct ops_labels *external_labels;
 	struct ops_tmpl_set *templates;
+	uint64_t tried; /* layouts matched */
 	int64_t interval_ms, query_offset_ms;
 	enum det_rules_trigger trigger;
 };
@@ -95,6 +98,8 @@ struct det_rules {
 	struct det_generation *gen;
 	struct ops_map *saved; /* rule key -> json_t array of instances whose rule is not loaded */
 	struct ops_timer *arrival; /* evaluates the dirty ones in the next turn */
+	size_t arrival_at;	   /* group where the next round of arrivals begins */
+	int64_t rest_until_ns;	   /* no round before, monotonic */
 	struct ops_arena scratch;  /* of one evaluation */
 	int64_t started_ms, started_mono_ms;
 	bool settled; /* the store has caught up with what was missed while we were down */
