@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/msg/exemplars.h"
 #include "services/collector/label_merge.h"
 #include "common/relabel/relabel.h"
 #include "services/collector/config.h"
@@ -34,6 +35,7 @@ void col_values_done(struct col_values *v)
 {
 	free(v->values);
 	free(v->times_ms);
+	free(v->exemplars);
 	*v = (struct col_values){.n = 0};
 }
 
@@ -47,6 +49,14 @@ void col_values_reserve(struct col_values *v, size_t n)
 	v->times_ms = ops_xrealloc(v->times_ms, v->cap, sizeof(*v->times_ms));
 }
 
+static void note_exemplar(struct col_values *v, uint32_t column, struct ops_exposition_text text)
+{
+	if (v->nexemplars < OPS_EXEMPLARS_MAX) {
+		OPS_GROW(v->exemplars, v->nexemplars, v->cap_exemplars);
+		v->exemplars[v->nexemplars++] = (struct col_exemplar_text){column, text};
+	}
+}
+
 static inline void put_value(struct col_values *v, uint32_t column,
 	const struct ops_sample_tail *tail, bool honor_timestamps)
 {
@@ -54,6 +64,9 @@ static inline void put_value(struct col_values *v, uint32_t column,
 	v->values[column] = tail->value;
 	v->times_ms[column] = own ? tail->time_ms : 0;
 	v->has_times |= own;
+	if (tail->exemplar.len > 0) {
+		note_exemplar(v, column, tail->exemplar);
+	}
 }
 
 /* ---- building ---- */
@@ -280,6 +293,7 @@ int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_f
 	struct builder b = {.rules = rules, .values = values, .line_from = body.data, .err = err};
 	builder_init(&b, layout_new(rules, format));
 	values->has_times = false;
+	values->nexemplars = 0;
 	ops_exposition_start(&b.p, format, body.data, body.len);
 	int r = read_document(&b, body);
 	if (r == 0) {
@@ -334,6 +348,7 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	const char *prefix = ops_strbuf_text(&l->prefixes);
 	col_values_reserve(values, l->wire.n);
 	values->has_times = false;
+	values->nexemplars = 0;
 	for (size_t i = 0; i < l->nlines; i++) {
 		const struct col_line *line = &l->lines[i];
 		struct ops_sample_tail tail;

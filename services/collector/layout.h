@@ -32,11 +32,18 @@ struct col_series_rules {	   /* of a target; everything is borrowed */
 	const struct col_limits *limits;
 };
 
+struct col_exemplar_text {
+	uint32_t column;
+	struct ops_exposition_text text; /* in the body */
+};
+
 struct col_values { /* one row */
 	double *values;
 	int64_t *times_ms; /* 0 = scrape time */
 	size_t n, cap;
-	bool has_times; /* some times_ms is set */
+	bool has_times;			     /* some times_ms is set */
+	struct col_exemplar_text *exemplars; /* while the body is there; bounded */
+	size_t nexemplars, cap_exemplars;
 };
 
 struct col_line {

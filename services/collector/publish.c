@@ -18,6 +18,7 @@
 #include "common/base/strbuf.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
+#include "common/msg/exemplars.h"
 #include "common/msg/msg.h"
 
 enum {
@@ -165,6 +166,13 @@ void col_publish_row(struct col_publisher *p, const struct col_layout *layout, i
 		col_publish_flush(p);
 	} else if (p->waiting == 1) {
 		ops_timer_start(p->gather, GATHER_MS);
+	}
+}
+
+void col_publish_exemplars(struct col_publisher *p, const struct ops_strbuf *message)
+{
+	if (ops_pub_send_volatile(p->pub, OPS_EXEMPLARS_TOPIC, message->data, message->len) != 0) {
+		ops_metric_add(&failed_total, 1);
 	}
 }
 

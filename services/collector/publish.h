@@ -28,6 +28,8 @@ int col_publish_layout(
 /* One row of a layout that was sent. It may wait a few milliseconds for others. */
 void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,
 	const struct col_values *values);
+/* A message of ops_exemplars_add: not kept for later. */
+void col_publish_exemplars(struct col_publisher *p, const struct ops_strbuf *message);
 /* Sends what waits. */
 void col_publish_flush(struct col_publisher *p);
 /* This collector's presence. */

@@ -64,6 +64,7 @@ static void forget_rows(struct col_scraper *s)
 {
 	col_layout_free(s->cache);
 	s->cache = s->published = NULL;
+	col_exemplars_done(&s->exemplars); /* they name columns of the layout */
 	if (s->reports != NULL) {
 		s->reports->sent_at = 0;
 	}
@@ -126,6 +127,16 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	(void)r; /* five series always fit; a failure is counted and logged there */
 }
 
+/* The row is in s->last now, and the body is still there. */
+static void publish_exemplars(struct col_scraper *s, const struct col_layout *l)
+{
+	struct col_exemplar_reader *r = &s->owner->exemplars;
+	if (col_exemplars_collect(&s->exemplars, r, l, &s->last, s->time_ms) > 0) {
+		col_publish_exemplars(s->owner->cfg.publisher, &r->message);
+	}
+	s->last.nexemplars = 0;
+}
+
 static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 {
 	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
@@ -139,6 +150,7 @@ static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 			"message: split the target or drop labels");
 		return;
 	}
+	publish_exemplars(s, next);
 	s->health = COL_HEALTH_UP;
 	s->last_error[0] = '\0';
 	s->cache = next;
@@ -415,6 +427,7 @@ static void update(struct col_scraper *s, struct col_target *target)
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg)
 {
 	*s = (struct col_scraping){.cfg = *cfg, .scrapers = ops_map_new()};
+	col_exemplar_reader_init(&s->exemplars);
 	ops_metric_register(&scrapes_total);
 	ops_metric_register(&duplicates_total);
 	ops_metric_register(&sample_limit_total);
@@ -426,6 +439,7 @@ void col_scraping_done(struct col_scraping *s)
 {
 	ops_map_free(s->scrapers, scraper_free);
 	s->scrapers = NULL;
+	col_exemplar_reader_done(&s->exemplars);
 }
 
 static void take(struct col_scraping *s, struct col_target *target)

@@ -4,6 +4,7 @@
  * Scrapes: one scraper per target, its timer, its request, its last row. Loop thread only.
  */
 #include "common/loop/loop.h"
+#include "services/collector/exemplars.h"
 #include "services/collector/fetch.h"
 #include "services/collector/layout.h"
 #include "services/collector/publish.h"
@@ -30,6 +31,7 @@ struct col_scraper {
 	struct col_layout *reports;   /* for failed scrapes */
 	struct col_layout *published; /* one of the two: whose row was the last to go out */
 	struct col_values now, last;
+	struct col_exemplars exemplars;
 	bool reparse; /* the job's settings changed: the cache does not hold for the next body */
 	bool keep;    /* while targets are applied */
 
@@ -53,6 +55,7 @@ struct col_scraping {
 	struct ops_map *scrapers; /* target key -> struct col_scraper */
 	size_t owned;
 	size_t fetching; /* scrapes under way */
+	struct col_exemplar_reader exemplars;
 };
 
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg);

@@ -194,6 +194,17 @@ static void on_batches(struct det_ingest *in, const struct ops_bus_message *m)
 	}
 }
 
+static void on_exemplars(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_error err;
+	if (in->cfg.on_exemplar == NULL) {
+		return;
+	}
+	if (ops_exemplars_decode(m->payload, m->len, in->cfg.on_exemplar, in->cfg.arg, &err) != 0) {
+		ops_metric_add(&refused_total, 1, "bad_exemplars");
+	}
+}
+
 /* ---- members ---- */
 
 static void member_free(void *member)
@@ -301,6 +312,8 @@ void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
 		on_batches(in, m);
 	} else if (ops_str_starts(m->topic, "layout/")) {
 		on_layout(in, m);
+	} else if (strcmp(m->topic, OPS_EXEMPLARS_TOPIC) == 0) {
+		on_exemplars(in, m);
 	} else if (strcmp(m->topic, "members/collector") == 0) {
 		on_announcement(in, m);
 	} else {

@@ -7,6 +7,7 @@
  * among themselves.
  */
 #include "common/bus/bus.h"
+#include "common/msg/exemplars.h"
 #include "common/msg/samples.h"
 #include "services/detector/store/store.h"
 
@@ -19,6 +20,8 @@ struct det_ingest_config { /* borrowed */
 	const char *listen;
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;
+	void (*on_exemplar)(void *arg, const struct ops_exemplar *e); /* may be NULL */
+	void *arg;
 };
 
 int det_ingest_open(const struct det_ingest_config *cfg, struct det_ingest **ret,

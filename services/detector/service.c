@@ -195,6 +195,14 @@ static int open_rules(struct detector *d, struct ops_error *err)
 	return rc;
 }
 
+static void on_exemplar(void *arg, const struct ops_exemplar *e)
+{
+	const struct detector *d = arg;
+	if (d->api != NULL) {
+		det_api_add_exemplar(d->api, e);
+	}
+}
+
 static int open_ingest(struct detector *d, struct ops_error *err)
 {
 	const struct det_ingest_config cfg = {.loop = ops_daemon_loop(d->daemon),
@@ -202,7 +210,9 @@ static int open_ingest(struct detector *d, struct ops_error *err)
 		.alerts = d->alerts,
 		.listen = d->config->samples_listen,
 		.key = ops_daemon_bus_key(d->daemon),
-		.tls = ops_daemon_bus_tls(d->daemon)};
+		.tls = ops_daemon_bus_tls(d->daemon),
+		.on_exemplar = on_exemplar,
+		.arg = d};
 	int rc = det_ingest_open(&cfg, &d->ingest, err);
 	if (rc != 0) {
 		ops_daemon_exit_code(d->daemon, 4);

@@ -288,3 +288,18 @@ def test_too_many_names_for_a_message(alone, target):
     assert "too large for a message" in state(c, "huge")["lastError"]
     t.body = "m 1\n"
     wait_until(lambda: state(c, "huge")["health"] == "up", timeout=60)
+
+
+def test_exemplars(stack, target):
+    t = target('# TYPE hits counter\nhits_total 5 # {trace_id="one"} 0.5 1700000000.123\n# EOF\n',
+               "application/openmetrics-text; version=1.0.0")
+    stack.write([job("web", t)])
+    stack.collector()
+
+    def exemplars():
+        reply = stack.detector.get("/api/v1/query_exemplars?" + urllib.parse.urlencode(
+            {"query": "hits_total", "start": "0", "end": "4000000000"})).json
+        return [(x["labels"], x["value"], x["timestamp"]) for s in reply["data"] for x in s["exemplars"]]
+    wait_until(lambda: exemplars() == [({"trace_id": "one"}, "0.5", 1700000000.123)])
+    t.body = t.body.replace("one", "two").replace("000.123", "001.5")
+    wait_until(lambda: [x[0]["trace_id"] for x in exemplars()] == ["one", "two"])

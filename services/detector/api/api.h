@@ -5,6 +5,7 @@
  * who own them, with the reply helpers below. What takes long runs on worker threads.
  */
 #include "common/base/strbuf.h"
+#include "common/msg/exemplars.h"
 #include "common/net/http_server.h"
 #include "services/detector/engine/engine.h"
 #include "services/detector/store/store.h"
@@ -31,6 +32,8 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config);
 void det_api_free(struct det_api *api);
+/* One that came with a scrape; what becomes of it is counted. */
+void det_api_add_exemplar(struct det_api *api, const struct ops_exemplar *e);
 
 /* A route of the API: answers OPTIONS too. */
 void det_api_route(struct ops_http_server *server, unsigned methods, const char *path,

@@ -78,3 +78,11 @@ void det_api_query_exemplars(struct ops_http_req *req, void *arg)
 	free(s);
 	ops_arena_done(&arena);
 }
+
+void det_api_add_exemplar(struct det_api *api, const struct ops_exemplar *e)
+{
+	const struct det_exemplar x = {
+		.series = e->series, .labels = e->labels, .value = e->value, .time_ms = e->time_ms};
+	enum det_exemplar_outcome ignored = det_exemplars_add(api->exemplars, &x);
+	(void)ignored;
+}
