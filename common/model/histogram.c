@@ -39,6 +39,9 @@ struct ops_histogram *ops_histogram_copy(struct ops_arena *arena, const struct o
 	struct ops_histogram *out = ops_arena_dup(arena, h, sizeof(*h));
 	copy_buckets(arena, &out->positive, &h->positive);
 	copy_buckets(arena, &out->negative, &h->negative);
+	if (h->ncustom != 0) {
+		out->custom = ops_arena_dup(arena, h->custom, h->ncustom * sizeof(double));
+	}
 	return out;
 }
 

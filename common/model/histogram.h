@@ -41,7 +41,7 @@ struct ops_histogram {
 	double zero_threshold, zero_count, count, sum;
 	double zero_c, count_c, sum_c; /* compensation, as in the buckets */
 	struct ops_histogram_buckets positive, negative;
-	const double *custom; /* upper bounds, ascending; never changed, may be shared */
+	const double *custom; /* upper bounds, ascending; never changed */
 	uint32_t ncustom;
 };
 
@@ -52,7 +52,7 @@ static inline bool ops_histogram_is_custom(const struct ops_histogram *h)
 /* The sample that ends a series. */
 bool ops_histogram_is_stale(const struct ops_histogram *h);
 
-/* Deep but for the custom bounds, which are shared. */
+/* Deep: nothing of h is needed any more. */
 struct ops_histogram *ops_histogram_copy(struct ops_arena *arena, const struct ops_histogram *h);
 /* Appends a bucket; index must be above the last one's. */
 void ops_histogram_push(struct ops_arena *arena, struct ops_histogram_buckets *buckets,
@@ -121,6 +121,23 @@ size_t ops_histogram_nintervals(const struct ops_histogram *h);
 struct ops_histogram_interval ops_histogram_at(const struct ops_histogram *h, size_t i);
 /* Part of the interval's observations below value, which lies inside it; linear or exponential. */
 double ops_histogram_part_below(const struct ops_histogram_interval *b, double value, bool linear);
+
+/*
+ * A classic histogram as one of custom buckets. Buckets ascend by le and are cumulative; without
+ * one of +Inf the count stands for it, without a count (NULL) the last bucket does. -EINVAL: they
+ * are not cumulative, or the count is not the last bucket's.
+ */
+struct ops_classic_bucket {
+	double le, count;
+};
+struct ops_classic_histogram {
+	const struct ops_classic_bucket *buckets;
+	size_t n;
+	const double *count;
+	double sum;
+};
+int ops_histogram_from_classic(struct ops_arena *arena, const struct ops_classic_histogram *from,
+	struct ops_histogram *ret) OPS_MUST_CHECK;
 
 /* {count:4, sum:5, (0.5,1]:1, ...} as Prometheus prints it. */
 void ops_histogram_print(const struct ops_histogram *h, struct ops_strbuf *out);

@@ -56,8 +56,10 @@ static void add_side(
 	if (side->items[i].index != 0) {
 		ops_strbuf_printf(out, " %soffset:%d", prefix, side->items[i].index);
 	}
+	/* The notation has one run of buckets: a wide gap would be all zeros. */
+	int64_t last = (int64_t)side->items[i].index + OPS_HISTOGRAM_MAX_BUCKETS;
 	ops_strbuf_printf(out, " %sbuckets:[", prefix);
-	for (int64_t index = side->items[i].index; i < end; index++) {
+	for (int64_t index = side->items[i].index; i < end && index < last; index++) {
 		ops_strbuf_adds(out, out->data[out->len - 1] != '[' ? " " : "");
 		bool listed = side->items[i].index == index;
 		ops_strbuf_add_double(out, listed ? side->items[i].count : 0);

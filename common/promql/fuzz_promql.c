@@ -59,7 +59,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		round_trip(&arena, e, false);
 	}
 	if (size < 4096) { /* repetition makes much of little */
-		(void)!ops_promql_series_parse(&arena, &src, &series, &err);
+		int rc = ops_promql_series_parse(&arena, &src, &series, &err);
+		for (size_t i = 0; rc == 0 && i < series.nvalues && i < 64; i++) {
+			if (series.values[i].histogram != NULL) {
+				(void)!ops_promql_series_histogram_of(&arena, &series.values[i]);
+			}
+		}
 	}
 	ops_arena_done(&arena);
 	return 0;

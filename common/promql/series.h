@@ -4,6 +4,7 @@
  * The notation of series in load blocks and rule unit tests: metric{labels} 1 2+3x4 _ stale
  * {{schema:0 sum:5 count:4 buckets:[1 2 1]}}+{{...}}x3. All in the caller's arena.
  */
+#include "common/model/histogram.h"
 #include "common/promql/parse.h"
 
 /* At most so many points from one text, after repetition: larger is an error. */
@@ -49,6 +50,14 @@ struct ops_promql_series {
 	struct ops_promql_series_value *values;
 	size_t nvalues;
 };
+
+/*
+ * The histogram of a point, its increments added, in the arena; NULL when the notation makes none
+ * (an index out of range, buckets that cannot be added). Not validated: expectations may be
+ * negative.
+ */
+struct ops_histogram *ops_promql_series_histogram_of(
+	struct ops_arena *arena, const struct ops_promql_series_value *value) OPS_MUST_CHECK;
 
 /* -EINVAL with err as ops_promql_parse; -EFBIG for too long a text. */
 int ops_promql_series_parse(struct ops_arena *arena, const struct ops_promql_source *src,

@@ -37,7 +37,7 @@ extern const struct conformance_kind conformance_am_config, conformance_am_route
 	conformance_am_templates;
 extern const struct conformance_kind conformance_am_intervals, conformance_am_inhibition,
 	conformance_am_silences;
-extern const struct conformance_kind conformance_promql, conformance_promql_classic;
+extern const struct conformance_kind conformance_promql;
 
 void conformance_pass(struct conformance_run *run);
 /* Says which case failed and why: got and wanted are NUL-terminated texts. */

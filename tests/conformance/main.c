@@ -28,7 +28,6 @@ static const struct conformance_kind *const kinds[] = {
 	&conformance_exposition_payload,
 	&conformance_matchers,
 	&conformance_promql,
-	&conformance_promql_classic,
 	&conformance_promql_parser,
 	&conformance_relabel,
 	&conformance_rules,

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Script tests of PromQL (.test files): line-oriented commands load, clear and eval, as their
- * README describes. Loads go into our store, evals through our engine. Samples of native histograms
- * are not stored; a block that expects one fails, or, in the kind promql_classic, is not counted.
- * Scores are also printed for each tag that the case list (index.json beside the folder) gives a
- * block, and for the blocks without a tag.
+ * README describes. Loads go into our store, evals through our engine. Scores are also printed for
+ * each tag that the case list (index.json beside the folder) gives a block, and for the blocks
+ * without a tag.
  */
 #include "tests/conformance/conformance.h"
 #include "tests/conformance/promql_script.h"
@@ -37,7 +36,6 @@ struct script {
 	struct ops_arena arena; /* of one command */
 	char *text, *next;
 	unsigned line;
-	bool classic; /* leave out what needs native histograms */
 };
 
 /* The next line without blanks at its ends, a comment being an empty line; NULL at the end. */
@@ -124,10 +122,18 @@ static void store_series(struct script *s, const struct ops_promql_series *serie
 	struct ops_labels *labels = labels_of(series);
 	for (size_t i = 0; i < series->nvalues; i++) {
 		const struct ops_promql_series_value *v = &series->values[i];
-		if (!v->omitted && v->histogram == NULL) {
-			int rc = det_store_append(s->store, labels, (int64_t)i * step_ms, v->value);
-			(void)rc; /* a sample loaded twice is dropped, as upstream does */
+		const struct ops_histogram *h =
+			v->histogram != NULL ? ops_promql_series_histogram_of(&s->arena, v) : NULL;
+		int64_t t = (int64_t)i * step_ms;
+		int rc = 0;
+		if (h != NULL) {
+			rc = det_store_append_histogram(s->store, labels, t, h);
+		} else if (!v->omitted) {
+			rc = det_store_append(s->store, labels, t, v->value);
 		}
+		if (rc < 0 || (v->histogram != NULL && h == NULL)) {
+			printf("%s:%u: a histogram is not valid\n", s->run->path, s->line);
+		} /* else: a sample loaded twice is dropped, as upstream does */
 	}
 	ops_labels_unref(labels);
 }
@@ -153,7 +159,7 @@ static bool overridden(const struct ops_promql_series *list, size_t n, size_t at
 	return false;
 }
 
-static void load(struct script *s, const char *args)
+static void load(struct script *s, const char *args, bool nhcb)
 {
 	int64_t step_ms = 0;
 	struct ops_promql_series *list = NULL;
@@ -178,6 +184,9 @@ static void load(struct script *s, const char *args)
 		if (!overridden(list, n, i)) {
 			store_series(s, &list[i], step_ms);
 		}
+	}
+	if (nhcb) {
+		script_store_nhcb(s->store, &s->arena, list, n, step_ms);
 	}
 	free(list);
 }
@@ -297,17 +306,6 @@ static void count_tag(const char *name, bool passed)
 	t->failed += !passed;
 }
 
-/* Blocks that need native histograms without being tagged so. */
-static const struct {
-	const char *file;
-	unsigned line;
-} untagged[] = {
-	{"core/aggregators.test", 215},
-	{"core/aggregators.test", 222},
-	{"core/histograms.test", 831},
-	{"core/operators.test", 222},
-};
-
 static const json_t *case_of(const struct script *s, unsigned line)
 {
 	const json_t *cases = json_object_get(case_index, "cases");
@@ -320,23 +318,6 @@ static const json_t *case_of(const struct script *s, unsigned line)
 		}
 	}
 	return NULL;
-}
-
-static bool is_native(const struct script *s, unsigned line)
-{
-	const json_t *needs = json_object_get(case_of(s, line), "needs");
-	for (size_t i = 0; i < json_array_size(needs); i++) {
-		const char *tag = json_string_value(json_array_get(needs, i));
-		if (strcmp(tag, "native-histograms") == 0 || strcmp(tag, "nhcb-load") == 0) {
-			return true;
-		}
-	}
-	for (size_t i = 0; i < OPS_LENGTH(untagged); i++) {
-		if (untagged[i].line == line && strcmp(untagged[i].file, s->name) == 0) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static void count_case(const struct script *s, unsigned line, bool passed)
@@ -368,9 +349,6 @@ static void eval(struct script *s, const char *command, const char *args)
 			break;
 		}
 	}
-	if (s->classic && is_native(s, e.line)) {
-		return;
-	}
 	const char *why = script_check(s->store, &e, &options, &s->arena);
 	if (why != NULL) {
 		printf("%s:%u: %s\n  %s\n", s->run->path, e.line, e.expr, why);
@@ -392,7 +370,7 @@ static void run_commands(struct script *s)
 			*c = (char)tolower((unsigned char)*c);
 		}
 		if (strncmp(command, "load", 4) == 0) {
-			load(s, args);
+			load(s, args, strcmp(command, "load_with_nhcb") == 0);
 		} else if (strcmp(command, "clear") == 0) {
 			det_store_clear(s->store);
 		} else if (strncmp(command, "eval", 4) == 0) {
@@ -431,7 +409,7 @@ static const char *last_two_parts(const char *path)
 	return path + at;
 }
 
-static int run_script(struct conformance_run *run, bool classic)
+static int run_script(struct conformance_run *run)
 {
 	struct ops_strbuf text = OPS_STRBUF_INIT;
 	int rc = ops_file_read(run->path, MAX_FILE, &text);
@@ -441,7 +419,7 @@ static int run_script(struct conformance_run *run, bool classic)
 	}
 	read_index(run->path);
 	struct det_store_options store_options = {.retention_ms = INT64_MAX / 4};
-	struct script s = {.run = run, .classic = classic, .name = last_two_parts(run->path)};
+	struct script s = {.run = run, .name = last_two_parts(run->path)};
 	s.store = det_store_new(&store_options);
 	ops_arena_init(&s.arena);
 	s.text = ops_strbuf_take(&text);
@@ -451,16 +429,6 @@ static int run_script(struct conformance_run *run, bool classic)
 	ops_arena_done(&s.arena);
 	det_store_free(s.store);
 	return 0;
-}
-
-static int run_all(struct conformance_run *run)
-{
-	return run_script(run, false);
-}
-
-static int run_classic(struct conformance_run *run)
-{
-	return run_script(run, true);
 }
 
 static void summary(void)
@@ -475,12 +443,6 @@ static void summary(void)
 
 const struct conformance_kind conformance_promql = {
 	.name = "promql",
-	.run_file = run_all,
-	.summary = summary,
-};
-
-const struct conformance_kind conformance_promql_classic = {
-	.name = "promql_classic",
-	.run_file = run_classic,
+	.run_file = run_script,
 	.summary = summary,
 };

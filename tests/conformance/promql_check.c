@@ -58,6 +58,43 @@ static bool same_labels(const struct ops_promql_series *want, const struct det_r
 	return true;
 }
 
+static bool same_side(const struct ops_histogram_buckets *a, const struct ops_histogram_buckets *b)
+{
+	uint32_t i = 0;
+	while (a->n == b->n && i < a->n && a->items[i].index == b->items[i].index &&
+		same_value(a->items[i].count, b->items[i].count)) {
+		i++;
+	}
+	return a->n == b->n && i == a->n;
+}
+
+/* Both without empty buckets; the hint counts where it is written. */
+static bool same_histogram(struct ops_arena *arena, const struct ops_promql_series_value *wanted,
+	const struct ops_histogram *have)
+{
+	struct ops_histogram *w = ops_promql_series_histogram_of(arena, wanted);
+	struct ops_histogram *h = ops_histogram_copy(arena, have);
+	if (w == NULL) {
+		return false;
+	}
+	ops_histogram_compact(w);
+	ops_histogram_compact(h);
+	return w->schema == h->schema && same_value(w->count, h->count) &&
+	       same_value(w->sum, h->sum) && ops_histogram_same_bounds(w, h) &&
+	       w->zero_threshold == h->zero_threshold && same_value(w->zero_count, h->zero_count) &&
+	       same_side(&w->positive, &h->positive) && same_side(&w->negative, &h->negative) &&
+	       (!wanted->histogram->has_hint || w->hint == h->hint);
+}
+
+static bool same_point(struct ops_arena *arena, const struct ops_promql_series_value *wanted,
+	const struct det_point *have)
+{
+	if (wanted->histogram != NULL) {
+		return have->h != NULL && same_histogram(arena, wanted, have->h);
+	}
+	return have->h == NULL && same_value(wanted->value, have->v);
+}
+
 static const char *describe(struct ops_arena *arena, const struct det_result_series *s)
 {
 	struct ops_strbuf out = OPS_STRBUF_INIT;
@@ -65,7 +102,14 @@ static const char *describe(struct ops_arena *arena, const struct det_result_ser
 	ops_labels_print(ls, &out);
 	ops_labels_unref(ls);
 	for (size_t i = 0; i < s->npoints && i < 12; i++) {
-		ops_strbuf_printf(&out, " %.17g@%lld", s->points[i].v, (long long)s->points[i].t);
+		const struct det_point *p = &s->points[i];
+		if (p->h != NULL) {
+			ops_strbuf_addc(&out, ' ');
+			ops_histogram_print_notation(p->h, &out);
+		} else {
+			ops_strbuf_printf(&out, " %.17g", p->v);
+		}
+		ops_strbuf_printf(&out, "@%lld", (long long)p->t);
 	}
 	const char *text = ops_arena_strdup(arena, ops_strbuf_text(&out));
 	ops_strbuf_done(&out);
@@ -83,6 +127,13 @@ static const char *describe_wanted(struct ops_arena *arena, const struct ops_pro
 	for (size_t i = 0; i < s->nvalues && i < 12; i++) {
 		if (s->values[i].omitted) {
 			ops_strbuf_adds(&out, " _");
+		} else if (s->values[i].histogram != NULL) {
+			const struct ops_histogram *h =
+				ops_promql_series_histogram_of(arena, &s->values[i]);
+			ops_strbuf_addc(&out, ' ');
+			if (h != NULL) {
+				ops_histogram_print_notation(h, &out);
+			}
 		} else {
 			ops_strbuf_printf(&out, " %.17g", s->values[i].value);
 		}
@@ -93,18 +144,18 @@ static const char *describe_wanted(struct ops_arena *arena, const struct ops_pro
 }
 
 /* Times of a wanted series: start, start + step, ... */
-static bool same_points(const struct ops_promql_series *want, const struct det_result_series *have,
-	int64_t start_ms, int64_t step_ms)
+static bool same_points(struct ops_arena *arena, const struct ops_promql_series *want,
+	const struct det_result_series *have, const int64_t grid_ms[2])
 {
 	size_t at = 0;
 	for (size_t i = 0; i < want->nvalues; i++) {
 		const struct ops_promql_series_value *v = &want->values[i];
-		int64_t t = start_ms + (int64_t)i * step_ms;
+		int64_t t = grid_ms[0] + (int64_t)i * grid_ms[1];
 		if (v->omitted) {
 			continue;
 		}
-		if (v->histogram != NULL || at >= have->npoints || have->points[at].t != t ||
-			!same_value(v->value, have->points[at].v)) {
+		if (at >= have->npoints || have->points[at].t != t ||
+			!same_point(arena, v, &have->points[at])) {
 			return false;
 		}
 		at++;
@@ -143,7 +194,8 @@ static const char *compare_series(
 				r->n != 0 ? describe(c->arena, &r->series[OPS_MIN(at, r->n - 1)])
 					  : "");
 		}
-		if (!same_points(want, &r->series[at], start_ms, step_ms)) {
+		const int64_t grid_ms[2] = {start_ms, step_ms};
+		if (!same_points(c->arena, want, &r->series[at], grid_ms)) {
 			return ops_arena_printf(c->arena, "wanted %s, got %s",
 				describe_wanted(c->arena, want),
 				describe(c->arena, &r->series[at]));

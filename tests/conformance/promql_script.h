@@ -28,3 +28,6 @@ struct script_eval {
 /* Everything in the arena. Returns NULL when the block passes, else why not. */
 const char *script_check(struct det_store *store, const struct script_eval *eval,
 	const struct ops_promql_options *options, struct ops_arena *arena);
+/* promql_nhcb.c: classic histograms among the series of a load, stored as native ones as well. */
+void script_store_nhcb(struct det_store *store, struct ops_arena *arena,
+	const struct ops_promql_series *list, size_t n, int64_t step_ms);

@@ -25,7 +25,6 @@ EXPECTED = HERE / "expected.json"
 
 # kind of the runner -> its files below CASES; a kind that the runner does not have yet is not here
 FILES = {
-    "promql_classic": ["promql/core/*.test"],  # without native histograms, which the store does not keep
     "promql": ["promql/core/*.test", "promql/stretch/*.test"],
     "promql_parser": ["promql_parser/*.json"],
     "durations": ["durations/*.json"],

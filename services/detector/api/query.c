@@ -77,23 +77,44 @@ static void add_point(struct ops_strbuf *out, const struct det_point *p)
 	ops_strbuf_addc(out, '[');
 	det_api_time(out, p->t);
 	ops_strbuf_addc(out, ',');
-	det_api_value(out, p->v);
+	if (p->h != NULL) {
+		ops_histogram_json(p->h, out);
+	} else {
+		det_api_value(out, p->v);
+	}
 	ops_strbuf_addc(out, ']');
+}
+
+/* Floats stand under one key, histograms under another. */
+static void add_points(struct ops_strbuf *out, const struct det_result_series *s, bool histograms)
+{
+	bool any = false;
+	for (size_t i = 0; i < s->npoints; i++) {
+		if ((s->points[i].h != NULL) == histograms) {
+			ops_strbuf_adds(out, any	   ? ","
+					     : !histograms ? ",\"values\":["
+							   : ",\"histograms\":[");
+			add_point(out, &s->points[i]);
+			any = true;
+		}
+	}
+	ops_strbuf_adds(out, any ? "]" : "");
 }
 
 static void add_series(struct ops_strbuf *out, struct query *q, size_t i)
 {
 	const struct det_result_series *s = &q->result.series[i];
-	bool matrix = q->result.type == OPS_PROMQL_RANGE;
 	size_t from = i > 0 ? q->metric_ends[i - 1] : 0;
 	ops_strbuf_adds(out, i > 0 ? ",{\"metric\":" : "{\"metric\":");
 	ops_strbuf_add(out, q->metrics.data + from, q->metric_ends[i] - from);
-	ops_strbuf_adds(out, matrix ? ",\"values\":[" : ",\"value\":");
-	for (size_t p = 0; p < s->npoints; p++) {
-		ops_strbuf_adds(out, p > 0 ? "," : "");
-		add_point(out, &s->points[p]);
+	if (q->result.type == OPS_PROMQL_RANGE) {
+		add_points(out, s, false);
+		add_points(out, s, true);
+	} else {
+		ops_strbuf_adds(out, s->points[0].h != NULL ? ",\"histogram\":" : ",\"value\":");
+		add_point(out, &s->points[0]);
 	}
-	ops_strbuf_adds(out, matrix ? "]}" : "}");
+	ops_strbuf_adds(out, "}");
 }
 
 /* ---- on a worker ---- */

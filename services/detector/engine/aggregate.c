@@ -120,6 +120,19 @@ static double finish(enum ops_promql_aggr op, const struct cell *g)
 	return det_absent();
 }
 
+/* The floats of a column into its group's cells. */
+static void fold_column(const struct det_eval *ev, enum ops_promql_aggr op,
+	const struct det_col *col, struct cell *row)
+{
+	bool sums = op == OPS_PROMQL_AGGR_SUM || op == OPS_PROMQL_AGGR_AVG;
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		bool other = sums && col->h != NULL && det_is_histogram(col->v[i]);
+		if (!det_is_absent(col->v[i]) && !other) {
+			fold(op, &row[i], col->v[i]);
+		}
+	}
+}
+
 static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const struct det_vec *in,
 	const struct det_groups *groups, struct det_vec *ret)
 {
@@ -146,11 +159,7 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 		struct cell *row = cells + groups->of[c] * ev->nsteps;
 		struct det_col *out = &ret->cols[groups->of[c]];
 		out->drop_name = out->drop_name || in->cols[c].drop_name;
-		for (size_t i = 0; i < ev->nsteps; i++) {
-			if (!det_is_absent(in->cols[c].v[i])) {
-				fold(op, &row[i], in->cols[c].v[i]);
-			}
-		}
+		fold_column(ev, op, &in->cols[c], row);
 	}
 	for (size_t g = 0; g < groups->map.n; g++) {
 		for (size_t i = 0; i < ev->nsteps; i++) {
@@ -159,8 +168,44 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 		}
 	}
 	det_vec_done(ev, &room);
-	det_vec_trim(ev, ret);
 	return 0;
+}
+
+static bool has_histograms(const struct det_vec *vec)
+{
+	size_t c = 0;
+	while (c < vec->n && vec->cols[c].h == NULL) {
+		c++;
+	}
+	return c < vec->n;
+}
+
+static int aggregate_values(struct det_eval *ev, const struct ops_promql_expr *e,
+	const struct det_vec *in, const struct det_groups *groups, struct det_vec *ret)
+{
+	enum ops_promql_aggr op = e->aggregate.op;
+	int rc = aggregate_simple(ev, op, in, groups, ret);
+	bool sums = op == OPS_PROMQL_AGGR_SUM || op == OPS_PROMQL_AGGR_AVG;
+	if (rc == 0 && sums && has_histograms(in)) {
+		rc = det_aggregate_native(ev, e, in, groups, ret);
+	}
+	if (rc == 0) {
+		det_vec_trim(ev, ret);
+	}
+	return rc;
+}
+
+/* Operators of numbers alone leave histograms out and say so. */
+static void pass_over(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *in)
+{
+	enum ops_promql_aggr op = e->aggregate.op;
+	bool numbers = op == OPS_PROMQL_AGGR_MIN || op == OPS_PROMQL_AGGR_MAX ||
+		       op == OPS_PROMQL_AGGR_STDDEV || op == OPS_PROMQL_AGGR_STDVAR ||
+		       op == OPS_PROMQL_AGGR_QUANTILE;
+	if (numbers && det_vec_floats(ev, in)) {
+		det_remark(
+			ev, e->aggregate.expr, DET_IGNORED_IN_AGGREGATE, ops_promql_aggr_text(op));
+	}
 }
 
 int det_eval_aggregate(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *ret)
@@ -172,6 +217,7 @@ int det_eval_aggregate(struct det_eval *ev, const struct ops_promql_expr *e, str
 		return rc;
 	}
 	struct det_groups groups;
+	pass_over(ev, e, &in);
 	make_groups(ev, a, &in, &groups);
 	if (a->op == OPS_PROMQL_AGGR_COUNT_VALUES) {
 		rc = det_aggregate_count_values(ev, e, &in, ret);
@@ -180,7 +226,7 @@ int det_eval_aggregate(struct det_eval *ev, const struct ops_promql_expr *e, str
 	} else if (ops_promql_aggr_has_param(a->op)) {
 		rc = det_aggregate_k(ev, e, &in, &groups, ret);
 	} else {
-		rc = aggregate_simple(ev, a->op, &in, &groups, ret);
+		rc = aggregate_values(ev, e, &in, &groups, ret);
 	}
 	det_vec_done(ev, &in);
 	return rc;

@@ -5,7 +5,8 @@
  * they go step by step over the members, listed group after group.
  *
  * limit_ratio keeps a series when the hash of its labels, as a fraction of the hash's range, is
- * below the ratio; -r keeps exactly the others.
+ * below the ratio; -r keeps exactly the others. The hash is Prometheus' (XXH64 of the labels in its
+ * own encoding), so that both keep the same series.
  */
 #include "services/detector/engine/eval.h"
 
@@ -15,6 +16,8 @@
 
 #include "common/base/bytes.h"
 #include "common/base/number.h"
+#include "common/base/strbuf.h"
+#include "common/base/xxhash.h"
 
 struct member {
 	uint32_t column;
@@ -85,7 +88,38 @@ static bool ratio_keeps(double ratio, uint64_t hash)
 	return ratio >= 0 ? at < ratio : at >= 1 + ratio;
 }
 
+static void put_text(struct ops_strbuf *out, const char *text, size_t len)
+{
+	const char size[] = {(char)255, (char)(uint8_t)len, (char)(uint8_t)(len >> 8),
+		(char)(uint8_t)(len >> 16)};
+	if (len < 255) {
+		ops_strbuf_addc(out, (char)(uint8_t)len);
+	} else {
+		ops_strbuf_add(out, size, sizeof(size));
+	}
+	ops_strbuf_add(out, text, len);
+}
+
+/* Per column; NULL unless limit_ratio asks. */
+static uint64_t *hash_columns(struct det_eval *ev, const struct det_vec *in)
+{
+	uint64_t *hashes = det_scratch(ev, in->n, sizeof(uint64_t));
+	struct ops_strbuf bytes = OPS_STRBUF_INIT;
+	for (size_t c = 0; c < in->n; c++) {
+		const struct det_lset *ls = &in->cols[c].labels;
+		ops_strbuf_reset(&bytes);
+		for (uint32_t i = 0; i < ls->n; i++) {
+			put_text(&bytes, ls->items[i].name, ls->items[i].name_len);
+			put_text(&bytes, ls->items[i].value, ls->items[i].value_len);
+		}
+		hashes[c] = ops_xxh64(bytes.data, bytes.len);
+	}
+	ops_strbuf_done(&bytes);
+	return hashes;
+}
+
 struct choice {
+	const uint64_t *hashes;
 	const struct ops_promql_aggregate *a;
 	struct det_vec *in;
 	const struct det_groups *groups;
@@ -102,7 +136,7 @@ static size_t choose(const struct choice *x, size_t n, double param)
 		double ratio = OPS_MAX(-1.0, OPS_MIN(1.0, param));
 		size_t kept = 0;
 		for (size_t i = 0; i < n && ratio != 0; i++) {
-			if (ratio_keeps(ratio, x->in->cols[m[i].column].labels.hash)) {
+			if (ratio_keeps(ratio, x->hashes[m[i].column])) {
 				m[kept++] = m[i];
 			}
 		}
@@ -179,17 +213,25 @@ int det_aggregate_k(struct det_eval *ev, const struct ops_promql_expr *e, struct
 	if (rc != 0 || !x.any) {
 		return rc;
 	}
+	bool by_value = x.a->op == OPS_PROMQL_AGGR_TOPK || x.a->op == OPS_PROMQL_AGGR_BOTTOMK;
+	if (by_value && det_vec_floats(ev, in)) {
+		det_remark(ev, e, DET_IGNORED_IN_AGGREGATE, ops_promql_aggr_text(x.a->op));
+	}
+	if (x.a->op == OPS_PROMQL_AGGR_LIMIT_RATIO) {
+		x.hashes = hash_columns(ev, in);
+	}
 	list_members(ev, in, groups, &x.members);
 	uint32_t *col_of = det_scratch(ev, in->n, sizeof(uint32_t));
 	for (size_t i = 0; i < ev->nsteps; i++) {
 		for (size_t g = 0; g < groups->map.n; g++) {
 			size_t n = choose(&x, present(in, &x.members, g, i), x.param[i]);
-			for (size_t k = 0; k < n; k++) {
-				const struct member *m = &x.members.scratch[k];
-				output(ev, &x, col_of, m->column, ret)->v[i] = m->v;
+			for (size_t k = 0; rc == 0 && k < n; k++) {
+				uint32_t c = x.members.scratch[k].column;
+				rc = det_col_copy(
+					ev, output(ev, &x, col_of, c, ret), &in->cols[c], i);
 			}
 		}
-		rc = det_eval_check(ev);
+		rc = rc == 0 ? det_eval_check(ev) : rc;
 		if (rc != 0) {
 			return rc;
 		}
@@ -249,19 +291,34 @@ struct counting {
 	uint32_t *last_at;
 };
 
-static size_t counted_as(
-	struct det_eval *ev, struct counting *x, const struct det_vec *in, size_t c, double v)
+/* The value as a label's value. */
+static const char *text_of(struct ops_arena *arena, const struct det_col *col, size_t step)
 {
-	if (x->last_at[c] != 0 && ops_double_same(x->last[c], v)) {
+	const struct ops_histogram *h = det_col_histogram(col, step);
+	if (h == NULL) {
+		char text[352];
+		size_t len = ops_format_double_f(col->v[step], text);
+		return ops_arena_strndup(arena, text, len);
+	}
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_histogram_print(h, &text);
+	const char *out = ops_arena_strndup(arena, text.data, text.len);
+	ops_strbuf_done(&text);
+	return out;
+}
+
+static size_t counted_as(
+	struct det_eval *ev, struct counting *x, const struct det_vec *in, size_t c, size_t step)
+{
+	double v = in->cols[c].v[step];
+	if (x->last_at[c] != 0 && ops_double_same(x->last[c], v) && !det_is_histogram(v)) {
 		return x->last_at[c] - 1;
 	}
 	struct ops_arena *arena = ev->sh->arena;
-	char text[352];
-	size_t len = ops_format_double_f(v, text);
 	const struct det_lset *ls = &in->cols[c].labels;
 	struct det_lset set = x->a->without ? det_lset_drop(arena, ls, &x->a->grouping, true)
 					    : det_lset_keep(arena, ls, &x->a->grouping);
-	set = det_lset_set(arena, &set, x->label, ops_arena_strndup(arena, text, len));
+	set = det_lset_set(arena, &set, x->label, text_of(arena, &in->cols[c], step));
 	size_t at = det_lset_map_add(&x->map, &set);
 	x->last[c] = v;
 	x->last_at[c] = (uint32_t)at + 1;
@@ -277,7 +334,7 @@ static int count_pass(
 			if (det_is_absent(in->cols[c].v[i])) {
 				continue;
 			}
-			size_t at = counted_as(ev, x, in, c, in->cols[c].v[i]);
+			size_t at = counted_as(ev, x, in, c, i);
 			if (ret != NULL) {
 				double *to = &ret->cols[at].v[i];
 				*to = det_is_absent(*to) ? 1 : *to + 1;

@@ -11,18 +11,20 @@
 
 #define DET_ANNOTATIONS_MAX 64u
 
-static const char *place_text(struct det_eval *ev, const struct ops_promql_expr *at)
+static void place_text(
+	const struct det_eval *ev, const struct ops_promql_expr *at, char ret[static 40])
 {
 	const char *text = ev->sh->query->text;
+	ret[0] = '\0';
 	if (text == NULL || at == NULL || at->start > strlen(text)) {
-		return "";
+		return;
 	}
 	unsigned line = 1, column = 1;
 	for (uint32_t i = 0; i < at->start; i++) {
 		line += text[i] == '\n';
 		column = text[i] == '\n' ? 1 : column + 1;
 	}
-	return ops_arena_printf(ev->sh->arena, " (%u:%u)", line, column);
+	(void)snprintf(ret, 40, " (%u:%u)", line, column);
 }
 
 static bool known(const char *const *list, size_t n, const char *text)
@@ -35,6 +37,7 @@ static bool known(const char *const *list, size_t n, const char *text)
 	return false;
 }
 
+/* Most are said again at every step: only what is new takes memory. */
 static void add(struct det_eval *ev, bool warning, const char *text)
 {
 	struct det_annotations *a = &ev->sh->annotations;
@@ -46,25 +49,28 @@ static void add(struct det_eval *ev, bool warning, const char *text)
 	if (*list == NULL) {
 		*list = ops_arena_array(ev->sh->arena, const char *, DET_ANNOTATIONS_MAX);
 	}
-	(*list)[(*n)++] = text;
+	(*list)[(*n)++] = ops_arena_strdup(ev->sh->arena, text);
 }
 
-static const char *render(struct det_eval *ev, const char *kind, const char *place, const char *fmt,
-	va_list ap) __attribute__((format(printf, 4, 0)));
+static void render(struct det_eval *ev, const struct ops_promql_expr *at, bool warning,
+	const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
 
-static const char *render(
-	struct det_eval *ev, const char *kind, const char *place, const char *fmt, va_list ap)
+static void render(struct det_eval *ev, const struct ops_promql_expr *at, bool warning,
+	const char *fmt, va_list ap)
 {
-	char text[1024];
+	char text[1024], whole[1152], place[40];
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	return ops_arena_printf(ev->sh->arena, "PromQL %s: %s%s", kind, text, place);
+	place_text(ev, at, place);
+	(void)snprintf(
+		whole, sizeof(whole), "PromQL %s: %s%s", warning ? "warning" : "info", text, place);
+	add(ev, warning, whole);
 }
 
 void det_warn(struct det_eval *ev, const struct ops_promql_expr *at, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	add(ev, true, render(ev, "warning", place_text(ev, at), fmt, ap));
+	render(ev, at, true, fmt, ap);
 	va_end(ap);
 }
 
@@ -72,6 +78,6 @@ void det_info(struct det_eval *ev, const struct ops_promql_expr *at, const char 
 {
 	va_list ap;
 	va_start(ap, fmt);
-	add(ev, false, render(ev, "info", place_text(ev, at), fmt, ap));
+	render(ev, at, false, fmt, ap);
 	va_end(ap);
 }

@@ -52,23 +52,45 @@ double det_binary_op(enum ops_promql_op op, double l, double r)
 	return det_absent();
 }
 
-static bool is_trim(enum ops_promql_op op)
+/* The same for a histogram. */
+static int histogram_with_scalar(struct det_eval *ev, const struct ops_promql_expr *e,
+	struct det_col *col, size_t step, const struct det_operand side[2])
 {
-	return op == OPS_PROMQL_OP_TRIM_UPPER || op == OPS_PROMQL_OP_TRIM_LOWER;
+	struct det_operand out;
+	bool keep;
+	int rc = det_native_binary(ev, e, side, &out, &keep);
+	if (rc == 0 && out.h != NULL) {
+		return det_col_set(ev, col, step, out.h);
+	}
+	col->v[step] = det_absent();
+	return rc;
 }
 
 /* vec op scalar, in place; swapped: scalar op vec. */
-static void with_scalar(struct det_eval *ev, const struct ops_promql_binary *b, struct det_vec *vec,
+static int with_scalar(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *vec,
 	const double *scalar, bool swapped)
 {
+	const struct ops_promql_binary *b = &e->binary;
 	bool filter = ops_promql_op_is_comparison(b->op) && !b->return_bool;
+	bool trim = det_is_trim(b->op);
 	for (size_t c = 0; c < vec->n; c++) {
 		struct det_col *col = &vec->cols[c];
-		col->drop_name = col->drop_name || !filter;
+		col->drop_name = col->drop_name || !(filter || trim);
 		for (size_t i = 0; i < ev->nsteps; i++) {
 			double v = col->v[i];
 			if (det_is_absent(v)) {
 				continue;
+			}
+			if (col->h != NULL || trim) {
+				struct det_operand side[2] = {{.v = scalar[i]}, {.v = scalar[i]}};
+				side[swapped] = (struct det_operand){v, det_col_histogram(col, i)};
+				if (side[swapped].h != NULL || trim) {
+					int rc = histogram_with_scalar(ev, e, col, i, side);
+					if (rc != 0) {
+						return rc;
+					}
+					continue;
+				}
 			}
 			double r = swapped ? det_binary_op(b->op, scalar[i], v)
 					   : det_binary_op(b->op, v, scalar[i]);
@@ -76,22 +98,12 @@ static void with_scalar(struct det_eval *ev, const struct ops_promql_binary *b, 
 		}
 	}
 	det_vec_trim(ev, vec);
+	return 0;
 }
 
 static int eval_vectors(struct det_eval *ev, const struct ops_promql_expr *e,
 	struct det_value side[2], struct det_value *ret)
 {
-	if (is_trim(e->binary.op)) {
-		if (side[0].vec.n != 0 && side[1].vec.n != 0) {
-			det_info(ev, e,
-				"incompatible sample types encountered for binary operator \"%s\": "
-				"float %s float",
-				ops_promql_op_text(e->binary.op), ops_promql_op_text(e->binary.op));
-		}
-		det_vec_done(ev, &side[0].vec);
-		det_vec_done(ev, &side[1].vec);
-		return det_vec_init(ev, &ret->vec, 0);
-	}
 	if (ops_promql_op_is_set(e->binary.op)) {
 		return det_eval_set(ev, e, &side[0].vec, &side[1].vec, &ret->vec);
 	}
@@ -101,24 +113,16 @@ static int eval_vectors(struct det_eval *ev, const struct ops_promql_expr *e,
 	return rc;
 }
 
-static void info_trim(struct det_eval *ev, const struct ops_promql_expr *e, const struct det_vec *v)
-{
-	if (is_trim(e->binary.op) && v->n != 0) {
-		det_info(ev, e,
-			"incompatible sample types encountered for binary operator \"%s\": float "
-			"%s "
-			"float",
-			ops_promql_op_text(e->binary.op), ops_promql_op_text(e->binary.op));
-	}
-}
-
 int det_eval_binary(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	struct det_value side[2];
+	unsigned whole = det_is_trim(e->binary.op); /* looks at the buckets */
+	ev->sh->whole_depth += whole;
 	int rc = det_eval_expr(ev, e->binary.lhs, &side[0]);
 	if (rc == 0) {
 		rc = det_eval_expr(ev, e->binary.rhs, &side[1]);
 	}
+	ev->sh->whole_depth -= whole;
 	if (rc != 0) {
 		return rc;
 	}
@@ -135,7 +139,5 @@ int det_eval_binary(struct det_eval *ev, const struct ops_promql_expr *e, struct
 		return eval_vectors(ev, e, side, ret);
 	}
 	ret->vec = side[scalar[0] ? 1 : 0].vec;
-	info_trim(ev, e, &ret->vec);
-	with_scalar(ev, &e->binary, &ret->vec, side[scalar[0] ? 0 : 1].scalar, scalar[0]);
-	return 0;
+	return with_scalar(ev, e, &ret->vec, side[scalar[0] ? 0 : 1].scalar, scalar[0]);
 }

@@ -13,10 +13,20 @@ static const struct ops_promql_expr *arg_of(const struct ops_promql_expr *e, siz
 	return ops_promql_unparen(e->call.args[i]);
 }
 
+/* A vector without its histograms: most functions pass over them. */
+static int eval_floats(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *ret)
+{
+	int rc = det_eval_vector(ev, e, ret);
+	if (rc == 0 && det_vec_floats(ev, ret)) {
+		det_vec_trim(ev, ret);
+	}
+	return rc;
+}
+
 static int apply_math(struct det_eval *ev, const struct ops_promql_expr *e, double (*fn)(double),
 	struct det_vec *ret)
 {
-	int rc = det_eval_vector(ev, e->call.args[0], ret);
+	int rc = eval_floats(ev, e->call.args[0], ret);
 	for (size_t c = 0; rc == 0 && c < ret->n; c++) {
 		ret->cols[c].drop_name = true;
 		double *v = ret->cols[c].v;
@@ -47,7 +57,7 @@ static int apply_date(struct det_eval *ev, const struct ops_promql_expr *e, doub
 		}
 		return rc;
 	}
-	int rc = det_eval_vector(ev, e->call.args[0], ret);
+	int rc = eval_floats(ev, e->call.args[0], ret);
 	for (size_t c = 0; rc == 0 && c < ret->n; c++) {
 		ret->cols[c].drop_name = true;
 		double *v = ret->cols[c].v;
@@ -80,7 +90,7 @@ static double with_args(enum ops_promql_function_id id, double v, const double *
 static int apply_args(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *ret)
 {
 	double *args[2] = {det_scalar_new(ev, 1), NULL};
-	int rc = det_eval_vector(ev, e->call.args[0], ret);
+	int rc = eval_floats(ev, e->call.args[0], ret);
 	for (size_t a = 1; rc == 0 && a < e->call.nargs && a <= 2; a++) {
 		rc = det_eval_scalar(ev, e->call.args[a], &args[a - 1]);
 	}
@@ -103,7 +113,7 @@ static int apply_args(struct det_eval *ev, const struct ops_promql_expr *e, stru
 static int call_scalar(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	struct det_vec in;
-	int rc = det_eval_vector(ev, e->call.args[0], &in);
+	int rc = eval_floats(ev, e->call.args[0], &in);
 	if (rc != 0) {
 		return rc;
 	}
@@ -139,7 +149,7 @@ static int call_timestamp(
 	struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	bool selector = arg_of(e, 0)->kind == OPS_PROMQL_VECTOR_SELECTOR;
-	int rc = selector ? det_eval_selector(ev, arg_of(e, 0), true, &ret->vec)
+	int rc = selector ? det_eval_selector(ev, arg_of(e, 0), DET_READ_TIMES, &ret->vec)
 			  : det_eval_vector(ev, e->call.args[0], &ret->vec);
 	for (size_t c = 0; rc == 0 && c < ret->vec.n; c++) {
 		struct det_col *col = &ret->vec.cols[c];
@@ -204,7 +214,7 @@ static int call_min_max_of(
 	return 0;
 }
 
-/* Functions of native histograms: floats are not their subject. */
+/* start_timestamp(): none are stored. */
 static int call_nothing(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	struct det_vec in;
@@ -228,11 +238,11 @@ static det_call_fn *const calls[OPS_PROMQL_FN_COUNT] = {
 	[OPS_PROMQL_FN_CLAMP_MAX] = call_with_args,
 	[OPS_PROMQL_FN_CLAMP_MIN] = call_with_args,
 	[OPS_PROMQL_FN_ROUND] = call_with_args,
-	[OPS_PROMQL_FN_HISTOGRAM_AVG] = call_nothing,
-	[OPS_PROMQL_FN_HISTOGRAM_COUNT] = call_nothing,
-	[OPS_PROMQL_FN_HISTOGRAM_STDDEV] = call_nothing,
-	[OPS_PROMQL_FN_HISTOGRAM_STDVAR] = call_nothing,
-	[OPS_PROMQL_FN_HISTOGRAM_SUM] = call_nothing,
+	[OPS_PROMQL_FN_HISTOGRAM_AVG] = det_call_histogram_number,
+	[OPS_PROMQL_FN_HISTOGRAM_COUNT] = det_call_histogram_number,
+	[OPS_PROMQL_FN_HISTOGRAM_STDDEV] = det_call_histogram_number,
+	[OPS_PROMQL_FN_HISTOGRAM_STDVAR] = det_call_histogram_number,
+	[OPS_PROMQL_FN_HISTOGRAM_SUM] = det_call_histogram_number,
 	[OPS_PROMQL_FN_START_TIMESTAMP] = call_nothing,
 	[OPS_PROMQL_FN_HISTOGRAM_FRACTION] = det_call_histogram_fraction,
 	[OPS_PROMQL_FN_HISTOGRAM_QUANTILE] = det_call_histogram_quantile,
@@ -257,7 +267,24 @@ static det_call_fn *const calls[OPS_PROMQL_FN_COUNT] = {
 	[OPS_PROMQL_FN_MAX_OF] = call_min_max_of,
 };
 
-int det_eval_call(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
+/* What the function wants of histograms: their count and sum, or all. NULL: it does not say. */
+static unsigned *wish_of(struct det_shared *sh, enum ops_promql_function_id id)
+{
+	switch ((int)id) {
+	case OPS_PROMQL_FN_HISTOGRAM_COUNT:
+	case OPS_PROMQL_FN_HISTOGRAM_SUM:
+	case OPS_PROMQL_FN_HISTOGRAM_AVG:
+		return &sh->stats_depth;
+	case OPS_PROMQL_FN_HISTOGRAM_QUANTILE:
+	case OPS_PROMQL_FN_HISTOGRAM_QUANTILES:
+	case OPS_PROMQL_FN_HISTOGRAM_FRACTION:
+		return &sh->whole_depth;
+	default:
+		return NULL;
+	}
+}
+
+static int eval_call(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	enum ops_promql_function_id id = e->call.function->id;
 	if (calls[id] != NULL) {
@@ -273,4 +300,16 @@ int det_eval_call(struct det_eval *ev, const struct ops_promql_expr *e, struct d
 		return apply_date(ev, e, det_date_function(id), &ret->vec);
 	}
 	return det_eval_fail(ev, -EINVAL, "function %s is not supported", e->call.function->name);
+}
+
+int det_eval_call(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
+{
+	unsigned *wish = wish_of(ev->sh, e->call.function->id);
+	if (wish == NULL) {
+		return eval_call(ev, e, ret);
+	}
+	(*wish)++;
+	int rc = eval_call(ev, e, ret);
+	(*wish)--;
+	return rc;
 }

@@ -9,24 +9,11 @@
 /* NULL: supported. */
 static const char *unsupported_name(const struct ops_promql_expr *e)
 {
-	if (e->kind == OPS_PROMQL_BINARY && (e->binary.op == OPS_PROMQL_OP_TRIM_LOWER ||
-						    e->binary.op == OPS_PROMQL_OP_TRIM_UPPER)) {
-		return ops_promql_op_text(e->binary.op);
-	}
 	if (e->kind != OPS_PROMQL_CALL) {
 		return NULL;
 	}
-	switch ((int)e->call.function->id) {
-	case OPS_PROMQL_FN_HISTOGRAM_AVG:
-	case OPS_PROMQL_FN_HISTOGRAM_COUNT:
-	case OPS_PROMQL_FN_HISTOGRAM_STDDEV:
-	case OPS_PROMQL_FN_HISTOGRAM_STDVAR:
-	case OPS_PROMQL_FN_HISTOGRAM_SUM:
-	case OPS_PROMQL_FN_START_TIMESTAMP:
-		return e->call.function->name;
-	default:
-		return NULL;
-	}
+	bool unsupported = e->call.function->id == OPS_PROMQL_FN_START_TIMESTAMP;
+	return unsupported ? e->call.function->name : NULL;
 }
 
 struct findings {
@@ -69,7 +56,7 @@ int det_engine_refuse(const struct ops_promql_expr *expr, const char *text, stru
 	}
 	ops_error_set_at(err, -EINVAL, "", line, column,
 		"%s is part of the language but not supported here", first.name);
-	ops_error_hint(err, "native histograms and start timestamps are not stored");
+	ops_error_hint(err, "start timestamps are not stored");
 	return -EINVAL;
 }
 

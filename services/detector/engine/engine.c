@@ -68,20 +68,21 @@ static int clean(struct det_eval *ev, struct det_vec *vec)
 	return 0;
 }
 
-static void column_result(struct det_eval *ev, const struct det_lset *labels, const double *v,
-	struct det_result_series *ret)
+static void column_result(
+	struct det_eval *ev, const struct det_col *col, struct det_result_series *ret)
 {
+	const double *v = col->v;
 	size_t n = 0;
 	for (size_t i = 0; i < ev->nsteps; i++) {
 		n += !det_is_absent(v[i]);
 	}
-	ret->labels = labels->items;
-	ret->nlabels = labels->n;
+	ret->labels = col->labels.items;
+	ret->nlabels = col->labels.n;
 	ret->points = det_scratch(ev, n, sizeof(struct det_point));
 	for (size_t i = 0; i < ev->nsteps; i++) {
 		if (!det_is_absent(v[i])) {
-			ret->points[ret->npoints++] =
-				(struct det_point){det_step_time(ev, i), v[i]};
+			ret->points[ret->npoints++] = (struct det_point){
+				det_step_time(ev, i), v[i], det_col_histogram(col, i)};
 		}
 	}
 }
@@ -103,7 +104,7 @@ static int vector_result(struct det_eval *ev, struct det_vec *vec, struct det_re
 	ret->series = det_scratch(ev, vec->n, sizeof(struct det_result_series));
 	ret->n = vec->n;
 	for (size_t c = 0; c < vec->n; c++) {
-		column_result(ev, &vec->cols[c].labels, vec->cols[c].v, &ret->series[c]);
+		column_result(ev, &vec->cols[c], &ret->series[c]);
 	}
 	det_vec_done(ev, vec);
 	if (ev->sh->query->range && ret->n > 1) {
@@ -112,12 +113,12 @@ static int vector_result(struct det_eval *ev, struct det_vec *vec, struct det_re
 	return 0;
 }
 
-static void scalar_result(struct det_eval *ev, const double *v, struct det_result *ret)
+static void scalar_result(struct det_eval *ev, double *v, struct det_result *ret)
 {
-	struct det_lset none = det_lset_of(NULL, 0);
+	const struct det_col col = {.labels = det_lset_of(NULL, 0), .v = v};
 	ret->series = det_scratch(ev, 1, sizeof(struct det_result_series));
 	ret->n = 1;
-	column_result(ev, &none, v, &ret->series[0]);
+	column_result(ev, &col, &ret->series[0]);
 }
 
 static int evaluate(struct det_eval *ev, struct det_result *ret)

@@ -33,6 +33,7 @@ struct det_query {
 struct det_point {
 	int64_t t;
 	double v;
+	const struct ops_histogram *h; /* not NULL: the sample is this, v means nothing */
 };
 struct det_result_series {
 	const struct ops_label *labels; /* sorted by name */

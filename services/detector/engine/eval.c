@@ -49,6 +49,26 @@ int det_eval_spend(struct det_eval *ev, uint64_t work)
 	return det_eval_fail(ev, -ETIMEDOUT, "query timed out in expression evaluation");
 }
 
+/* Negates what there is; a counter becomes a gauge. */
+static int negate(struct det_eval *ev, struct det_col *col)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < ev->nsteps; i++) {
+		const struct ops_histogram *h = det_col_histogram(col, i);
+		if (h == NULL) {
+			col->v[i] = det_is_absent(col->v[i]) ? col->v[i] : -col->v[i];
+			continue;
+		}
+		struct ops_histogram *out;
+		rc = det_histogram_copy(ev, h, &out);
+		if (rc == 0) {
+			ops_histogram_mul(out, -1);
+			rc = det_col_set(ev, col, i, out);
+		}
+	}
+	return rc;
+}
+
 static int eval_unary(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	int rc = det_eval_expr(ev, e->unary.expr, ret);
@@ -63,10 +83,10 @@ static int eval_unary(struct det_eval *ev, const struct ops_promql_expr *e, stru
 		return 0;
 	}
 	for (size_t c = 0; c < ret->vec.n; c++) {
-		struct det_col *col = &ret->vec.cols[c];
-		col->drop_name = true;
-		for (size_t i = 0; i < ev->nsteps; i++) {
-			col->v[i] = det_is_absent(col->v[i]) ? col->v[i] : -col->v[i];
+		ret->vec.cols[c].drop_name = true;
+		rc = negate(ev, &ret->vec.cols[c]);
+		if (rc != 0) {
+			return rc;
 		}
 	}
 	return 0;
@@ -89,7 +109,7 @@ int det_eval_expr(struct det_eval *ev, const struct ops_promql_expr *e, struct d
 		ret->string = e->string;
 		return 0;
 	case OPS_PROMQL_VECTOR_SELECTOR:
-		return det_eval_selector(ev, e, false, &ret->vec);
+		return det_eval_selector(ev, e, DET_READ_VALUES, &ret->vec);
 	case OPS_PROMQL_UNARY:
 		return eval_unary(ev, e, ret);
 	case OPS_PROMQL_BINARY:

@@ -12,6 +12,33 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define STEP_MS 15000
 #define STEPS 40
 
+/* A series of histograms: exponential, custom in the middle, a float among them. */
+static void add_histograms(struct det_store *s, const char *instance, int64_t odd)
+{
+	struct ops_labels *ls =
+		ops_labels_of("__name__", "h", "job", "x", "instance", instance, NULL);
+	struct ops_arena arena;
+	static const double bounds[] = {1, 2.5};
+	ops_arena_init(&arena);
+	for (int64_t i = 0; i < STEPS; i++) {
+		bool custom = i % 17 == odd;
+		struct ops_histogram h = {
+			.schema = custom ? OPS_HISTOGRAM_CUSTOM : (int32_t)(i / 20),
+			.count = (double)(i % 11 * 3),
+			.sum = (double)i,
+			.custom = custom ? bounds : NULL,
+			.ncustom = custom ? 2 : 0};
+		for (int32_t b = 0; b < 3; b++) {
+			ops_histogram_push(&arena, &h.positive, b, (double)(i % 11));
+		}
+		int rc = i % 19 == odd ? det_store_append(s, ls, i * STEP_MS, 1)
+				       : det_store_append_histogram(s, ls, i * STEP_MS, &h);
+		ops_assert(rc == 0);
+	}
+	ops_arena_done(&arena);
+	ops_labels_unref(ls);
+}
+
 static struct det_store *small_store(void)
 {
 	static struct det_store *s;
@@ -34,6 +61,8 @@ static struct det_store *small_store(void)
 			ops_labels_unref(ls);
 		}
 	}
+	add_histograms(s, "i", 5);
+	add_histograms(s, "k", -1);
 	return s;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Classic histograms: series that differ in their label le only are one histogram. The grouping,
  * the parsed bounds and their order are made once per query; each step then reads an array of
- * counts.
+ * counts. Native ones (native_quantile.c) are computed after them into the same columns; where a
+ * histogram has both forms at a step it has no result.
  *
  * Counts must not fall with the bound. Differences within rounding are ignored, larger ones are
  * levelled out and reported. Equal bounds (le="1" and le="1.0") are added up.
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/number.h"
 
@@ -26,11 +28,17 @@ struct bucket {
 	double le, count;
 };
 
+struct native { /* a column with native histograms */
+	uint32_t group, column;
+};
+
 struct histograms {
 	struct det_vec in;
-	struct det_lset_map map; /* labels without le */
+	struct det_lset_map map; /* labels without le; then those of native ones */
 	struct bound *bounds;	 /* by group, then le */
-	size_t nbounds;
+	size_t nbounds, nclassic;
+	struct native *natives;
+	size_t nnatives;
 	size_t *begin;		/* group -> first of its bounds */
 	struct bucket *buckets; /* scratch of one histogram at one step */
 };
@@ -47,6 +55,27 @@ static int compare_bounds(const void *a, const void *b)
 	return (x->column > y->column) - (x->column < y->column);
 }
 
+static bool any_float(const struct det_eval *ev, const struct det_col *col)
+{
+	size_t i = 0;
+	while (col->h != NULL && i < ev->nsteps &&
+		(det_is_absent(col->v[i]) || det_is_histogram(col->v[i]))) {
+		i++;
+	}
+	return i < ev->nsteps;
+}
+
+static void group_natives(struct histograms *h)
+{
+	h->nclassic = h->map.n;
+	for (uint32_t c = 0; c < h->in.n; c++) {
+		if (h->in.cols[c].h != NULL) {
+			size_t at = det_lset_map_add(&h->map, &h->in.cols[c].labels);
+			h->natives[h->nnatives++] = (struct native){(uint32_t)at, c};
+		}
+	}
+}
+
 static void group_columns(
 	struct det_eval *ev, const struct ops_promql_expr *arg, struct histograms *h)
 {
@@ -55,6 +84,9 @@ static void group_columns(
 	for (uint32_t c = 0; c < h->in.n; c++) {
 		const struct det_lset *ls = &h->in.cols[c].labels;
 		const char *text = det_lset_get(ls, "le");
+		if (!any_float(ev, &h->in.cols[c])) {
+			continue;
+		}
 		struct bound b = {.column = c};
 		int rc = ops_parse_double(text, strlen(text), &b.le);
 		if (rc != 0) {
@@ -84,7 +116,9 @@ static int histograms_open(
 	det_lset_map_init(&h->map, ev->sh->arena, h->in.n / 8);
 	h->bounds = det_scratch(ev, h->in.n, sizeof(struct bound));
 	h->buckets = det_scratch(ev, h->in.n, sizeof(struct bucket));
+	h->natives = det_scratch(ev, h->in.n, sizeof(struct native));
 	group_columns(ev, arg, h);
+	group_natives(h);
 	h->begin = det_scratch(ev, h->map.n + 1, sizeof(size_t));
 	for (size_t i = 0; i < h->nbounds; i++) {
 		h->begin[h->bounds[i].group + 1] = i + 1;
@@ -95,10 +129,11 @@ static int histograms_open(
 /* The histogram's buckets at a step, equal bounds added up. */
 static size_t buckets_at(const struct histograms *h, size_t group, size_t step)
 {
-	size_t n = 0;
-	for (size_t i = h->begin[group]; i < h->begin[group + 1]; i++) {
-		double v = h->in.cols[h->bounds[i].column].v[step];
-		if (det_is_absent(v)) {
+	size_t n = 0, end = group < h->nclassic ? h->begin[group + 1] : 0;
+	for (size_t i = group < h->nclassic ? h->begin[group] : 0; i < end; i++) {
+		const struct det_col *col = &h->in.cols[h->bounds[i].column];
+		double v = col->v[step];
+		if (det_is_absent(v) || det_col_histogram(col, step) != NULL) {
 			continue;
 		}
 		if (n != 0 && h->buckets[n - 1].le == h->bounds[i].le) {
@@ -184,37 +219,167 @@ static double quantile_of(double q, struct bucket *b, size_t n, struct levelled 
 	return start + (b[at].le - start) * (rank / count);
 }
 
-static void report(struct det_eval *ev, const struct ops_promql_expr *arg,
-	const struct det_lset *ls, const struct levelled *l, size_t step)
+/* What was levelled during a call, by metric name. */
+struct report {
+	const char *name;
+	struct levelled all;
+	int64_t first_ms, last_ms;
+	size_t n;
+	struct report *next;
+};
+
+static void report_add(struct det_eval *ev, struct report **list, const struct det_lset *ls,
+	const struct levelled *l, size_t step)
 {
-	if (!l->forced) {
-		return;
-	}
 	const char *name = det_lset_get(ls, OPS_LABEL_NAME);
-	char min[32], max[32], diff[32];
-	(void)ops_format_double(l->min_le, min);
-	(void)ops_format_double(l->max_le, max);
-	(void)ops_format_double(l->max_diff, diff);
-	det_info(ev, arg,
-		"input to histogram_quantile needed to be fixed for monotonicity (see "
-		"https://prometheus.io/docs/prometheus/latest/querying/functions/"
-		"#histogram_quantile)"
-		"%s%s%s, from buckets %s to %s, with a max diff of %s at step %zu",
-		*name != '\0' ? " for metric name \"" : "", name, *name != '\0' ? "\"" : "", min,
-		max, diff, step);
+	int64_t t = det_step_time(ev, step);
+	struct report *r = *list;
+	while (r != NULL && strcmp(r->name, name) != 0) {
+		r = r->next;
+	}
+	if (r == NULL) {
+		r = det_scratch(ev, 1, sizeof(*r));
+		*r = (struct report){name, *l, t, t, 0, *list};
+		*list = r;
+	}
+	r->all.min_le = OPS_MIN(r->all.min_le, l->min_le);
+	r->all.max_le = OPS_MAX(r->all.max_le, l->max_le);
+	r->all.max_diff = OPS_MAX(r->all.max_diff, l->max_diff);
+	r->first_ms = OPS_MIN(r->first_ms, t);
+	r->last_ms = OPS_MAX(r->last_ms, t);
+	r->n++;
 }
 
-static void quantile_column(struct det_eval *ev, const struct ops_promql_expr *arg,
-	struct histograms *h, size_t group, const double *q, struct det_col *out)
+static void format_time(int64_t ms, char ret[static 32])
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+	ret[0] = '\0';
+	if (gmtime_r(&seconds, &tm) != NULL) {
+		(void)strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	}
+}
+
+static void report_all(
+	struct det_eval *ev, const struct ops_promql_expr *arg, const struct report *list)
+{
+	for (const struct report *r = list; r != NULL; r = r->next) {
+		char min[32], max[32], from[32], to[32];
+		(void)ops_format_double(r->all.min_le, min);
+		(void)ops_format_double(r->all.max_le, max);
+		format_time(r->first_ms, from);
+		format_time(r->last_ms, to);
+		det_info(ev, arg,
+			"input to histogram_quantile needed to be fixed for monotonicity (see "
+			"https://prometheus.io/docs/prometheus/latest/querying/functions/"
+			"#histogram_quantile)"
+			"%s%s%s, from buckets %s to %s, with a max diff of %.2g, over %zu samples "
+			"from %s to %s",
+			*r->name != '\0' ? " for metric name \"" : "", r->name,
+			*r->name != '\0' ? "\"" : "", min, max, r->all.max_diff, r->n, from, to);
+	}
+}
+
+static void remark_nan(struct det_eval *ev, const struct ops_promql_expr *arg,
+	const struct det_lset *ls, const char *what)
+{
+	const char *name = det_lset_get(ls, OPS_LABEL_NAME);
+	det_info(ev, arg, "%s%s%s%s", what, *name != '\0' ? " for metric name \"" : "", name,
+		*name != '\0' ? "\"" : "");
+}
+
+/* The native histogram of a column at a step; a classic one of the same labels spoils both. */
+static const struct ops_histogram *native_at(struct det_eval *ev, const struct ops_promql_expr *arg,
+	const struct histograms *h, const struct native *native, size_t step)
+{
+	const struct det_col *col = &h->in.cols[native->column];
+	const struct ops_histogram *found = det_col_histogram(col, step);
+	if (found == NULL || buckets_at(h, native->group, step) == 0) {
+		return found;
+	}
+	const char *name = det_lset_get(&col->labels, OPS_LABEL_NAME);
+	det_warn(ev, arg, "vector contains a mix of classic and native histograms%s%s%s",
+		*name != '\0' ? " for metric name \"" : "", name, *name != '\0' ? "\"" : "");
+	return NULL;
+}
+
+static void native_quantiles(struct det_eval *ev, const struct ops_promql_expr *arg,
+	const struct histograms *h, const double *q, struct det_col *cols)
+{
+	for (size_t k = 0; k < h->nnatives; k++) {
+		const struct native *native = &h->natives[k];
+		const struct det_col *in = &h->in.cols[native->column];
+		double *out = cols[native->group].v;
+		for (size_t i = 0; i < ev->nsteps; i++) {
+			const struct ops_histogram *found = native_at(ev, arg, h, native, i);
+			enum det_nan_note note = DET_NAN_NONE;
+			if (found != NULL) {
+				out[i] = det_native_quantile(q[i], found, &note);
+			} else if (det_col_histogram(in, i) != NULL) {
+				out[i] = det_absent();
+			}
+			if (note != DET_NAN_NONE) {
+				remark_nan(ev, arg, &in->labels,
+					note == DET_NAN_SKEWED
+						? "input to histogram_quantile has NaN "
+						  "observations, result is skewed higher"
+						: "input to histogram_quantile has NaN "
+						  "observations, result is NaN");
+			}
+		}
+	}
+}
+
+static void native_fractions(struct det_eval *ev, const struct ops_promql_expr *arg,
+	const struct histograms *h, double *const range[2], struct det_col *cols)
+{
+	for (size_t k = 0; k < h->nnatives; k++) {
+		const struct native *native = &h->natives[k];
+		const struct det_col *in = &h->in.cols[native->column];
+		double *out = cols[native->group].v;
+		for (size_t i = 0; i < ev->nsteps; i++) {
+			const struct ops_histogram *found = native_at(ev, arg, h, native, i);
+			bool nan = false;
+			if (found != NULL) {
+				const double at[2] = {range[0][i], range[1][i]};
+				out[i] = det_native_fraction(at, found, &nan);
+			} else if (det_col_histogram(in, i) != NULL) {
+				out[i] = det_absent();
+			}
+			if (nan) {
+				remark_nan(ev, arg, &in->labels,
+					"input to histogram_fraction has NaN observations, which "
+					"are excluded from all fractions");
+			}
+		}
+	}
+}
+
+static void quantile_group(struct det_eval *ev, struct histograms *h, size_t group, const double *q,
+	struct det_col *out, struct report **reports)
 {
 	for (size_t i = 0; i < ev->nsteps; i++) {
 		struct levelled l = {0};
 		size_t n = buckets_at(h, group, i);
 		if (n != 0) {
 			out->v[i] = quantile_of(q[i], h->buckets, n, &l);
-			report(ev, arg, &h->map.sets[group], &l, i);
+		}
+		if (l.forced) {
+			report_add(ev, reports, &h->map.sets[group], &l, i);
 		}
 	}
+}
+
+/* One column a group, in cols. */
+static void quantile_columns(struct det_eval *ev, const struct ops_promql_expr *arg,
+	struct histograms *h, const double *q, struct det_col *cols)
+{
+	struct report *reports = NULL;
+	for (size_t group = 0; group < h->nclassic; group++) {
+		quantile_group(ev, h, group, q, &cols[group], &reports);
+	}
+	native_quantiles(ev, arg, h, q, cols);
+	report_all(ev, arg, reports);
 }
 
 int det_call_histogram_quantile(
@@ -236,10 +401,9 @@ int det_call_histogram_quantile(
 		det_warn_quantile(ev, e->call.args[0], q[i]);
 	}
 	for (size_t g = 0; g < h.map.n; g++) {
-		struct det_col *col = det_vec_add(ev, &ret->vec, &h.map.sets[g]);
-		col->drop_name = true;
-		quantile_column(ev, e->call.args[1], &h, g, q, col);
+		det_vec_add(ev, &ret->vec, &h.map.sets[g])->drop_name = true;
 	}
+	quantile_columns(ev, e->call.args[1], &h, q, ret->vec.cols);
 	det_vec_done(ev, &h.in);
 	det_vec_trim(ev, &ret->vec);
 	return 0;
@@ -269,9 +433,11 @@ int det_call_histogram_quantiles(
 			det_warn_quantile(ev, e->call.args[2 + k], q[0]);
 			struct det_lset ls = det_lset_set(ev->sh->arena, &h.map.sets[g], label,
 				ops_arena_strdup(ev->sh->arena, text));
-			struct det_col *col = det_vec_add(ev, &ret->vec, &ls);
-			col->drop_name = true;
-			quantile_column(ev, e->call.args[0], &h, g, q, col);
+			det_vec_add(ev, &ret->vec, &ls)->drop_name = true;
+		}
+		if (rc == 0) {
+			struct det_col *cols = ret->vec.cols + k * h.map.n;
+			quantile_columns(ev, e->call.args[0], &h, q, cols);
 		}
 	}
 	if (rc == 0) {
@@ -330,10 +496,10 @@ int det_call_histogram_fraction(
 	struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
 	struct histograms h;
-	double *lower, *upper;
-	int rc = det_eval_scalar(ev, e->call.args[0], &lower);
+	double *range[2];
+	int rc = det_eval_scalar(ev, e->call.args[0], &range[0]);
 	if (rc == 0) {
-		rc = det_eval_scalar(ev, e->call.args[1], &upper);
+		rc = det_eval_scalar(ev, e->call.args[1], &range[1]);
 	}
 	if (rc == 0) {
 		rc = histograms_open(ev, e->call.args[2], &h);
@@ -350,10 +516,11 @@ int det_call_histogram_fraction(
 		for (size_t i = 0; i < ev->nsteps; i++) {
 			size_t n = buckets_at(&h, g, i);
 			if (n != 0) {
-				col->v[i] = fraction_of(lower[i], upper[i], h.buckets, n);
+				col->v[i] = fraction_of(range[0][i], range[1][i], h.buckets, n);
 			}
 		}
 	}
+	native_fractions(ev, e->call.args[2], &h, range, ret->vec.cols);
 	det_vec_done(ev, &h.in);
 	det_vec_trim(ev, &ret->vec);
 	return 0;

@@ -84,7 +84,7 @@ static int read_info(struct det_eval *ev, const struct ops_promql_expr *e, struc
 	selector.vector.matchers = list;
 	selector.vector.nmatchers = n;
 	(void)first_shift(e->call.args[0], &selector.vector.shift);
-	return det_eval_selector(ev, &selector, true, &x->info);
+	return det_eval_selector(ev, &selector, DET_READ_INFO_TIMES, &x->info);
 }
 
 static struct det_lset identity(struct det_eval *ev, const struct det_lset *ls, bool *ret_any)
@@ -253,7 +253,10 @@ static int fill_results(struct det_eval *ev, struct info *x, struct det_vec *ret
 				return det_eval_fail(ev, -EINVAL,
 					"vector cannot contain metrics with the same labelset");
 			}
-			ret->cols[r].v[i] = x->base.cols[c].v[i];
+			rc = det_col_copy(ev, &ret->cols[r], &x->base.cols[c], i);
+			if (rc != 0) {
+				return rc;
+			}
 			ret->cols[r].drop_name = x->base.cols[c].drop_name;
 		}
 	}

@@ -173,6 +173,9 @@ static int call_sort(struct det_eval *ev, const struct ops_promql_expr *e, const
 	if (rc != 0) {
 		return rc;
 	}
+	if (!o->by_label && det_vec_floats(ev, ret)) {
+		det_vec_trim(ev, ret);
+	}
 	if (ev->sh->query->range) {
 		det_warn(ev, e,
 			"sort is ineffective for range queries since results are always ordered by "

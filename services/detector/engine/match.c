@@ -20,6 +20,7 @@
 #define PAIR_DOUBLES 16u /* what a pair and its labels take */
 
 struct match {
+	const struct ops_promql_expr *e;
 	const struct ops_promql_binary *op;
 	const struct ops_promql_matching *m;
 	bool swapped, filter, drops_name, one_to_one;
@@ -267,8 +268,40 @@ static double pair_value(const struct match *x, double many, double one)
 	return !x->filter ? v : v != 0 ? l : det_absent();
 }
 
+/* A step where a side is a histogram, or the operator is one of histograms. */
+static int run_native(struct det_eval *ev, struct match *x, const struct pair *p,
+	const struct det_operand sides[2], struct det_col *out, size_t step)
+{
+	struct det_operand r, side[2] = {sides[x->swapped], sides[!x->swapped]};
+	bool keep;
+	int rc = det_native_binary(ev, x->e, side, &r, &keep);
+	if (rc != 0 || r.h == NULL) {
+		return rc; /* without a result nothing has matched */
+	}
+	rc = mark(ev, x, p, step);
+	if (rc == 0 && x->op->return_bool) {
+		out->v[step] = keep;
+	} else if (rc == 0 && keep) {
+		rc = det_col_set(ev, out, step, r.h);
+	}
+	return rc;
+}
+
+static bool pair_has_histograms(const struct match *x, const struct pair *p)
+{
+	return (p->many != NONE && x->many->cols[p->many].h != NULL) ||
+	       (p->one != NONE && x->one->cols[p->one].h != NULL) || det_is_trim(x->op->op);
+}
+
+static const struct ops_histogram *histogram_of(
+	const struct det_vec *vec, uint32_t column, size_t step)
+{
+	return column != NONE ? det_col_histogram(&vec->cols[column], step) : NULL;
+}
+
 static int run_pair(struct det_eval *ev, struct match *x, const struct pair *p, struct det_col *out)
 {
+	bool native = pair_has_histograms(x, p);
 	double fill = 0;
 	bool filled = p->many == NONE  ? fills_many(x, &fill)
 		      : p->one == NONE ? fills_one(x, &fill)
@@ -281,6 +314,17 @@ static int run_pair(struct det_eval *ev, struct match *x, const struct pair *p, 
 		if (det_is_absent(m) || det_is_absent(o) ||
 			(filled && !fill_applies(ev, x, p, i))) {
 			continue;
+		}
+		if (native) {
+			const struct det_operand sides[2] = {{m, histogram_of(x->many, p->many, i)},
+				{o, histogram_of(x->one, p->one, i)}};
+			if (sides[0].h != NULL || sides[1].h != NULL || det_is_trim(x->op->op)) {
+				int failed = run_native(ev, x, p, sides, out, i);
+				if (failed != 0) {
+					return failed;
+				}
+				continue;
+			}
 		}
 		int rc = plain ? 0 : mark(ev, x, p, i);
 		if (rc != 0) {
@@ -344,12 +388,12 @@ int det_eval_match(struct det_eval *ev, const struct ops_promql_expr *e, struct 
 	struct det_vec *rhs, struct det_vec *ret)
 {
 	const struct ops_promql_binary *b = &e->binary;
-	struct match x = {.op = b, .m = b->matching};
+	struct match x = {.e = e, .op = b, .m = b->matching};
 	bool comparison = ops_promql_op_is_comparison(b->op);
 	x.swapped = b->matching->card == OPS_PROMQL_ONE_TO_MANY;
 	x.one_to_one = b->matching->card == OPS_PROMQL_ONE_TO_ONE;
 	x.filter = comparison && !b->return_bool;
-	x.drops_name = !comparison;
+	x.drops_name = !comparison && !det_is_trim(b->op);
 	x.many = x.swapped ? rhs : lhs;
 	x.one = x.swapped ? lhs : rhs;
 	det_lset_map_init(&x.signatures, ev->sh->arena, x.one->n);

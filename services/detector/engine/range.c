@@ -56,7 +56,9 @@ static int open_subquery(struct det_eval *ev, struct source *src)
 	if (src->grid.nsteps > OPS_MIN(ev->sh->options.max_samples, MAX_SUBQUERY_STEPS)) {
 		return det_eval_fail(ev, -E2BIG, "the subquery has too many steps");
 	}
+	ev->sh->whole_depth++;
 	int rc = det_eval_vector(&src->grid, sub->expr, &src->inner);
+	ev->sh->whole_depth--;
 	src->n = rc == 0 ? src->inner.n : 0;
 	return rc;
 }
@@ -112,6 +114,27 @@ static void samples_add(struct det_samples *s, int64_t t, double v)
 	s->v[s->n++] = v;
 }
 
+/* A subquery may skip samples or repeat them: what their hints say is not true any more. */
+static void inner_histograms(
+	struct det_eval *ev, const struct source *src, const struct det_col *col)
+{
+	struct det_samples *s = &ev->sh->samples;
+	size_t at = 0;
+	det_samples_reserve_histograms(s);
+	for (size_t k = 0; k < src->grid.nsteps; k++) {
+		if (det_is_absent(col->v[k])) {
+			continue;
+		}
+		const struct ops_histogram *h = det_col_histogram(col, k);
+		if (h != NULL && (h->hint == OPS_RESET_YES || h->hint == OPS_RESET_NO)) {
+			struct ops_histogram *unknown = ops_arena_dup(ev->sh->arena, h, sizeof(*h));
+			unknown->hint = OPS_RESET_UNKNOWN;
+			h = unknown;
+		}
+		s->h[at++] = h;
+	}
+}
+
 /* Puts the samples of series i into the query's scratch. */
 static int source_read(struct det_eval *ev, struct source *src, size_t i, struct det_col *ret)
 {
@@ -123,10 +146,14 @@ static int source_read(struct det_eval *ev, struct source *src, size_t i, struct
 	struct det_samples *s = &ev->sh->samples;
 	*ret = src->inner.cols[i];
 	s->n = 0;
+	s->h = NULL;
 	for (size_t k = 0; k < src->grid.nsteps; k++) {
 		if (!det_is_absent(ret->v[k])) {
 			samples_add(s, det_step_time(&src->grid, k), ret->v[k]);
 		}
+	}
+	if (ret->h != NULL) {
+		inner_histograms(ev, src, ret);
 	}
 	return det_eval_check(ev);
 }
@@ -165,7 +192,16 @@ static void window_slide(
 	}
 }
 
-static int call_series(struct det_eval *ev, const struct range_call *call, double *out)
+static bool has_histogram(const struct det_samples *s, size_t lo, size_t hi)
+{
+	while (s->h != NULL && lo < hi && s->h[lo] == NULL) {
+		lo++;
+	}
+	return s->h != NULL && lo < hi;
+}
+
+static int call_series(struct det_eval *ev, const struct range_call *call,
+	struct det_native_call *native, struct det_col *out)
 {
 	const struct det_samples *s = &ev->sh->samples;
 	const struct source *src = &call->src;
@@ -188,8 +224,14 @@ static int call_series(struct det_eval *ev, const struct range_call *call, doubl
 		for (size_t a = 0; a < call->nargs; a++) {
 			w.args[a] = call->args[a][i];
 		}
-		out[i] = call->function->fn(&w);
-		int rc = det_eval_spend(ev, w.n);
+		int rc = 0;
+		if (has_histogram(s, lo, hi)) {
+			w.h = s->h + lo;
+			rc = det_native_range(ev, native, &w, out, i);
+		} else {
+			out->v[i] = call->function->fn(&w);
+		}
+		rc = rc == 0 ? det_eval_spend(ev, w.n) : rc;
 		if (rc != 0) {
 			return rc;
 		}
@@ -220,9 +262,20 @@ static void hint_counter(struct det_eval *ev, const struct ops_promql_expr *e,
 		name);
 }
 
+static bool any_float(const struct det_eval *ev, const struct det_col *col)
+{
+	size_t i = 0;
+	while (col->h != NULL && i < ev->nsteps &&
+		(det_is_absent(col->v[i]) || det_is_histogram(col->v[i]))) {
+		i++;
+	}
+	return i < ev->nsteps;
+}
+
 static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct range_call *call,
 	struct det_vec *ret)
 {
+	struct det_native_call native = {.e = e, .arg = call->src.arg, .function = call->function};
 	int rc = det_vec_init(ev, ret, call->src.n);
 	for (size_t i = 0; rc == 0 && i < call->src.n; i++) {
 		struct det_col in;
@@ -235,10 +288,11 @@ static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct
 		}
 		struct det_col *col = det_vec_add(ev, ret, &in.labels);
 		col->drop_name = in.drop_name || !call->function->keeps_name;
-		rc = call_series(ev, call, col->v);
+		native.labels = &in.labels;
+		rc = call_series(ev, call, &native, col);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
-		} else {
+		} else if (any_float(ev, col)) {
 			hint_counter(ev, e, call->src.arg, &in.labels);
 		}
 	}
@@ -378,7 +432,10 @@ static void result_points(struct det_eval *ev, const struct source *src, const s
 	}
 	ret->npoints = w.n;
 	for (size_t i = 0; i < w.n; i++) {
-		ret->points[i] = (struct det_point){w.t[i], w.v[i]};
+		ret->points[i] = (struct det_point){w.t[i], w.v[i], NULL};
+		if (s->h != NULL && s->h[lo + i] != NULL) {
+			ret->points[i].h = ops_histogram_copy(ev->sh->arena, s->h[lo + i]);
+		}
 	}
 }
 
@@ -397,6 +454,13 @@ int det_eval_matrix(struct det_eval *ev, const struct ops_promql_expr *e, struct
 			rc = det_eval_fail(ev, -E2BIG,
 				"query processing would load too many samples into memory in query "
 				"execution");
+		}
+		bool edges = src.selector != NULL &&
+			     (src.selector->vector.anchored || src.selector->vector.smoothed);
+		if (rc == 0 && edges && has_histogram(&ev->sh->samples, 0, ev->sh->samples.n)) {
+			rc = det_eval_fail(ev, -EINVAL,
+				"%s modifier is not supported with histograms",
+				src.selector->vector.anchored ? "anchored" : "smoothed");
 		}
 		if (rc == 0 && ev->sh->samples.n != 0) {
 			result_points(ev, &src, &col, &ret->series[ret->n]);

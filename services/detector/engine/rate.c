@@ -23,9 +23,9 @@ static double counter_change(const struct det_window *w)
 	return change;
 }
 
-/* By how much the change grows when it is extended to the edges. In milliseconds: a ratio has no
- * unit. */
-static double extrapolate(const struct det_window *w, double change, bool counter)
+/* By how much the change grows when it is extended to the edges; first is the first sample's value.
+ * In milliseconds: a ratio has no unit. */
+double det_extrapolation(const struct det_window *w, double first, double change, bool counter)
 {
 	double to_start = (double)(w->t[0] - w->start_ms);
 	double to_end = (double)(w->end_ms - w->t[w->n - 1]);
@@ -35,8 +35,8 @@ static double extrapolate(const struct det_window *w, double change, bool counte
 	if (to_start >= close) {
 		to_start = average / 2;
 	}
-	if (counter && change > 0 && w->v[0] >= 0 && sampled * w->v[0] < to_start * change) {
-		to_start = sampled * (w->v[0] / change);
+	if (counter && change > 0 && first >= 0 && sampled * first < to_start * change) {
+		to_start = sampled * (first / change);
 	}
 	if (to_end >= close) {
 		to_end = average / 2;
@@ -68,15 +68,22 @@ static size_t search(const struct det_window *w, size_t n, int64_t limit, bool o
 	return i;
 }
 
+bool det_window_edges(const struct det_window *w, size_t *ret_first, size_t *ret_last)
+{
+	size_t last = w->n - 1;
+	size_t after_start = search(w, last, w->start_ms, false);
+	size_t first = after_start > 0 ? after_start - 1 : 0;
+	if (w->smoothed) {
+		last = search(w, last, w->end_ms, true);
+	}
+	*ret_first = first;
+	*ret_last = last;
+	return w->t[last] > w->start_ms && !(w->smoothed && w->t[first] > w->end_ms);
+}
+
 static bool find_edges(const struct det_window *w, bool counter, struct edges *e)
 {
-	e->last = w->n - 1;
-	size_t after_start = search(w, e->last, w->start_ms, false);
-	e->first = after_start > 0 ? after_start - 1 : 0;
-	if (w->smoothed) {
-		e->last = search(w, e->last, w->end_ms, true);
-	}
-	if (w->t[e->last] <= w->start_ms || (w->smoothed && w->t[e->first] > w->end_ms)) {
+	if (!det_window_edges(w, &e->first, &e->last)) {
 		return false;
 	}
 	e->left = w->v[e->first];
@@ -120,11 +127,11 @@ size_t det_extend_window(const struct det_window *w, struct det_point *out)
 	size_t from = e.first + (w->t[e.first] <= w->start_ms);
 	size_t to = e.last + 1 - (w->t[e.last] >= w->end_ms);
 	size_t n = 0;
-	out[n++] = (struct det_point){w->start_ms, e.left};
+	out[n++] = (struct det_point){w->start_ms, e.left, NULL};
 	for (size_t i = from; i < to; i++) {
-		out[n++] = (struct det_point){w->t[i], w->v[i]};
+		out[n++] = (struct det_point){w->t[i], w->v[i], NULL};
 	}
-	out[n++] = (struct det_point){w->end_ms, e.right};
+	out[n++] = (struct det_point){w->end_ms, e.right, NULL};
 	return n;
 }
 
@@ -139,7 +146,7 @@ static double change_of(const struct det_window *w, bool counter, bool per_secon
 		return det_absent();
 	}
 	double change = counter ? counter_change(w) : w->v[w->n - 1] - w->v[0];
-	double factor = extrapolate(w, change, counter);
+	double factor = det_extrapolation(w, w->v[0], change, counter);
 	return change * (per_second ? factor / seconds : factor);
 }
 
@@ -179,7 +186,7 @@ double det_fn_idelta(const struct det_window *w)
 }
 
 /* Where counting starts: anchored windows begin with the sample before them. */
-static bool first_of(const struct det_window *w, size_t *ret)
+bool det_window_first(const struct det_window *w, size_t *ret)
 {
 	*ret = 0;
 	if (!w->anchored) {
@@ -193,14 +200,14 @@ static bool first_of(const struct det_window *w, size_t *ret)
 double det_fn_resets(const struct det_window *w)
 {
 	size_t first;
-	return first_of(w, &first) ? (double)(w->resets[w->n - 1] - w->resets[first])
-				   : det_absent();
+	return det_window_first(w, &first) ? (double)(w->resets[w->n - 1] - w->resets[first])
+					   : det_absent();
 }
 
 double det_fn_changes(const struct det_window *w)
 {
 	size_t first;
-	if (!first_of(w, &first)) {
+	if (!det_window_first(w, &first)) {
 		return det_absent();
 	}
 	double changes = 0;

@@ -32,20 +32,34 @@ int det_eval_select(struct det_eval *ev, const struct ops_promql_expr *selector,
 	return rc;
 }
 
+int det_eval_read_all(
+	struct det_eval *ev, const struct det_series *series, const int64_t range_ms[2])
+{
+	struct det_samples *s = &ev->sh->samples;
+	det_series_read(series, range_ms[0], range_ms[1], s);
+	ev->sh->total += s->n;
+	if (s->h != NULL && det_wants_stats(ev)) {
+		det_native_stats(ev);
+	}
+	return det_eval_check(ev);
+}
+
 int det_eval_read(struct det_eval *ev, const struct det_series *series, const int64_t range_ms[2])
 {
-	int rc = det_eval_check(ev);
+	int rc = det_eval_read_all(ev, series, range_ms);
 	if (rc != 0) {
 		return rc;
 	}
 	struct det_samples *s = &ev->sh->samples;
-	det_series_read(series, range_ms[0], range_ms[1], s);
-	ev->sh->total += s->n;
 	size_t kept = 0;
 	for (size_t i = 0; i < s->n; i++) {
 		if (!ops_is_stale(s->v[i])) {
 			s->t[kept] = s->t[i];
-			s->v[kept++] = s->v[i];
+			s->v[kept] = s->v[i];
+			if (s->h != NULL) {
+				s->h[kept] = s->h[i];
+			}
+			kept++;
 		}
 	}
 	s->n = kept;
@@ -64,7 +78,10 @@ static size_t after(const struct det_samples *s, size_t at, int64_t t)
 struct walk {
 	struct det_reference ref;
 	int64_t lookback_ms;
-	bool timestamps, smoothed;
+	enum det_reading reading;
+	bool smoothed;
+	const struct ops_promql_expr *e;
+	size_t next; /* first sample after the step */
 };
 
 static double newest(const struct walk *w, const struct det_samples *s, size_t next, int64_t t)
@@ -72,7 +89,7 @@ static double newest(const struct walk *w, const struct det_samples *s, size_t n
 	if (next == 0 || s->t[next - 1] <= t - w->lookback_ms || ops_is_stale(s->v[next - 1])) {
 		return det_absent();
 	}
-	return w->timestamps ? (double)s->t[next - 1] / 1000 : s->v[next - 1];
+	return w->reading != DET_READ_VALUES ? (double)s->t[next - 1] / 1000 : s->v[next - 1];
 }
 
 /* Between the neighbours of t; samples hold no staleness markers here. */
@@ -89,39 +106,79 @@ static double between(const struct walk *w, const struct det_samples *s, size_t 
 	return s->v[left] + (s->v[next] - s->v[left]) * part;
 }
 
-static void walk_series(struct det_eval *ev, const struct walk *w, struct det_col *col)
+/* A histogram of the scratch becomes the query's own, once for all steps that see it. */
+struct kept {
+	const struct ops_histogram *from, *own;
+};
+
+static int set_step(
+	struct det_eval *ev, const struct walk *w, struct det_col *col, size_t i, struct kept *kept)
 {
 	const struct det_samples *s = &ev->sh->samples;
-	size_t next = 0;
-	for (size_t i = 0; i < ev->nsteps; i++) {
+	int64_t t = det_reference_time(ev, &w->ref, i);
+	size_t next = w->next;
+	if (w->smoothed) {
+		if (s->h != NULL) {
+			return det_native_smooth(ev, w->e, t, next, col, i);
+		}
+		col->v[i] = between(w, s, next, t);
+		return 0;
+	}
+	col->v[i] = newest(w, s, next, t);
+	if (w->reading == DET_READ_INFO_TIMES && s->h != NULL && !det_is_absent(col->v[i]) &&
+		s->h[next - 1] != NULL) {
+		return det_eval_fail(ev, -EINVAL,
+			"this should be an info metric, with float samples: %s",
+			det_lset_text(ev->sh->arena, &col->labels));
+	}
+	if (!det_is_histogram(col->v[i])) {
+		return 0;
+	}
+	const struct ops_histogram *h = s->h[next - 1];
+	if (kept->from != h) {
+		struct ops_histogram *own;
+		int rc = det_histogram_copy(ev, h, &own);
+		if (rc != 0) {
+			return rc;
+		}
+		*kept = (struct kept){h, own};
+	}
+	return det_col_set(ev, col, i, kept->own);
+}
+
+static int walk_series(struct det_eval *ev, struct walk *w, struct det_col *col)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	struct kept kept = {NULL, NULL};
+	int rc = 0;
+	w->next = 0;
+	for (size_t i = 0; rc == 0 && i < ev->nsteps; i++) {
 		if (i > 0 && w->ref.fixed) {
+			const struct ops_histogram *h = det_col_histogram(col, 0);
 			col->v[i] = col->v[0];
+			rc = h != NULL ? det_col_set(ev, col, i, h) : 0;
 			continue;
 		}
-		int64_t t = det_reference_time(ev, &w->ref, i);
-		next = after(s, next, t);
-		col->v[i] = w->smoothed ? between(w, s, next, t) : newest(w, s, next, t);
+		w->next = after(s, w->next, det_reference_time(ev, &w->ref, i));
+		rc = set_step(ev, w, col, i, &kept);
 	}
+	return rc;
 }
 
 static int read_series(struct det_eval *ev, const struct walk *w, const struct det_series *series,
 	const int64_t range_ms[2])
 {
-	if (w->smoothed) {
-		return det_eval_read(ev, series, range_ms);
-	}
-	/* Staleness markers must be seen. */
-	det_series_read(series, range_ms[0], range_ms[1], &ev->sh->samples);
-	ev->sh->total += ev->sh->samples.n;
-	return det_eval_check(ev);
+	return w->smoothed ? det_eval_read(ev, series, range_ms)
+			   : det_eval_read_all(ev, series, range_ms); /* markers must be seen */
 }
 
-int det_eval_selector(
-	struct det_eval *ev, const struct ops_promql_expr *e, bool timestamps, struct det_vec *ret)
+int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
+	enum det_reading reading, struct det_vec *ret)
 {
 	struct walk w = {.lookback_ms = ev->sh->options.lookback_ms,
-		.timestamps = timestamps,
-		.smoothed = e->vector.smoothed};
+		.reading = reading,
+		.smoothed = e->vector.smoothed,
+		.e = e};
 	struct det_series_list list;
 	int rc = det_eval_reference(ev, &e->vector.shift, &w.ref);
 	if (rc != 0) {
@@ -142,7 +199,7 @@ int det_eval_selector(
 		const struct ops_labels *ls = list.items[i]->labels;
 		struct det_lset labels = det_lset_of(ls->items, ls->n);
 		struct det_col *col = det_vec_add(ev, ret, &labels);
-		walk_series(ev, &w, col);
+		rc = walk_series(ev, &w, col);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
 		}

@@ -55,8 +55,8 @@ static int join(
 		const struct det_col *from = c < a->n ? &a->cols[c] : &b->cols[c - a->n];
 		struct det_col *to = det_vec_add(ev, ret, &from->labels);
 		to->drop_name = from->drop_name;
-		for (size_t i = 0; i < ev->nsteps; i++) {
-			to->v[i] = from->v[i];
+		for (size_t i = 0; rc == 0 && i < ev->nsteps; i++) {
+			rc = det_col_copy(ev, to, from, i);
 		}
 	}
 	return rc == 0 ? det_vec_merge(ev, ret) : rc;

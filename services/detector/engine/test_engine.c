@@ -33,6 +33,10 @@ static const char *const data[] = {
 	"gone 1 2 3 stale _x60",
 	"build_info{instance=\"a\",version=\"1\"} 1x60",
 	"build_info{instance=\"b\",version=\"2\"} 1x60",
+	"duration{instance=\"a\"} {{count:0}}+{{count:4 sum:6 offset:1 buckets:[2 2]}}x60",
+	"duration{instance=\"b\"} {{count:0}}+{{count:2 sum:2 offset:1 buckets:[2]}}x60",
+	"custom {{schema:-53 count:3 sum:9 custom_values:[2 4] buckets:[1 1 1]}}x60",
+	"mixed 1 2 {{count:1 sum:1 buckets:[1]}} {{count:2 sum:2 buckets:[2]}} 3 stale _x60",
 };
 
 static void load(struct det_store *s, const char *line)
@@ -52,10 +56,13 @@ static void load(struct det_store *s, const char *line)
 	}
 	struct ops_labels *labels = ops_labels_builder_build(&b);
 	for (size_t i = 0; i < series.nvalues; i++) {
-		if (!series.values[i].omitted) {
-			assert_int_equal(det_store_append(s, labels, (int64_t)i * MINUTE_MS,
-						 series.values[i].value),
-				0);
+		const struct ops_promql_series_value *v = &series.values[i];
+		int64_t t = (int64_t)i * MINUTE_MS;
+		if (v->histogram != NULL) {
+			const struct ops_histogram *h = ops_promql_series_histogram_of(&arena, v);
+			assert_int_equal(det_store_append_histogram(s, labels, t, h), 0);
+		} else if (!v->omitted) {
+			assert_int_equal(det_store_append(s, labels, t, v->value), 0);
 		}
 	}
 	ops_labels_builder_done(&b);
@@ -85,7 +92,10 @@ static void print(const struct det_result *r, struct ops_strbuf *out)
 		ops_labels_unref(ls);
 		for (size_t p = 0; p < r->series[i].npoints; p++) {
 			double v = r->series[i].points[p].v;
-			if (isfinite(v)) {
+			if (r->series[i].points[p].h != NULL) {
+				ops_strbuf_addc(out, ' ');
+				ops_histogram_print(r->series[i].points[p].h, out);
+			} else if (isfinite(v)) {
 				ops_strbuf_printf(out, " %.10g", v);
 			} else {
 				ops_strbuf_addc(out, ' ');
@@ -283,18 +293,72 @@ static void test_check(void **state)
 	struct ops_promql_expr *expr;
 	struct ops_error err = {0};
 	ops_arena_init(&arena);
-	const char *text = "1 +\n  histogram_sum(x) + histogram_count(y)";
-	assert_int_equal(ops_promql_parse_text(&arena, text, &expr, &err), 0);
+	const char *text = "1 +\n  start_timestamp(x) + start_timestamp(y)";
+	const struct ops_promql_options all = {OPS_PROMQL_ALL_FEATURES};
+	const struct ops_promql_source src = {text, strlen(text), &all};
+	assert_int_equal(ops_promql_parse(&arena, &src, &expr, &err), 0);
 	struct det_unsupported found[4];
 	assert_int_equal(det_engine_check(expr, found, 4), 2);
-	assert_string_equal(found[0].name, "histogram_sum");
+	assert_string_equal(found[0].name, "start_timestamp");
 	assert_int_equal(found[0].start, 6);
 	assert_int_equal(det_engine_refuse(expr, text, &err), -EINVAL);
 	assert_true(err.line == 2 && err.column == 3);
-	assert_non_null(strstr(err.message, "histogram_sum"));
+	assert_non_null(strstr(err.message, "start_timestamp"));
 	assert_int_equal(ops_promql_parse_text(&arena, "rate(x[5m])", &expr, &err), 0);
 	assert_int_equal(det_engine_refuse(expr, "rate(x[5m])", &err), 0);
 	ops_arena_done(&arena);
+}
+
+static void test_native(void **state)
+{
+	static const struct query_case cases[] = {
+		{"duration{instance=\"b\"}",
+			"duration{instance=\"b\"} {count:60, sum:60, (1,2]:60}"},
+		{"rate(duration{instance=\"a\"}[5m]) * 60",
+			"{instance=\"a\"} {count:4, sum:6, (1,2]:2, (2,4]:2}"},
+		{"sum(rate(duration[5m]))",
+			"{} {count:0.1, sum:0.13333333333333333, (1,2]:0.06666666666666667, "
+			"(2,4]:0.03333333333333333}"},
+		{"histogram_quantile(0.5, sum(rate(duration[5m])))", "{} 1.681792831"},
+		{"histogram_fraction(1, 2, duration)", "{instance=\"a\"} 0.5; {instance=\"b\"} 1"},
+		{"histogram_count(duration) / 60", "{instance=\"a\"} 2; {instance=\"b\"} 1"},
+		{"histogram_avg(increase(duration[10m]))",
+			"{instance=\"a\"} 1.5; {instance=\"b\"} 1"},
+		{"histogram_stddev(duration{instance=\"b\"})", "{instance=\"b\"} 0.4142135624"},
+		{"duration{instance=\"a\"} </ 2",
+			"duration{instance=\"a\"} {count:60, sum:84.8528137423857, (1,2]:60}"},
+		{"duration > 1", " I:PromQL info: incompatible sample types encountered for binary "
+				 "operator \">\": histogram > float (1:1)"},
+		{"duration == duration",
+			"duration{instance=\"a\"} {count:120, sum:180, (1,2]:60, (2,4]:60}; "
+			"duration{instance=\"b\"} {count:60, sum:60, (1,2]:60}"},
+		{"max(duration)", " I:PromQL info: ignored histogram in max aggregation (1:5)"},
+		{"count(duration)", "{} 2"},
+		{"abs(duration)", ""},
+		{"duration{instance=\"b\"} + on () custom",
+			" W:PromQL warning: incompatible bucket layout encountered for binary "
+			"operator + (1:1)"},
+		{"sum({__name__=~\"custom|duration\"})",
+			" W:PromQL warning: vector contains a mix of histograms with exponential "
+			"and custom buckets schemas for metric name \"custom\" (1:5)"},
+		{"histogram_quantile(0.5, custom)", "{} 3"},
+		{"count_values(\"v\", custom)",
+			"{v=\"{count:3, sum:9, [-Inf,2]:1, (2,4]:1, (4,+Inf]:1}\"} 1"},
+		{"sum_over_time(mixed[1h])", " W:PromQL warning: encountered a mix of histograms "
+					     "and floats for metric name \"mixed\" (1:15)"},
+		{"max_over_time(mixed[1h])",
+			"{} 3 I:PromQL info: ignored histograms in a range containing both floats "
+			"and histograms for metric name \"mixed\" (1:15)"},
+		{"resets(mixed[1h])", "{} 2"},
+		{"changes(mixed[1h])", "{} 4"},
+		{"last_over_time(mixed[27m])", "mixed 3"},
+		{"count_over_time(mixed[1h])", "{} 5"},
+		{"scalar(custom)", "{} NaN"},
+		{"absent(custom)", ""},
+	};
+	static const int64_t at[3] = {30 * MINUTE_MS, 0, -1};
+	(void)state;
+	run_cases(cases, OPS_LENGTH(cases), at);
 }
 
 struct reach {
@@ -340,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_range),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_check),
+		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_selectors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,6 +147,64 @@ void det_vec_done(struct det_eval *ev, struct det_vec *vec)
 	vec->n = 0;
 }
 
+int det_col_set(
+	struct det_eval *ev, struct det_col *col, size_t step, const struct ops_histogram *h)
+{
+	if (col->h == NULL) {
+		int rc = det_hold(ev, ev->nsteps);
+		if (rc != 0) {
+			return rc;
+		}
+		col->h = det_scratch(ev, ev->nsteps, sizeof(col->h[0]));
+	}
+	col->h[step] = h;
+	col->v[step] = det_histogram_mark();
+	return 0;
+}
+
+int det_col_copy(struct det_eval *ev, struct det_col *to, const struct det_col *from, size_t step)
+{
+	const struct ops_histogram *h = det_col_histogram(from, step);
+	if (h != NULL) {
+		return det_col_set(ev, to, step, h);
+	}
+	to->v[step] = from->v[step];
+	return 0;
+}
+
+bool det_col_floats(const struct det_eval *ev, struct det_col *col)
+{
+	bool any = false;
+	for (size_t i = 0; col->h != NULL && i < ev->nsteps; i++) {
+		if (det_is_histogram(col->v[i])) {
+			col->v[i] = det_absent();
+			any = true;
+		}
+	}
+	col->h = NULL;
+	return any;
+}
+
+bool det_vec_floats(const struct det_eval *ev, struct det_vec *vec)
+{
+	bool any = false;
+	for (size_t c = 0; c < vec->n; c++) {
+		any = det_col_floats(ev, &vec->cols[c]) || any;
+	}
+	return any;
+}
+
+int det_histogram_copy(
+	struct det_eval *ev, const struct ops_histogram *h, struct ops_histogram **ret)
+{
+	uint64_t buckets = (uint64_t)h->positive.n + h->negative.n;
+	int rc = det_hold(ev, sizeof(*h) / sizeof(double) + buckets * 3 + h->ncustom);
+	if (rc == 0) {
+		*ret = ops_histogram_copy(ev->sh->arena, h);
+	}
+	return rc;
+}
+
 static int merge_column(struct det_eval *ev, struct det_col *into, const struct det_col *from)
 {
 	for (size_t i = 0; i < ev->nsteps; i++) {
@@ -158,7 +216,10 @@ static int merge_column(struct det_eval *ev, struct det_col *into, const struct 
 				"vector cannot contain metrics with the same labelset: %s",
 				det_lset_text(ev->sh->arena, &from->labels));
 		}
-		into->v[i] = from->v[i];
+		int rc = det_col_copy(ev, into, from, i);
+		if (rc != 0) {
+			return rc;
+		}
 	}
 	return 0;
 }

@@ -54,6 +54,16 @@ static int append(struct det_store *store, struct ops_labels *labels, int64_t no
 	return det_store_append(store, labels, now_ms, v); /* 1 = refused: the store counts it */
 }
 
+static int append_point(struct det_store *store, struct ops_labels *labels, int64_t now_ms,
+	const struct det_point *p)
+{
+	if (p->h == NULL) {
+		return append(store, labels, now_ms, p->v);
+	}
+	/* Also refused: what a store cannot hold, such as counts below zero. */
+	return det_store_append_histogram(store, labels, now_ms, p->h) != 0;
+}
+
 static int store_result(struct det_rule *r, const struct det_result *result, int64_t now_ms)
 {
 	int refused = 0;
@@ -61,7 +71,8 @@ static int store_result(struct det_rule *r, const struct det_result *result, int
 	for (size_t i = 0; i < result->n; i++) {
 		struct ops_labels *labels = recorded_labels(r->rule, &result->series[i]);
 		if (result->series[i].npoints > 0) {
-			refused += append(store, labels, now_ms, result->series[i].points[0].v);
+			refused +=
+				append_point(store, labels, now_ms, &result->series[i].points[0]);
 		}
 		ops_labels_unref(labels);
 	}

@@ -92,7 +92,7 @@ static uint32_t from_time(const struct det_histogram_log *log, int64_t t)
 	return lo;
 }
 
-static void reserve(struct det_samples *out)
+void det_samples_reserve_histograms(struct det_samples *out)
 {
 	if (out->h_cap < out->n) {
 		out->h_cap = out->cap;
@@ -111,7 +111,7 @@ void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samp
 		const struct ops_histogram *h = NULL;
 		if (det_is_histogram(out->v[i])) {
 			if (out->h == NULL) {
-				reserve(out);
+				det_samples_reserve_histograms(out);
 				at = log != NULL ? from_time(log, out->t[i]) : 0;
 			}
 			while (log != NULL && at < log->n && log->times[at] < out->t[i]) {

@@ -240,6 +240,8 @@ struct det_samples {
 	struct det_decoder *decoder; /* the store's */
 };
 void det_samples_done(struct det_samples *out);
+/* Makes h an array of n NULLs. */
+void det_samples_reserve_histograms(struct det_samples *out);
 /* All samples with mint <= t <= maxt, each time once. Any thread within a read. */
 void det_series_read(
 	const struct det_series *series, int64_t mint_ms, int64_t maxt_ms, struct det_samples *out);
