@@ -70,10 +70,12 @@ struct ops_http_conn {
 	enum conn_state state;
 	struct ops_http_req *req;
 	struct ops_http_chunked chunked;
-	size_t scan;	 /* of the head */
-	size_t counted;	 /* body bytes in server->buffered_bytes */
-	uint64_t queued; /* bytes of replies, ever */
-	uint64_t sent;	 /* of them, at the last progress check */
+	uint64_t received; /* bytes of a body that is passed on as it comes */
+	bool passing;	   /* it is */
+	size_t scan;	   /* of the head */
+	size_t counted;	   /* body bytes in server->buffered_bytes */
+	uint64_t queued;   /* bytes of replies, ever */
+	uint64_t sent;	   /* of them, at the last progress check */
 	size_t lingered;
 	bool begun;  /* the first byte of the request is there */
 	bool served; /* at least one request was answered */
@@ -157,6 +159,11 @@ static void refuse(struct ops_http_conn *c, int code, const char *reason)
 	a.len = body.len;
 	ops_http_compose(c->server->web, &a, out);
 	ops_strbuf_done(&body);
+	if (c->req != NULL && c->passing) { /* its handler knows of it already */
+		struct ops_http_req *req = c->req;
+		c->req = NULL;
+		ops_http_req_abort(req);
+	}
 	if (c->req != NULL) {
 		ops_http_count_request("refused", ops_http_method_text(c->req->method), code,
 			ops_mono_ns() - c->req->begin_ns);
@@ -192,18 +199,22 @@ static bool start_body(struct ops_http_conn *c, struct evbuffer *in)
 	const struct ops_http_head *h = &c->req->head;
 	bool has_body = h->chunked || h->content_length > 0;
 
-	if (h->content_length > c->server->limits.body_bytes) {
-		refuse(c, 413, "body_bytes");
-		return false;
-	}
 	if (ops_http_method_parse(h->method, &c->req->method) != 0) {
 		refuse(c, 501, "method");
+		return false;
+	}
+	c->passing = ops_http_streams_body(c->req);
+	if (!c->passing && h->content_length > c->server->limits.body_bytes) {
+		refuse(c, 413, "body_bytes");
 		return false;
 	}
 	if (h->expect_continue && has_body && evbuffer_get_length(in) == 0)
 		bufferevent_write(c->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
 	c->chunked = (struct ops_http_chunked){0};
+	c->received = 0;
 	c->state = CONN_BODY;
+	if (c->passing)
+		ops_http_dispatch(c->req);
 	return true;
 }
 
@@ -271,6 +282,64 @@ static void read_sized(struct ops_http_conn *c, struct evbuffer *in)
 	body->data[body->len] = '\0';
 }
 
+/* ---- a body that is passed on as it comes ---- */
+
+static bool pass(struct ops_http_conn *c, const void *data, size_t len, bool last)
+{
+	struct ops_http_req *req = c->req;
+
+	if (last) {
+		ops_timer_stop(c->timer);
+		c->state = CONN_HANDLING;
+	} else if (len > 0) {
+		ops_timer_start(c->timer, c->server->limits.request_deadline_ms);
+	}
+	if (len > 0 || last)
+		req->on_body(req, data, len, last);
+	return len > 0 || last;
+}
+
+static bool pass_chunked(struct ops_http_conn *c, struct evbuffer *in)
+{
+	struct ops_strbuf *piece = &c->req->body;
+	size_t n = evbuffer_get_contiguous_space(in), used = 0;
+
+	if (n == 0)
+		return false;
+	ops_strbuf_reset(piece);
+	const char *data = (const char *)evbuffer_pullup(in, (ev_ssize_t)n);
+	int code = ops_http_chunked_feed(&c->chunked, data, n, SIZE_MAX / 2, piece, &used);
+	if (code != 0) {
+		refuse(c, code, "chunked_coding");
+		return true;
+	}
+	evbuffer_drain(in, used);
+	bool last = c->chunked.state == OPS_CHUNK_DONE;
+	return pass(c, ops_strbuf_text(piece), piece->len, last) || used > 0;
+}
+
+static bool pass_sized(struct ops_http_conn *c, struct evbuffer *in)
+{
+	struct ops_strbuf *piece = &c->req->body;
+	uint64_t left = c->req->head.content_length - c->received;
+	size_t n = (size_t)OPS_MIN((uint64_t)evbuffer_get_contiguous_space(in), left);
+
+	if (n == 0)
+		return left == 0 && pass(c, "", 0, true);
+	ops_strbuf_reset(piece);
+	ops_strbuf_reserve(piece, n);
+	ops_assert(evbuffer_remove(in, piece->data, n) == (int)n);
+	c->received += n;
+	return pass(c, piece->data, n, n == left);
+}
+
+static bool pass_body(struct ops_http_conn *c, struct evbuffer *in)
+{
+	if (c->req->on_body == NULL)
+		return false; /* who asks is not known yet */
+	return c->req->head.chunked ? pass_chunked(c, in) : pass_sized(c, in);
+}
+
 static bool body_complete(const struct ops_http_conn *c)
 {
 	if (c->req->head.chunked)
@@ -313,8 +382,21 @@ static void advance(struct ops_http_conn *c)
 
 	while (moved && (c->state == CONN_HEAD || c->state == CONN_BODY)) {
 		struct evbuffer *in = bufferevent_get_input(c->bev);
-		moved = c->state == CONN_HEAD ? read_head(c, in) : read_body(c, in);
+		if (c->state == CONN_HEAD)
+			moved = read_head(c, in);
+		else
+			moved = c->passing ? pass_body(c, in) : read_body(c, in);
 	}
+}
+
+static void resume(void *arg) /* the memory of a closed one lasts until the end of the turn */
+{
+	advance(arg);
+}
+
+void ops_http_conn_resume(struct ops_http_conn *c)
+{
+	ops_loop_defer(c->server->loop, resume, c);
 }
 
 static size_t unsent_bytes(const struct ops_http_conn *c)
@@ -332,6 +414,10 @@ void ops_http_conn_send(struct ops_http_conn *c, struct evbuffer *reply, bool cl
 {
 	ops_assert(c->state != CONN_CLOSED && c->state != CONN_WRITING);
 	uncount_body(c);
+	if (c->state == CONN_BODY) { /* the rest of the body is not wanted */
+		c->linger = close = true;
+		discard_input(c);
+	}
 	c->req = NULL;
 	c->state = CONN_WRITING;
 	c->close_after |= close || c->server->draining;

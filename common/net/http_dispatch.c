@@ -185,7 +185,7 @@ static int parse_params(struct ops_http_req *req)
 		&req->arena, req->head.query, strlen(req->head.query), &req->params);
 
 	const struct ops_http_route *route = req->match.route;
-	bool raw = route != NULL && (route->methods & OPS_RAW_BODY) != 0;
+	bool raw = route != NULL && (route->methods & (OPS_RAW_BODY | OPS_STREAM_BODY)) != 0;
 	if (rc != 0 || raw || type == NULL || strncasecmp(type, form, sizeof(form) - 1) != 0)
 		return rc;
 	char end = type[sizeof(form) - 1];
@@ -211,6 +211,16 @@ static int parse_path(struct ops_http_req *req)
 	if (rc == 0 && req->match.route != NULL)
 		req->handler = req->match.route->pattern;
 	return rc;
+}
+
+bool ops_http_streams_body(struct ops_http_req *req)
+{
+	struct ops_http_match m;
+
+	return req->server->streams &&
+	       ops_http_router_match(
+		       &req->server->router, &req->arena, req->head.path, req->method, &m) == 0 &&
+	       m.route != NULL && (m.route->methods & OPS_STREAM_BODY) != 0;
 }
 
 /*

@@ -42,6 +42,7 @@ struct ops_http_server {
 	struct ops_http_reqs reqs; /* all that are not freed */
 	size_t buffered_bytes;	   /* request bodies in memory */
 	bool draining;
+	bool streams; /* some route takes its body as it comes */
 };
 
 enum {
@@ -70,6 +71,8 @@ struct ops_http_req {
 	void *abort_arg;
 	void (*on_drain)(struct ops_http_req *, void *); /* of a reply in pieces */
 	void *drain_arg;
+	void (*on_body)(struct ops_http_req *, const void *data, size_t len, bool last);
+	void *body_arg;
 	int stream_code;      /* 0: not begun */
 	bool stream_headless; /* HEAD: what is written is dropped */
 	bool stream_chunked;
@@ -90,7 +93,11 @@ void ops_http_req_abort(struct ops_http_req *req);
 /* http_dispatch.c: rate, parameters, authentication, route, handler. The request is complete. */
 void ops_http_dispatch(struct ops_http_req *req);
 
+/* The request's route takes the body as it comes. */
+bool ops_http_streams_body(struct ops_http_req *req);
+
 /* http_conn.c */
+void ops_http_conn_resume(struct ops_http_conn *conn); /* there is somebody for the body now */
 void ops_http_conn_open(struct ops_http_server *s, int fd, struct ops_http_addr *addr);
 void ops_http_conn_send(struct ops_http_conn *conn, struct evbuffer *reply, bool close);
 /* The head of a reply in pieces, then pieces; returns the bytes not yet sent. */

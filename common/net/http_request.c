@@ -87,6 +87,21 @@ void ops_http_on_abort(
 	req->abort_arg = arg;
 }
 
+void ops_http_on_body(struct ops_http_req *req,
+	void (*fn)(struct ops_http_req *, const void *data, size_t len, bool last), void *arg)
+{
+	OPS_MAGIC_CHECK(req, REQ_MAGIC);
+	req->on_body = fn;
+	req->body_arg = arg;
+	if (req->conn != NULL)
+		ops_http_conn_resume(req->conn);
+}
+
+void *ops_http_body_arg(const struct ops_http_req *req)
+{
+	return req->body_arg;
+}
+
 enum ops_http_method ops_http_method(const struct ops_http_req *req)
 {
 	return req->method;

@@ -210,6 +210,7 @@ void ops_http_route(struct ops_http_server *s, unsigned methods, const char *pat
 	const struct ops_http_route route = {copy, methods, least, fn, arg};
 
 	ops_http_router_add(&s->router, &route);
+	s->streams |= (methods & OPS_STREAM_BODY) != 0;
 	free(copy);
 }
 

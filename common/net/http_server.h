@@ -44,6 +44,9 @@ enum ops_http_method {
 #define OPS_SAFE_POST 128u
 /* Likewise: a body is a document, whatever its type says (curl calls everything a form). */
 #define OPS_RAW_BODY 256u
+/* Likewise: the handler runs when the head is there and takes the body as it comes, of any length:
+ * it calls ops_http_on_body before it returns, or replies. */
+#define OPS_STREAM_BODY 512u
 
 struct ops_http_limits {	       /* zero = the default in brackets */
 	size_t header_bytes;	       /* [32 KiB] */
@@ -132,6 +135,13 @@ void ops_http_stream_begin(struct ops_http_req *req, int code, const char *conte
 size_t ops_http_stream_write(struct ops_http_req *req, const void *data, size_t len);
 void ops_http_stream_end(struct ops_http_req *req);
 void ops_http_stream_cut(struct ops_http_req *req);
+/*
+ * fn gets the pieces of the body on the loop; with last (perhaps without bytes) it is complete and
+ * the reply is awaited. A reply before that ends the connection. Needs an on_abort handler.
+ */
+void ops_http_on_body(struct ops_http_req *req,
+	void (*fn)(struct ops_http_req *, const void *data, size_t len, bool last), void *arg);
+void *ops_http_body_arg(const struct ops_http_req *req);
 /* fn runs when the client goes away before the reply (or its end); do not reply then. */
 void ops_http_on_abort(
 	struct ops_http_req *req, void (*fn)(struct ops_http_req *, void *), void *arg);

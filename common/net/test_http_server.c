@@ -59,6 +59,24 @@ static const struct exchange exchanges[] = {
 	{"pieces for 1.0", "GET /pieces/1 HTTP/1.0\r\n\r\n", 0, "200", "close\r\n\r\nxxx", 0},
 	{"no piece for 1.0", "GET /pieces/0 HTTP/1.0\r\n\r\n", 0, "200", "close\r\n\r\n", 0},
 	{"head of pieces", "HEAD /pieces/9 HTTP/1.1\r\n" H C "\r\n", 0, "200", "close\r\n\r\n", 0},
+	{"a body as it comes", "POST /swallow HTTP/1.1\r\n" H C "Content-Length: 5\r\n\r\nabcde", 0,
+		"200", "5 bytes", 0},
+	{"none", "POST /swallow HTTP/1.1\r\n" H C "Content-Length: 0\r\n\r\n", 0, "200", "0 bytes",
+		0},
+	{"in chunks",
+		"POST /swallow HTTP/1.1\r\n" H C
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n",
+		0, "200", "13 bytes", 0},
+	{"then another",
+		"POST /swallow HTTP/1.1\r\n" H
+		"Content-Length: 2\r\n\r\nabGET /echo HTTP/1.1\r\n" H C "\r\n",
+		0, "200", "2 bytes", 2},
+	{"refused midway",
+		"POST /swallow HTTP/1.1\r\n" H "Content-Length: 1000000\r\n\r\nno, thanks", 0,
+		"400", "refused", 0},
+	{"bad chunks of a body as it comes",
+		"POST /swallow HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n3\r\nabcX", 0,
+		"400", "chunked coding", 0},
 	{"not found", "GET /nothing HTTP/1.1\r\n" H C "\r\n", 0, "404", "{\"error\":", 0},
 	{"wrong method", "DELETE /echo HTTP/1.1\r\n" H C "\r\n", 0, "405",
 		"Allow: GET, HEAD, POST, OPTIONS", 0},
@@ -220,6 +238,49 @@ static void read_late(struct client *c)
 	ops_strbuf_done(&got);
 }
 
+/* Longer than any body may be that is collected. */
+static void send_much(struct client *c)
+{
+	static char piece[100000];
+	struct ops_strbuf got = OPS_STRBUF_INIT;
+	int fd = dial(c->port);
+	memset(piece, 'b', sizeof(piece));
+	says(fd, "POST /swallow HTTP/1.1\r\n" H C "Content-Length: 5000000\r\n\r\n");
+	for (int i = 0; i < 50; i++)
+		say(fd, piece, sizeof(piece));
+	if (!listen_until_close(fd, &got, READ_MS) ||
+		strstr(ops_strbuf_text(&got), "5000000 bytes") == NULL)
+		complain(c, "5 MB", ops_strbuf_text(&got));
+	close(fd);
+	ops_strbuf_done(&got);
+}
+
+/* Half of a body, then nobody is there any more. */
+static void send_half(struct client *c)
+{
+	int fd = dial(c->port);
+	says(fd, "POST /swallow HTTP/1.1\r\n" H "Content-Length: 1000\r\n\r\nhalf");
+	sleep_ms(20);
+	close(fd);
+	for (int i = 0; i < 300 && __atomic_load_n(&c->world->aborts, __ATOMIC_RELAXED) == 0; i++)
+		sleep_ms(10);
+}
+
+static void test_body_in_pieces(void **state)
+{
+	struct world w;
+	struct client much = {.fn = send_much}, half = {.fn = send_half};
+
+	(void)state;
+	open_world(&w, &plain);
+	run_client(&w, &much);
+	assert_true(w.body_pieces > 5);
+	assert_int_equal(w.aborts, 0);
+	run_client(&w, &half);
+	assert_int_equal(w.aborts, 1);
+	close_world(&w);
+}
+
 static void leave_early(struct client *c)
 {
 	char some[1000];
@@ -252,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchanges),
 		cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_body_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -151,6 +152,42 @@ static void on_pieces(struct ops_http_req *req, void *arg)
 	write_pieces(req, w);
 }
 
+/* ---- a body in pieces ---- */
+
+static void on_swallow_gone(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+
+	(void)req;
+	w->aborts++;
+}
+
+static void on_piece(struct ops_http_req *req, const void *data, size_t len, bool last)
+{
+	struct world *w = ops_http_body_arg(req);
+	char text[64];
+
+	if (w->swallowed == 0 && len >= 2 && memcmp(data, "no", 2) == 0) {
+		ops_http_reply_text(req, 400, "refused\n");
+		return;
+	}
+	w->swallowed += len;
+	w->body_pieces++;
+	if (last) {
+		snprintf(text, sizeof(text), "%zu bytes\n", w->swallowed);
+		ops_http_reply_text(req, 200, text);
+	}
+}
+
+static void on_swallow(struct ops_http_req *req, void *arg)
+{
+	struct world *w = arg;
+
+	w->swallowed = w->body_pieces = 0;
+	ops_http_on_abort(req, on_swallow_gone, w);
+	ops_http_on_body(req, on_piece, w);
+}
+
 /* ---- world ---- */
 
 void open_world(struct world *w, const struct ops_http_config *cfg)
@@ -173,6 +210,8 @@ void open_world(struct world *w, const struct ops_http_config *cfg)
 	ops_http_route(w->server, OPS_GET, "/late", OPS_ROLE_VIEWER, on_late, w);
 	ops_http_route(w->server, OPS_GET, "/held", OPS_ROLE_VIEWER, on_held, w);
 	ops_http_route(w->server, OPS_GET, "/drain", OPS_ROLE_VIEWER, on_drain, w);
+	ops_http_route(
+		w->server, OPS_POST | OPS_STREAM_BODY, "/swallow", OPS_ROLE_VIEWER, on_swallow, w);
 	ops_http_route(w->server, OPS_GET, "/pieces/{n}", OPS_ROLE_VIEWER, on_pieces, w);
 	ops_http_route(w->server, OPS_GET, "/watched", OPS_ROLE_VIEWER, on_watched, w);
 }

@@ -17,7 +17,8 @@ struct world {
 	struct ops_timer *later;
 	struct ops_http_req *held;
 	int aborts;
-	size_t pieces, most_waiting; /* of /pieces: to come, and bytes that ever waited at once */
+	size_t swallowed, body_pieces; /* of /swallow: bytes, and in how many pieces they came */
+	size_t pieces, most_waiting;   /* of /pieces: to come, and bytes that ever waited at once */
 };
 
 struct client {
@@ -30,6 +31,7 @@ struct client {
 
 /* /echo /item/{name} /write (operator) /open (none) /big /json /late (80 ms) /watched (never,
  * reports abort)
+ * /swallow (counts its body; refuses one that begins with "no")
  * /pieces/{n} (a reply in n pieces of 100,000 bytes) */
 void open_world(struct world *w, const struct ops_http_config *cfg);
 void close_world(struct world *w);

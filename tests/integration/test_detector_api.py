@@ -139,6 +139,16 @@ def test_import_of_text(detector):
     assert d.metric("ops_detector_received_samples_total", door="import", outcome="refused") == 1
 
 
+def test_import_of_more_than_a_body_may_have(detector):
+    d = detector(http={"body_limit": "64KiB"})
+    now = int(time.time()) * 1000
+    lines = "".join(f'long{{n="{i % 10}"}} {i // 10} {now - 2000 + i // 10}\n' for i in range(20000))
+    assert len(lines) > 400000
+    assert d.post("/api/v1/import/prometheus", lines).code == 204
+    assert value(d, "sum(count_over_time(long[5m]))", time=now / 1000 + 1) == [20000]
+    assert d.post("/api/v1/write", lines).code == 413
+
+
 def test_writing_needs_the_role(detector):
     d = detector(anonymous_role="viewer")
     assert d.post("/api/v1/import/prometheus", "a 1\n").code == 403

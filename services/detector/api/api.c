@@ -316,7 +316,7 @@ struct det_api *det_api_register(
 	}
 	ops_http_route(server, OPS_POST | OPS_RAW_BODY, "/api/v1/write", OPS_ROLE_OPERATOR,
 		det_api_write, api);
-	ops_http_route(server, OPS_POST | OPS_RAW_BODY, "/api/v1/import/prometheus",
+	ops_http_route(server, OPS_POST | OPS_STREAM_BODY, "/api/v1/import/prometheus",
 		OPS_ROLE_OPERATOR, det_api_import, api);
 	return api;
 }

@@ -1,47 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /api/v1/import/prometheus: samples as exposition text, with their times or else at the request's,
- * in pieces that end with a line, so that the length of the document does not matter. extra_label
- * adds a label to every series, timestamp (milliseconds) is the time of samples without one. What
- * stands before a malformed line stays stored; the answer says which line it is.
+ * A document is taken in pieces that end with a line, so that its length does not matter; only
+ * OpenMetrics, which has an end of its own, is read as a whole. Lines that name the same series as
+ * the one before share its label set.
  */
+#include "services/detector/api/import.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <zlib.h>
 
-#include "common/base/clock.h"
-#include "common/base/number.h"
-#include "common/exposition/exposition.h"
-#include "services/detector/api/api_internal.h"
-
 enum {
-	EXTRA_MAX = 16,
 	LINE_MAX_BYTES = 4 << 20,
 	DOCUMENT_MAX = 64 << 20, /* OpenMetrics, which is not read in pieces */
 	UNPACKED_AT_ONCE = 256 * 1024
 };
 
-struct import {
-	struct det_api *api;
-	struct ops_exposition parser;
-	enum ops_exposition_format format;
-	struct ops_strbuf rest; /* a line whose end has not come */
-	int64_t time_ms;	/* of samples without one */
-	const char *extra[EXTRA_MAX];
-	size_t nextra;
-	struct ops_labels *last; /* of the line before: often the same but for the time */
-	z_stream z;
-	bool packed, ended;
-	size_t stored, refused;
-	int lines; /* in the pieces before */
-	struct ops_error err;
-};
-
 /* ---- lines ---- */
 
-static struct ops_labels *labels_of(const struct import *im)
+static struct ops_labels *labels_of(const struct det_import *im)
 {
 	const struct ops_exposition *p = &im->parser;
 	struct ops_labels_builder b;
@@ -62,7 +41,7 @@ static struct ops_labels *labels_of(const struct import *im)
 	return labels;
 }
 
-static void take_sample(struct import *im)
+static void take_sample(struct det_import *im)
 {
 	const struct ops_sample_tail *tail = &im->parser.tail;
 	struct ops_labels *labels = labels_of(im);
@@ -73,18 +52,18 @@ static void take_sample(struct import *im)
 		im->last = labels;
 	}
 	int64_t time_ms = tail->has_time ? tail->time_ms : im->time_ms;
-	if (det_store_append(im->api->config.store, im->last, time_ms, tail->value) == 0) {
+	if (det_store_append(im->store, im->last, time_ms, tail->value) == 0) {
 		im->stored++;
 	} else {
 		im->refused++;
 	}
 }
 
-static void describe(struct import *im, enum ops_exposition_entry kind)
+static void describe(struct det_import *im, enum ops_exposition_entry kind)
 {
 	const struct ops_exposition *p = &im->parser;
 	OPS_CLEANUP(ops_freep) char *name = ops_xstrndup(p->name.data, p->name.len);
-	const struct det_metadata *old = det_store_metadata(im->api->config.store, name);
+	const struct det_metadata *old = det_store_metadata(im->store, name);
 	OPS_CLEANUP(ops_freep)
 	char *help = kind == OPS_ENTRY_HELP ? ops_xstrndup(p->text.data, p->text.len)
 					    : ops_xstrdup(old != NULL ? old->help : "");
@@ -97,11 +76,11 @@ static void describe(struct import *im, enum ops_exposition_entry kind)
 		.type = kind == OPS_ENTRY_TYPE ? p->type
 			: old != NULL	       ? old->type
 					       : OPS_T_UNKNOWN};
-	det_store_describe(im->api->config.store, &family);
+	det_store_describe(im->store, &family);
 }
 
 /* Whole lines. */
-static int take_lines(struct import *im, const char *data, size_t len)
+static int take_lines(struct det_import *im, const char *data, size_t len)
 {
 	int kind;
 	ops_exposition_start(&im->parser, im->format, data, len);
@@ -123,7 +102,7 @@ static int take_lines(struct import *im, const char *data, size_t len)
 	return 0;
 }
 
-static int take_text(struct import *im, const char *data, size_t len)
+static int take_text(struct det_import *im, const char *data, size_t len)
 {
 	if (im->format == OPS_EXPOSITION_OPENMETRICS) { /* one document, with an end of its own */
 		ops_strbuf_add(&im->rest, data, len);
@@ -159,27 +138,27 @@ static int take_text(struct import *im, const char *data, size_t len)
 
 /* ---- the body ---- */
 
-static int inflate_some(struct import *im, char *out, size_t room, size_t *ret_n)
+static int inflate_some(struct det_import *im, char *out, size_t room, size_t *ret_n)
 {
 	if (im->ended) { /* another member follows */
 		im->ended = false;
-		if (inflateReset(&im->z) != Z_OK) {
+		if (inflateReset(im->z) != Z_OK) {
 			return -EBADMSG;
 		}
 	}
-	im->z.next_out = (Bytef *)out;
-	im->z.avail_out = (uInt)room;
-	int rc = inflate(&im->z, Z_NO_FLUSH);
+	im->z->next_out = (Bytef *)out;
+	im->z->avail_out = (uInt)room;
+	int rc = inflate(im->z, Z_NO_FLUSH);
 	im->ended = rc == Z_STREAM_END;
-	*ret_n = room - im->z.avail_out;
+	*ret_n = room - im->z->avail_out;
 	return rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR ? 0 : -EBADMSG;
 }
 
-static int take_packed(struct import *im, const char *data, size_t len)
+static int take_packed(struct det_import *im, const char *data, size_t len)
 {
 	OPS_CLEANUP(ops_freep) char *out = ops_xmalloc(UNPACKED_AT_ONCE);
-	im->z.next_in = (z_const Bytef *)(uintptr_t)data;
-	im->z.avail_in = (uInt)len;
+	im->z->next_in = (z_const Bytef *)(uintptr_t)data;
+	im->z->avail_in = (uInt)len;
 	size_t n = 0;
 	do {
 		int rc = inflate_some(im, out, UNPACKED_AT_ONCE, &n);
@@ -190,11 +169,28 @@ static int take_packed(struct import *im, const char *data, size_t len)
 		if (rc != 0) {
 			return rc;
 		}
-	} while (im->z.avail_in > 0 || n == UNPACKED_AT_ONCE);
+	} while (im->z->avail_in > 0 || n == UNPACKED_AT_ONCE);
 	return 0;
 }
 
-static int take(struct import *im, const char *data, size_t len)
+void det_import_init(struct det_import *im, struct det_store *store)
+{
+	*im = (struct det_import){.store = store, .format = OPS_EXPOSITION_TEXT};
+	ops_exposition_init(&im->parser);
+	im->z = ops_xcalloc(1, sizeof(*im->z));
+	ops_assert(inflateInit2(im->z, 15 + 16) == Z_OK);
+}
+
+void det_import_done(struct det_import *im)
+{
+	inflateEnd(im->z);
+	free(im->z);
+	ops_exposition_done(&im->parser);
+	ops_strbuf_done(&im->rest);
+	ops_labels_unref(im->last);
+}
+
+int det_import_take(struct det_import *im, const char *data, size_t len)
 {
 	if (len == 0) {
 		return 0;
@@ -202,7 +198,7 @@ static int take(struct import *im, const char *data, size_t len)
 	return im->packed ? take_packed(im, data, len) : take_text(im, data, len);
 }
 
-static int finish(struct import *im)
+int det_import_finish(struct det_import *im)
 {
 	if (im->packed && !im->ended) {
 		return ops_error_set(&im->err, -EBADMSG, "the body is cut off");
@@ -214,81 +210,4 @@ static int finish(struct import *im)
 		return take_lines(im, im->rest.data, im->rest.len);
 	}
 	return 0;
-}
-
-/* ---- parameters and the answer ---- */
-
-static int read_labels(struct import *im, struct ops_http_req *req)
-{
-	im->nextra = ops_http_params(req, "extra_label", im->extra, EXTRA_MAX);
-	if (im->nextra > EXTRA_MAX) {
-		return ops_error_set(&im->err, -EINVAL, "more than %d extra_label", EXTRA_MAX);
-	}
-	for (size_t i = 0; i < im->nextra; i++) {
-		const char *eq = strchr(im->extra[i], '=');
-		if (eq == NULL || eq == im->extra[i]) {
-			return ops_error_set(&im->err, -EINVAL,
-				"extra_label must be name=value, not \"%.100s\"", im->extra[i]);
-		}
-	}
-	return 0;
-}
-
-static int read_parameters(struct import *im, struct ops_http_req *req)
-{
-	const char *text = ops_http_param(req, "timestamp");
-	const char *encoding = ops_http_header(req, "Content-Encoding");
-	im->time_ms = ops_now_ms();
-	if (text != NULL && *text != '\0' && ops_parse_i64(text, strlen(text), &im->time_ms) != 0) {
-		return ops_error_set(
-			&im->err, -EINVAL, "timestamp must be a number of milliseconds");
-	}
-	im->packed = encoding != NULL && strcmp(encoding, "gzip") == 0;
-	if (encoding != NULL && !im->packed && strcmp(encoding, "identity") != 0) {
-		return ops_error_set(&im->err, -EINVAL, "Content-Encoding must be gzip or none");
-	}
-	int rc = ops_exposition_format_of(
-		ops_http_header(req, "Content-Type"), OPS_EXPOSITION_TEXT, &im->format, &im->err);
-	return rc != 0 ? rc : read_labels(im, req);
-}
-
-static void answer(struct ops_http_req *req, const struct import *im, int rc)
-{
-	det_api_count_received("import", im->stored, im->refused);
-	if (rc == 0 && im->refused == 0) {
-		det_api_headers(req);
-		ops_http_reply(req, 204, NULL, NULL, 0);
-		return;
-	}
-	char text[DET_POSITION_MAX + 100], why[DET_POSITION_MAX];
-	if (rc != 0) {
-		snprintf(text, sizeof(text), "%s (%zu samples before it are stored)",
-			det_api_position(&im->err, why, sizeof(why)), im->stored);
-	} else {
-		snprintf(text, sizeof(text),
-			"%zu of %zu samples were refused: out of order, too old, too far in the "
-			"future, or no memory",
-			im->refused, im->refused + im->stored);
-	}
-	det_api_reply_error(req, "bad_data", text);
-}
-
-void det_api_import(struct ops_http_req *req, void *arg)
-{
-	struct import *im = ops_xcalloc(1, sizeof(*im));
-	const char *body;
-	size_t len;
-	im->api = arg;
-	ops_exposition_init(&im->parser);
-	int rc = read_parameters(im, req);
-	ops_assert(inflateInit2(&im->z, 15 + 16) == Z_OK);
-	ops_http_body(req, &body, &len);
-	rc = rc == 0 ? take(im, body, len) : rc;
-	rc = rc == 0 ? finish(im) : rc;
-	answer(req, im, rc);
-	inflateEnd(&im->z);
-	ops_exposition_done(&im->parser);
-	ops_strbuf_done(&im->rest);
-	ops_labels_unref(im->last);
-	free(im);
 }
