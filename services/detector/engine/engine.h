@@ -28,6 +28,10 @@ struct det_query {
 	bool range;	  /* result is a matrix over start, start+step, ... <= end */
 	int64_t start_ms, end_ms, step_ms; /* instant: start only */
 	const atomic_bool *cancelled;	   /* set by another thread: give up soon; may be NULL */
+	/* Series of a selector from whoever remembers them; false: it does not. May be NULL. */
+	bool (*recall)(void *arg, const struct ops_promql_expr *selector, const int64_t range_ms[2],
+		struct det_series_list *ret);
+	void *recall_arg;
 };
 
 struct det_point {

@@ -78,13 +78,15 @@ int64_t det_group_offset(const struct det_rule_group *g)
 }
 
 /* One expression of the rule at one time, into the scratch arena. */
-static int query(const struct det_rule *r, const struct ops_promql_expr *expr, int64_t now_ms,
+static int query(struct det_rule *r, const struct ops_promql_expr *expr, int64_t now_ms,
 	struct det_result *ret, struct ops_error *err)
 {
 	struct det_rules *owner = r->group->owner;
 	const struct det_query q = {.expr = expr,
 		.text = expr == r->rule->expr ? r->rule->expr_text : r->rule->policy.resolve_text,
-		.start_ms = now_ms - det_group_offset(r->group)};
+		.start_ms = now_ms - det_group_offset(r->group),
+		.recall = det_recall,
+		.recall_arg = r};
 	return det_engine_eval(owner->cfg.store, owner->cfg.engine, &q, &owner->scratch, ret, err);
 }
 

@@ -37,6 +37,11 @@ struct det_selector {
 	struct ops_matchers matchers;
 	const char *name; /* of the metric when it is fixed; borrowed from matchers */
 	int64_t reach_ms;
+	struct ops_arena arena; /* of the series that it selected last, see recall.c */
+	struct det_series_list series;
+	bool remembered;
+	uint64_t generation; /* of the store then */
+	int64_t from_ms;
 	bool may_be_empty;     /* below absent(), or of the alerts that we write ourselves */
 	int64_t dead_since_ms; /* it matches no series; 0 = it does */
 };
@@ -101,6 +106,7 @@ struct det_rules {
 	size_t arrival_at;	   /* group where the next round of arrivals begins */
 	int64_t rest_until_ns;	   /* no round before, monotonic */
 	struct ops_arena scratch;  /* of one evaluation */
+	size_t remembered_bytes;   /* of all selectors */
 	int64_t started_ms, started_mono_ms;
 	bool settled; /* the store has caught up with what was missed while we were down */
 	bool changed; /* state file is behind memory */
@@ -133,6 +139,11 @@ struct det_outcome { /* what an evaluation gave */
 	const struct det_result *result;
 	const struct det_result *recovered; /* of resolve_when; NULL: not asked */
 };
+
+/* recall.c: what a selector matched, as long as the store has the same series */
+bool det_recall(void *rule, const struct ops_promql_expr *selector, const int64_t range_ms[2],
+	struct det_series_list *ret);
+void det_recall_forget(struct det_rules *owner, struct det_selector *s);
 
 /* alerting.c: result -> instances; sets rule->deadline_ms, owner->changed */
 int det_alerting_apply(

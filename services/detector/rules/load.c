@@ -49,6 +49,7 @@ static void labels_unref(void *labels)
 static void rule_done(struct det_rule *r)
 {
 	for (size_t i = 0; i < r->nselectors; i++) {
+		det_recall_forget(r->group->owner, &r->selectors[i]);
 		ops_matchers_done(&r->selectors[i].matchers);
 	}
 	free(r->selectors);
@@ -129,6 +130,7 @@ static void on_selector(void *arg, const struct ops_promql_expr *selector, int64
 	memset(to, 0, sizeof(*to));
 	to->expr = selector;
 	to->reach_ms = reach_ms;
+	ops_arena_init(&to->arena);
 	s->rc = det_engine_matchers(selector, &to->matchers, s->err);
 	if (s->rc != 0) {
 		return;
