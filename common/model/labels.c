@@ -2,7 +2,8 @@
 /*
  * A label set is one block: header, array of labels, then all texts as name NUL value NUL in order
  * of the array. Because no text holds a NUL byte, the bytes of that tail name the set without
- * ambiguity: the hash is one pass over the tail, and two sets are equal when their tails are.
+ * ambiguity: the hash is one pass over the tail. A set that somebody else lays out (the detector's
+ * store points to texts that many series share) carries the hash that this tail would have.
  *
  * The builder keeps its items sorted at every set, so that building is one copy and duplicates
  * cannot arise. Sets are small (ten labels, seldom fifty), so a binary search with a memmove is
@@ -24,14 +25,6 @@
 static const char *labels_tail(const struct ops_labels *ls)
 {
 	return (const char *)&ls->items[ls->n];
-}
-
-static size_t labels_tail_len(const struct ops_labels *ls)
-{
-	if (ls->n == 0)
-		return 0;
-	const struct ops_label *last = &ls->items[ls->n - 1];
-	return (size_t)(last->value + last->value_len + 1 - labels_tail(ls));
 }
 
 struct ops_labels *ops_labels_from_sorted(const struct ops_label *items, size_t n)
@@ -113,8 +106,14 @@ bool ops_labels_equal(const struct ops_labels *a, const struct ops_labels *b)
 		return true;
 	if (a->hash != b->hash || a->n != b->n)
 		return false;
-	size_t len = labels_tail_len(a);
-	return len == labels_tail_len(b) && memcmp(labels_tail(a), labels_tail(b), len) == 0;
+	for (uint32_t i = 0; i < a->n; i++) {
+		const struct ops_label *x = &a->items[i], *y = &b->items[i];
+		if (x->name_len != y->name_len || x->value_len != y->value_len ||
+			memcmp(x->value, y->value, x->value_len) != 0 ||
+			memcmp(x->name, y->name, x->name_len) != 0)
+			return false;
+	}
+	return true;
 }
 
 int ops_labels_compare(const struct ops_labels *a, const struct ops_labels *b)

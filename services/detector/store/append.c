@@ -24,7 +24,7 @@ struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, u
 	return g;
 }
 
-static bool attached(const struct det_entry *e, const struct det_group *g)
+bool det_entry_attached(const struct det_entry *e, const struct det_group *g)
 {
 	for (uint32_t i = 0; i < det_entry_nrefs(e); i++) {
 		if (det_entry_ref(e, i)->group == g) {
@@ -66,7 +66,7 @@ static void resolve(struct det_store *s, struct det_group *g, const struct ops_l
 		if (e == NULL && c < allowed) {
 			e = det_store_intern(s, layout->series[c]);
 			/* A label set named twice in a layout keeps its first column. */
-			if (e != NULL && attached(e, g)) {
+			if (e != NULL && det_entry_attached(e, g)) {
 				e = NULL;
 			}
 			if (e != NULL) {
@@ -243,6 +243,17 @@ static struct det_late *late_of(struct det_store *s, struct det_entry *e)
 	return l;
 }
 
+int det_store_put_late(struct det_store *s, struct det_entry *e, int64_t t, double v)
+{
+	det_write_lock(s);
+	struct det_late *l = late_of(s, e);
+	size_t before = det_late_bytes(l);
+	int rc = det_late_add(l, t, v);
+	s->series_bytes += det_late_bytes(l) - before;
+	det_write_unlock(s);
+	return rc;
+}
+
 /* t is not after the series' last. 0 = stored, 1 = refused or known, and counted where due. */
 static int append_late(struct det_store *s, struct det_entry *e, int64_t t, double v)
 {
@@ -258,18 +269,13 @@ static int append_late(struct det_store *s, struct det_entry *e, int64_t t, doub
 		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
 		return 2;
 	}
-	det_write_lock(s);
-	struct det_late *l = late_of(s, e);
-	size_t before = det_late_bytes(l);
-	int rc = det_late_add(l, t, v);
-	s->series_bytes += det_late_bytes(l) - before;
-	det_write_unlock(s);
-	if (rc != 0) {
+	if (det_store_put_late(s, e, t, v) != 0) {
 		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
 		return 2;
 	}
 	s->stats.samples++;
 	s->stats.late++;
+	det_wal_late(s, e, t, v);
 	det_store_note_time(s, t);
 	tell_sample(s, e, t, v);
 	return 0;
@@ -359,6 +365,7 @@ static void add_row(struct det_store *s, struct det_group *g, int64_t t, const d
 	double *row = det_group_add(g, t, values);
 	s->stats.samples += correct_row(s, g, row);
 	det_write_unlock(s);
+	det_wal_row(s, g);
 	det_store_account(s, g, before);
 	det_store_note_time(s, t);
 	tell_row(s, g);
@@ -433,6 +440,7 @@ int det_store_append_entry(struct det_store *s, struct det_entry *e, int64_t t, 
 		e->more->last_ms = t;
 	}
 	det_write_unlock(s);
+	det_wal_row(s, g);
 	det_store_account(s, g, before);
 	s->stats.samples++;
 	det_store_note_time(s, t);

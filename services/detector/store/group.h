@@ -56,6 +56,7 @@ struct det_group {
 	uint32_t seal_at;	  /* rows; differs at first, so that groups do not seal at once */
 	uint64_t wal_first;	  /* number of the log file with the oldest row not sealed */
 	uint64_t wal_chain;	  /* of the log file that the row before is in; 0: none */
+	uint32_t wal_index;	  /* of the row before in its chain */
 	int64_t *times;
 	double *rows; /* row after row */
 	struct det_sealed *sealed;

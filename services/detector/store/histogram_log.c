@@ -217,6 +217,10 @@ int det_store_append_blob(
 	}
 	s->series_bytes += det_histogram_log_bytes(log) - before;
 	det_write_unlock(s);
+	if (rc == 0) {
+		size_t start = start_of(log, log->n - 1);
+		det_wal_blob(s, e, time_ms, log->bytes + start, log->ends[log->n - 1] - start);
+	}
 	return rc;
 }
 

@@ -25,6 +25,11 @@ static void describe(struct det_store *s, const struct ops_layout_family *f)
 	m->unit = put_text(&text, f->unit);
 	m->type = f->type;
 	struct det_metadata *old = ops_map_puts(s->metadata, f->name, m);
+	bool news = old == NULL || old->type != m->type || strcmp(old->help, m->help) != 0 ||
+		    strcmp(old->unit, m->unit) != 0;
+	if (news) {
+		det_define_family(s, m);
+	}
 	if (old != NULL) {
 		det_store_grave(s, free, old);
 	}

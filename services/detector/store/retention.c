@@ -16,9 +16,10 @@ struct dead_list {
 	size_t n, cap;
 };
 
-static void group_remove(struct det_store *s, struct det_group *g, struct dead_list *dead)
+void det_store_forget_group(struct det_store *s, struct det_group *g)
 {
-	if (g->layout_id != 0) {
+	if (g->layout_id != 0 &&
+		ops_map_get(s->layouts, &g->layout_id, sizeof(g->layout_id)) == g) {
 		(void)ops_map_remove(s->layouts, &g->layout_id, sizeof(g->layout_id));
 	}
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
@@ -27,13 +28,20 @@ static void group_remove(struct det_store *s, struct det_group *g, struct dead_l
 			continue;
 		}
 		det_entry_detach(e, g);
-		if (det_entry_nrefs(e) == 0) {
-			OPS_GROW(dead->items, dead->n, dead->cap);
-			dead->items[dead->n++] = e;
-		}
 	}
 	det_store_unlink(s, g);
 	det_group_free(g);
+}
+
+static void group_remove(struct det_store *s, struct det_group *g, struct dead_list *dead)
+{
+	for (uint32_t c = 0; c < g->ncolumns; c++) {
+		if (g->series[c] != NULL && det_entry_nrefs(g->series[c]) == 1) {
+			OPS_GROW(dead->items, dead->n, dead->cap);
+			dead->items[dead->n++] = g->series[c];
+		}
+	}
+	det_store_forget_group(s, g);
 }
 
 static void drop_old(struct det_store *s, struct det_group *g, int64_t cutoff_ms)
@@ -106,12 +114,32 @@ static void histograms_maintain(struct det_store *s)
 	}
 }
 
+static void disk_maintain(struct det_store *s)
+{
+	struct det_disk_state state;
+	if (s->disk == NULL) {
+		return;
+	}
+	det_disk_state(s->disk, &state);
+	if (s->in_memory != 0) {
+		det_store_place(s);
+	}
+	if (state.lost_now) { /* what follows may not refer to what was dropped */
+		det_wal_roll(s);
+	}
+	if (state.lost_now || s->buried > s->stats.series / 4 + 1000) {
+		det_definitions_rewrite(s);
+	}
+	det_wal_maintain(s);
+}
+
 void det_store_maintain(struct det_store *s, int64_t now_ms)
 {
 	struct dead_list dead = {0};
 	s->horizon_ms = now_ms - s->options.retention_ms;
 	s->ahead_ms = now_ms + DET_AHEAD_MAX_MS;
 	s->stats.min_ms = INT64_MAX;
+	disk_maintain(s);
 	for (struct det_group *g = s->groups, *next; g != NULL; g = next) {
 		next = g->next;
 		group_maintain(s, g, now_ms, &dead);
@@ -122,5 +150,6 @@ void det_store_maintain(struct det_store *s, int64_t now_ms)
 	histograms_maintain(s);
 	det_write_unlock(s);
 	free(dead.items);
+	det_store_release_heads(s);
 	det_store_reap(s);
 }

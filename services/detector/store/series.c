@@ -24,10 +24,11 @@ struct det_entry *det_store_at(const struct det_store *s, uint32_t id)
 		       : NULL;
 }
 
-static void entry_number(struct det_store *s, struct det_entry *e)
+static void entry_number(struct det_store *s, struct det_entry *e, uint32_t id)
 {
-	ops_assert(s->next_id < UINT32_MAX - 1);
-	e->id = s->next_id++;
+	ops_assert(id < UINT32_MAX - 1);
+	e->id = id;
+	s->next_id = OPS_MAX(s->next_id, id + 1);
 	size_t page = e->id / DET_PAGE_SERIES;
 	while (s->npages <= page) {
 		OPS_GROW(s->pages, s->npages, s->pages_cap);
@@ -82,6 +83,25 @@ static size_t entry_bytes(const struct det_entry *e)
 	return sizeof(*e) + e->npairs * sizeof(uint32_t) + 16 + 8 + 16;
 }
 
+static struct det_entry *entry_new(
+	struct det_store *s, const struct ops_labels *labels, uint32_t id)
+{
+	struct det_entry *e = ops_xcalloc(1, sizeof(*e) + labels->n * sizeof(uint32_t));
+	e->hash = labels->hash;
+	e->npairs = (uint16_t)labels->n;
+	for (uint32_t i = 0; i < labels->n; i++) {
+		e->pairs[i] = det_index_pair(&s->index, &labels->items[i])->id;
+	}
+	entry_number(s, e, id);
+	det_table_add(&s->series, table_hash(s, e->hash), e->id);
+	det_index_add(&s->index, e->id, e->pairs, e->npairs);
+	s->series_bytes += entry_bytes(e);
+	s->stats.series++;
+	s->stats.series_created++;
+	det_store_changed(s);
+	return e;
+}
+
 struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels *labels)
 {
 	struct det_entry *e = det_store_lookup(s, labels);
@@ -94,20 +114,15 @@ struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels 
 		ops_metric_add(&series_refused, 1);
 		return NULL;
 	}
-	e = ops_xcalloc(1, sizeof(*e) + labels->n * sizeof(uint32_t));
-	e->hash = labels->hash;
-	e->npairs = (uint16_t)labels->n;
-	for (uint32_t i = 0; i < labels->n; i++) {
-		e->pairs[i] = det_index_pair(&s->index, &labels->items[i])->id;
-	}
-	entry_number(s, e);
-	det_table_add(&s->series, table_hash(s, e->hash), e->id);
-	det_index_add(&s->index, e->id, e->pairs, e->npairs);
-	s->series_bytes += entry_bytes(e);
-	s->stats.series++;
-	s->stats.series_created++;
-	det_store_changed(s);
-	return e;
+	return entry_new(s, labels, s->next_id);
+}
+
+struct det_entry *det_store_restore(
+	struct det_store *s, const struct ops_labels *labels, uint32_t id)
+{
+	bool taken = id >= UINT32_MAX - 1 || labels->n > UINT16_MAX ||
+		     det_store_at(s, id) != NULL || det_store_lookup(s, labels) != NULL;
+	return taken ? NULL : entry_new(s, labels, id);
 }
 
 uint32_t det_entry_nrefs(const struct det_entry *e)
@@ -236,5 +251,6 @@ void det_store_bury(struct det_store *s, struct det_entry *const *dead, size_t n
 	det_index_sweep(&s->index, bury_text, s);
 	s->stats.series -= n;
 	s->stats.series_removed += n;
+	s->buried += n;
 	det_store_changed(s);
 }

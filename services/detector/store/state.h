@@ -5,6 +5,7 @@
 
 #include "common/base/map.h"
 #include "common/base/strbuf.h"
+#include "services/detector/store/disk.h"
 #include "services/detector/store/group.h"
 #include "services/detector/store/index.h"
 #include "services/detector/store/late.h"
@@ -90,6 +91,18 @@ struct det_store {
 	int64_t ahead_ms;   /* nor anything newer */
 	int64_t head_ms;    /* what is older is in blocks (or gone), not in the head */
 	uint64_t seed;
+	/* With a directory: */
+	struct det_disk *disk; /* NULL: in memory only, or not open yet */
+	int lock_fd;
+	bool replaying;		     /* what is appended comes from the log */
+	uint32_t next_ref;	     /* of pairs in the definitions file */
+	uint64_t buried;	     /* series since the definitions were written whole */
+	int64_t rolled_ms;	     /* when the log began a new file; monotonic */
+	struct det_head_file *heads; /* newest first; the first may be appended to */
+	uint64_t next_head;
+	uint32_t in_memory; /* segments that wait for the disk to work */
+	struct det_store_recovery recovery;
+	uint64_t open_done, open_all; /* bytes; atomic */
 	struct det_store_stats stats;
 };
 
@@ -110,6 +123,9 @@ struct det_entry *det_store_at(const struct det_store *s, uint32_t id);
 struct det_entry *det_store_lookup(const struct det_store *s, const struct ops_labels *labels);
 /* The series of a label set, made when new; NULL when memory_max refuses it (counted). */
 struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels *labels);
+/* With an id that was given before; NULL when it is taken. */
+struct det_entry *det_store_restore(
+	struct det_store *s, const struct ops_labels *labels, uint32_t id);
 uint32_t det_entry_nrefs(const struct det_entry *e);
 const struct det_ref *det_entry_ref(const struct det_entry *e, uint32_t i);
 int64_t det_entry_last(const struct det_entry *e);
@@ -134,11 +150,43 @@ void det_store_account(struct det_store *s, const struct det_group *g, size_t be
 /* ---- seal.c ---- */
 void det_store_seal(struct det_store *s, struct det_group *g); /* the raw rows, if any */
 void det_store_drop_segments(struct det_store *s, struct det_group *g, uint32_t n); /* oldest */
+/* Segments that are in memory because the disk failed go to it, if it works again. */
+void det_store_place(struct det_store *s);
+void det_store_release_heads(struct det_store *s); /* files without a segment of use */
+void det_store_free_heads(struct det_store *s);
+
+/* ---- wal.c: nothing without a directory or while replaying ---- */
+void det_wal_row(struct det_store *s, struct det_group *g); /* the newest row of the group */
+void det_wal_late(struct det_store *s, struct det_entry *e, int64_t t, double v);
+void det_wal_blob(
+	struct det_store *s, struct det_entry *e, int64_t t, const void *blob, size_t len);
+/* Rolls the log when due and removes what is in segments. */
+void det_wal_maintain(struct det_store *s);
+void det_wal_roll(struct det_store *s);
+void det_wal_carry_over(struct det_store *s); /* what no segment ever holds, to the new file */
+/* What a log file says; see wal.c. */
+void det_wal_replay(
+	struct det_store *s, struct ops_map *groups, uint64_t number, const void *data, size_t len);
+
+/* ---- definitions.c: likewise ---- */
+void det_define_group(struct det_store *s, struct det_group *g); /* with its series */
+void det_define_series(struct det_store *s, struct det_entry *e);
+void det_define_family(struct det_store *s, const struct det_metadata *m);
+void det_definitions_rewrite(struct det_store *s); /* a new file without what is gone */
+/* Makes what a file of them says; groups by id are added to the map. */
+void det_definitions_load(
+	struct det_store *s, struct ops_map *groups, const void *data, size_t len);
+
+/* ---- retention.c ---- */
+/* Takes the group away, its series stay without it; they may have no column any more then. */
+void det_store_forget_group(struct det_store *s, struct det_group *g);
 
 /* ---- append.c ---- */
 /* 0 = stored, 1 = known, 2 = refused and counted. The series exists, its time is no future. */
 int det_store_append_entry(struct det_store *s, struct det_entry *e, int64_t t, double v);
+int det_store_put_late(struct det_store *s, struct det_entry *e, int64_t t, double v);
 void det_store_note_time(struct det_store *s, int64_t time_ms);
+bool det_entry_attached(const struct det_entry *e, const struct det_group *g);
 struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, uint32_t ncolumns);
 
 /* ---- select.c ---- */

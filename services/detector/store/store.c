@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/metrics/metrics.h"
 #include "services/detector/store/histogram_log.h"
 #include "services/detector/store/state.h"
@@ -74,6 +75,7 @@ static void open_empty(struct det_store *s)
 struct det_store *det_store_new(const struct det_store_options *options)
 {
 	struct det_store *s = ops_xcalloc(1, sizeof(*s));
+	s->lock_fd = -1;
 	s->seed = (uint64_t)ops_mono_ns() ^ (uint64_t)(uintptr_t)s;
 	s->options.dir = options->dir;
 	det_store_configure(s, options);
@@ -137,7 +139,13 @@ void det_store_free(struct det_store *s)
 	if (s == NULL) {
 		return;
 	}
+	/* Raw rows stay in the log: the next start reads them there. */
+	det_disk_close(s->disk);
+	s->disk = NULL;
 	close_all(s);
+	det_store_reap(s);
+	det_store_free_heads(s);
+	ops_closep(&s->lock_fd);
 	ops_strbuf_done(&s->scratch);
 	det_readers_done(&s->readers);
 	free(s);

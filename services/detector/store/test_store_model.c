@@ -2,7 +2,8 @@
 /*
  * Thousands of random steps against a model that keeps every sample in plain arrays: layouts that
  * come, change and come back, rows that repeat or are late, single samples, staleness markers,
- * sealing.
+ * sealing; in memory, and on disk with an out-of-order window, closed and opened again in between
+ * or copied as it lies there and opened in another place.
  */
 #include "services/detector/store/store.h"
 
@@ -12,6 +13,8 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "common/base/test_tempdir.h"
 
 enum {
 	SERIES = 6,
@@ -26,6 +29,9 @@ struct model {
 	int live_layouts[SERIES];
 	bool live[LAYOUTS];
 	int64_t row_last[LAYOUTS];
+	int64_t *row_times[LAYOUTS];
+	size_t nrows[LAYOUTS], rows_cap[LAYOUTS];
+	int64_t window;
 };
 
 static struct ops_arena scratch; /* of views */
@@ -57,10 +63,40 @@ static int64_t last_of(const struct model *m, int s)
 
 static void model_add(struct model *m, int s, int64_t t, double v)
 {
-	if (t > last_of(m, s)) {
-		m->t[s][m->n[s]] = t;
-		m->v[s][m->n[s]++] = v;
+	size_t at = m->n[s];
+	while (at > 0 && m->t[s][at - 1] >= t) {
+		at--;
 	}
+	bool late = at < m->n[s];
+	if (late && (m->t[s][at] == t || m->window == 0 || t < last_of(m, s) - m->window)) {
+		return;
+	}
+	memmove(&m->t[s][at + 1], &m->t[s][at], (m->n[s] - at) * sizeof(int64_t));
+	memmove(&m->v[s][at + 1], &m->v[s][at], (m->n[s] - at) * sizeof(double));
+	m->t[s][at] = t;
+	m->v[s][at] = v;
+	m->n[s]++;
+}
+
+static void model_row(struct model *m, uint32_t set, int64_t t)
+{
+	OPS_GROW(m->row_times[set], m->nrows[set], m->rows_cap[set]);
+	m->row_times[set][m->nrows[set]++] = t;
+	m->row_last[set] = t;
+}
+
+/* Whether the store looks at the columns of such a row at all. */
+static bool model_takes(const struct model *m, uint32_t set, int64_t t)
+{
+	if (t > m->row_last[set]) {
+		return true;
+	}
+	for (size_t i = 0; i < m->nrows[set]; i++) {
+		if (m->row_times[set][i] == t) {
+			return false;
+		}
+	}
+	return m->window != 0 && t >= m->row_last[set] - m->window;
 }
 
 static void step_layout(struct det_store *store, struct model *m, uint32_t set)
@@ -93,10 +129,12 @@ static void step_batch(struct det_store *store, struct model *m, uint32_t set, i
 		}
 	}
 	assert_int_equal(det_store_append_batch(store, &b), m->live[set] ? 0 : 1);
-	if (!m->live[set] || t <= m->row_last[set]) {
+	if (!m->live[set] || !model_takes(m, set, t)) {
 		return;
 	}
-	m->row_last[set] = t;
+	if (t > m->row_last[set]) {
+		model_row(m, set, t);
+	}
 	size_t column = 0;
 	for (int s = 0; s < SERIES; s++) {
 		if (set >> s & 1) {
@@ -132,9 +170,9 @@ static void step_retire(struct det_store *store, struct model *m, uint32_t set, 
 	if (!any || t <= m->row_last[set]) {
 		return;
 	}
-	m->row_last[set] = t;
+	model_row(m, set, t);
 	for (int s = 0; s < SERIES; s++) {
-		if ((set >> s & 1) && m->live_layouts[s] == 0) {
+		if ((set >> s & 1) && m->live_layouts[s] == 0 && t > last_of(m, s)) {
 			model_add(m, s, t, ops_stale_nan());
 		}
 	}
@@ -165,59 +203,125 @@ static void compare(struct det_store *store, const struct model *m)
 	det_samples_done(&out);
 }
 
-static void test_against_model(void **state)
+static struct model m;
+
+static void model_init(int64_t window)
 {
-	(void)state;
-	static struct model m;
-	struct det_store *store =
-		det_store_new(&(struct det_store_options){.retention_ms = INT64_MAX / 4});
-	int64_t t = 1000000;
+	m = (struct model){.window = window};
 	for (size_t i = 0; i < LAYOUTS; i++) {
 		m.row_last[i] = INT64_MIN;
 	}
+}
+
+static void model_done(void)
+{
+	for (size_t i = 0; i < LAYOUTS; i++) {
+		free(m.row_times[i]);
+	}
+}
+
+static struct det_store *open_at(const char *dir)
+{
+	struct ops_error err = {0};
+	struct det_store *s = det_store_new(&(struct det_store_options){
+		.retention_ms = INT64_MAX / 4, .dir = dir, .out_of_order_ms = m.window});
+	if (dir != NULL && det_store_open(s, &err) != 0) {
+		fail_msg("%s", err.message);
+	}
+	return s;
+}
+
+/* Nothing is lost; the collectors must announce their layouts again. */
+static void reopen(struct det_store **store, const char *dir)
+{
+	struct det_store_recovery found;
+	det_store_free(*store);
+	*store = open_at(dir);
+	det_store_recovery(*store, &found);
+	assert_int_equal(found.lost_records + found.lost_segments + found.lost_rows, 0);
+	memset(m.live, 0, sizeof(m.live));
+	memset(m.live_layouts, 0, sizeof(m.live_layouts));
+}
+
+static int64_t step(struct det_store *store, int64_t t, uint32_t *favourite)
+{
+	uint32_t set = next_random(3) != 0 ? *favourite : 1 + next_random(LAYOUTS - 1);
+	int64_t when = next_random(20) == 0 ? t - next_random(5000) : t;
+	switch (next_random(40)) {
+	case 0:
+		*favourite = set;
+		break;
+	case 1:
+	case 2:
+		step_layout(store, &m, set);
+		break;
+	case 3:
+		step_retire(store, &m, set, when);
+		break;
+	case 4:
+	case 5:
+		step_single(store, &m, when);
+		break;
+	case 6:
+		det_store_maintain(store, t);
+		break;
+	default:
+		t += next_random(3) * 500;
+		step_batch(store, &m, set, when);
+		break;
+	}
+	return t;
+}
+
+static void run(const char *dir)
+{
+	struct det_store *store = open_at(dir);
+	int64_t t = 1000000;
 	uint32_t favourite = LAYOUTS - 1;
-	for (int step = 0; step < STEPS; step++) {
-		uint32_t set = next_random(3) != 0 ? favourite : 1 + next_random(LAYOUTS - 1);
-		int64_t when = next_random(20) == 0 ? t - next_random(5000) : t;
-		switch (next_random(40)) {
-		case 0:
-			favourite = set;
-			break;
-		case 1:
-		case 2:
-			step_layout(store, &m, set);
-			break;
-		case 3:
-			step_retire(store, &m, set, when);
-			break;
-		case 4:
-		case 5:
-			step_single(store, &m, when);
-			break;
-		case 6:
-			det_store_maintain(store, t);
-			break;
-		default:
-			t += next_random(3) * 500;
-			step_batch(store, &m, set, when);
-			break;
-		}
+	for (int i = 0; i < STEPS; i++) {
+		t = step(store, t, &favourite);
 		if (next_random(50) == 0) { /* what is idle now gets sealed */
 			t += 3600001;
 			det_store_maintain(store, t);
 		}
-		if (step % 500 == 0) {
+		if (dir != NULL && next_random(200) == 0) {
+			reopen(&store, dir);
+		}
+		if (i % 500 == 0) {
 			compare(store, &m);
+			ops_arena_reset(&scratch);
 		}
 	}
 	compare(store, &m);
 	det_store_free(store);
 }
 
+static void test_against_model(void **state)
+{
+	(void)state;
+	model_init(0);
+	run(NULL);
+	model_done();
+	model_init(3000);
+	run(NULL);
+	model_done();
+}
+
+static void test_on_disk(void **state)
+{
+	(void)state;
+	char *dir = tempdir_make();
+	model_init(3000);
+	run(dir);
+	model_done();
+	tempdir_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_model),
+		cmocka_unit_test(test_on_disk),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	ops_arena_done(&scratch);
