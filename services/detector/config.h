@@ -16,7 +16,9 @@ struct det_config {
 	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
 	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency,
 		exemplars_max;
-	uint64_t memory_max_bytes, remote_write_queue_bytes;
+	int64_t wal_fsync_ms, out_of_order_ms, block_ms, series_per_target, series_per_job;
+	uint64_t retention_bytes, remote_write_queue_bytes;
+	const char *memory_max;
 	struct ops_conf_strings features;
 };
 extern const struct ops_conf_key det_config_keys[];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Order of start: the alert stream first (transitions need somewhere to go), then store and rules
- * with their restored alerts, then the samples door. Stop runs backwards.
+ * Order of start: the alert stream first (transitions need somewhere to go), then the store, which
+ * is opened on a thread while the loop says how far it is, then rules with their restored alerts,
+ * then the samples door. Stop runs backwards.
  */
 #include "services/detector/service.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
@@ -19,6 +21,7 @@
 #include "services/detector/config.h"
 #include "services/detector/ingest.h"
 #include "services/detector/remote/remote.h"
+#include "services/detector/storage.h"
 
 enum {
 	DRAIN_POLL_MS = 20
@@ -36,7 +39,8 @@ struct detector {
 	struct ops_daemon *daemon;
 	const struct det_config *config;
 	struct ops_pub *alerts;
-	struct det_store *store;
+	struct det_storage *storage;
+	struct det_store *store; /* the storage's */
 	struct det_engine_options engine;
 	struct det_rules *rules;
 	struct det_remote *remote;
@@ -107,13 +111,6 @@ static int open_alerts(struct detector *d, struct ops_error *err)
 static void apply_limits(struct detector *d)
 {
 	const struct det_config *c = d->config;
-	const struct det_store_options options = {
-		.retention_ms = c->retention_ms, .memory_max = c->memory_max_bytes};
-	if (d->store == NULL) {
-		d->store = det_store_new(&options);
-	} else {
-		det_store_configure(d->store, &options);
-	}
 	d->engine.lookback_ms = c->lookback_ms;
 	d->engine.timeout_ms = c->query_timeout_ms;
 	d->engine.max_samples = (uint64_t)OPS_MAX(c->query_max_samples, 1);
@@ -160,7 +157,7 @@ static int load_rules(struct detector *d, const struct det_config *config, struc
 }
 
 /* Before the rules, which write to the store at once. */
-static int open_store(struct detector *d, struct ops_error *err)
+static int open_remote(struct detector *d, struct ops_error *err)
 {
 	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(ops_daemon_state_dir(d->daemon), "remote");
 	apply_limits(d);
@@ -169,7 +166,7 @@ static int open_store(struct detector *d, struct ops_error *err)
 		.store = d->store,
 		.dir = dir,
 		.queue_max_bytes = d->config->remote_write_queue_bytes,
-		.store_forgets = true};
+		.store_forgets = true}; /* the last second, when it is killed */
 	return det_remote_open(&setup, &d->remote, err);
 }
 
@@ -268,29 +265,16 @@ static void stop(void *state)
 	det_rules_free(d->rules);
 	ops_timer_free(d->drain_poll);
 	det_remote_close(d->remote);
-	det_store_free(d->store);
+	det_storage_close(d->storage);
 	ops_pub_close(d->alerts);
 	ops_labels_unref(d->external_labels);
 	free(d->state_file);
 	free(d);
 }
 
-static int start(
-	struct ops_daemon *daemon, const void *config, void **ret_state, struct ops_error *err)
+static void open_api(struct detector *d)
 {
-	struct detector *d = ops_xcalloc(1, sizeof(*d));
-	d->daemon = daemon;
-	d->config = config;
-	int (*const steps[])(struct detector *, struct ops_error *) = {
-		open_alerts, open_store, open_rules, open_ingest};
-	for (size_t i = 0; i < OPS_LENGTH(steps); i++) {
-		int rc = steps[i](d, err);
-		if (rc != 0) {
-			stop(d);
-			return rc;
-		}
-	}
-	const struct det_api_config api = {.loop = ops_daemon_loop(daemon),
+	const struct det_api_config api = {.loop = ops_daemon_loop(d->daemon),
 		.workers = (unsigned)d->config->query_concurrency,
 		.store = d->store,
 		.options = &d->engine,
@@ -300,11 +284,62 @@ static int start(
 		.config_yaml = config_yaml,
 		.external_labels = external_labels,
 		.arg = d};
-	d->api = det_api_register(ops_daemon_http(daemon), &api);
-	det_rules_api(d->rules, ops_daemon_http(daemon));
-	ops_daemon_health(daemon, "collectors", collectors_health, d);
+	d->api = det_api_register(ops_daemon_http(d->daemon), &api);
+	det_rules_api(d->rules, ops_daemon_http(d->daemon));
+	ops_daemon_health(d->daemon, "collectors", collectors_health, d);
 	ops_metrics_on_collect(collect, d);
-	ops_daemon_set_ready(daemon, true, NULL);
+	ops_daemon_set_ready(d->daemon, true, NULL);
+}
+
+/* A start that fails after all: what is wrong is said, the loop ends. */
+static void give_up(struct detector *d, const struct ops_error *err)
+{
+	char text[1200];
+	log_error("could not start", F_STR("error", ops_error_text(err, text, sizeof(text))));
+	ops_loop_stop(ops_daemon_loop(d->daemon));
+}
+
+static void on_store_open(void *arg, int rc, const struct ops_error *failure)
+{
+	struct detector *d = arg;
+	struct ops_error err = *failure;
+	d->store = det_storage_store(d->storage);
+	if (rc != 0) {
+		ops_daemon_exit_code(d->daemon, 70);
+	}
+	if (rc == 0) {
+		det_store_maintain(d->store, ops_now_ms()); /* what is old goes at once */
+	}
+	rc = rc == 0 ? open_remote(d, &err) : rc;
+	rc = rc == 0 ? open_rules(d, &err) : rc;
+	rc = rc == 0 ? open_ingest(d, &err) : rc;
+	if (rc != 0) {
+		give_up(d, &err);
+		return;
+	}
+	open_api(d);
+}
+
+static int open_storage(struct detector *d, struct ops_error *err)
+{
+	const struct det_storage_config cfg = {
+		.daemon = d->daemon, .config = d->config, .on_open = on_store_open, .arg = d};
+	ops_daemon_set_ready(d->daemon, false, "opening the store");
+	return det_storage_open(&cfg, &d->storage, err);
+}
+
+static int start(
+	struct ops_daemon *daemon, const void *config, void **ret_state, struct ops_error *err)
+{
+	struct detector *d = ops_xcalloc(1, sizeof(*d));
+	d->daemon = daemon;
+	d->config = config;
+	int rc = open_alerts(d, err);
+	rc = rc == 0 ? open_storage(d, err) : rc;
+	if (rc != 0) {
+		stop(d);
+		return rc;
+	}
 	*ret_state = d;
 	return 0;
 }
@@ -313,10 +348,14 @@ static int reload(struct ops_daemon *daemon, void *state, const void *config, st
 {
 	(void)daemon;
 	struct detector *d = state;
+	if (d->rules == NULL) {
+		return ops_error_set(err, -EAGAIN, "the store is still being opened");
+	}
 	int rc = load_rules(d, config, err);
 	if (rc == 0) {
 		d->config = config;
 		apply_limits(d);
+		det_storage_configure(d->storage, config);
 	}
 	return rc;
 }
@@ -324,7 +363,7 @@ static int reload(struct ops_daemon *daemon, void *state, const void *config, st
 static void on_drain_poll(void *arg)
 {
 	struct detector *d = arg;
-	if (det_remote_drained(d->remote)) {
+	if (d->remote == NULL || det_remote_drained(d->remote)) {
 		ops_daemon_drained(d->daemon);
 	} else {
 		ops_timer_start(d->drain_poll, DRAIN_POLL_MS);
@@ -341,10 +380,15 @@ static void drain(struct ops_daemon *daemon, void *state)
 
 static int check(const void *config, struct ops_conf_warnings *warnings, struct ops_error *err)
 {
+	const struct det_config *c = config;
 	struct det_rule_sources sources;
-	int rc = det_rule_sources_load(config, &sources, warnings, err);
+	uint64_t memory;
+	int rc = det_memory_max(c->memory_max, &memory, err);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = det_rule_sources_load(config, &sources, warnings, err);
 	if (rc == 0) {
-		const struct det_config *c = config;
 		struct det_remote_config *remote = NULL;
 		rc = det_remote_config_load(
 			c->scrape_config_file, sources.external_labels, warnings, &remote, err);

@@ -81,3 +81,20 @@ size_t det_store_count(struct det_store *s, enum det_count_kind kind, size_t lim
 	det_read_unlock(s);
 	return n;
 }
+
+void det_store_disk(struct det_store *s, struct det_store_disk *ret)
+{
+	*ret = (struct det_store_disk){0};
+	if (s->disk == NULL) {
+		return;
+	}
+	struct det_disk_state state;
+	det_disk_look(s->disk, &state);
+	ret->error = state.error;
+	ret->since_ms = state.since_ms;
+	ret->lost_bytes = state.lost_bytes;
+	ret->wal_bytes = state.wal_bytes;
+	for (const struct det_head_file *f = s->heads; f != NULL; f = f->next) {
+		ret->head_bytes += f->used;
+	}
+}

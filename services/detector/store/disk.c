@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes queue in chunks, each for one file. The thread wakes every fsync interval (or when it is
- * told to), takes all chunks, writes the definitions, then the log, syncs the head files, and only
- * then removes what these made needless.
+ * Bytes queue in chunks, each for one file, and are written to the page cache at once, by the loop:
+ * whoever kills the process, what an alert was raised for is there after the restart. The thread
+ * wakes every fsync interval (or when it is told to), writes what is left, syncs definitions, log
+ * and head files, and only then removes what these made needless. A file that was written full is
+ * closed by the thread, after its last sync. Writing is done under the io lock, by either side.
  *
  * When the disk is full or broken, a chunk that could not be written goes back to the front of the
  * queue, the file is cut to what is whole, and the next round tries again. The queue is bounded:
@@ -23,7 +25,6 @@
 #include "common/base/file.h"
 
 #define QUEUE_MAX ((size_t)64 << 20)
-#define EARLY_BYTES ((size_t)4 << 20) /* written before the interval is over */
 #define RETRY_MS 1000
 #define KINDS 2
 
@@ -41,16 +42,19 @@ struct stream { /* files of one kind */
 	uint64_t number;	    /* of the loop */
 	uint64_t put_bytes;	    /* of that file */
 	uint64_t remove_below, removed_below;
-	/* The thread's. */
+	/* Under the io lock. */
 	int fd;
 	uint64_t open_number;
 	off_t good;
+	bool unsynced;
+	int *full; /* to be synced and closed */
+	size_t nfull, full_cap;
 };
 
 struct det_disk {
 	char *dir;
 	pthread_t thread;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock, io; /* io is taken first */
 	pthread_cond_t wake, done;
 	int64_t fsync_ms;
 	struct stream streams[KINDS];
@@ -78,12 +82,13 @@ static const struct stream *const_stream_of(const struct det_disk *d, enum det_l
 	return &d->streams[kind == DET_LOG_SERIES ? 0 : 1];
 }
 
-/* ---- the thread ---- */
+/* ---- writing ---- */
 
 static void close_stream(struct stream *st)
 {
 	if (st->fd >= 0) {
-		(void)close(st->fd);
+		OPS_GROW(st->full, st->nfull, st->full_cap);
+		st->full[st->nfull++] = st->fd;
 	}
 	st->fd = -1;
 }
@@ -117,9 +122,7 @@ static int write_chunk(struct det_disk *d, struct stream *st, const struct chunk
 {
 	int rc = 0;
 	if (st->fd < 0 || st->open_number != c->number) {
-		/* What went to the file before is durable before its successor begins. */
-		rc = st->fd >= 0 && fdatasync(st->fd) != 0 ? -errno : 0;
-		rc = rc == 0 ? open_stream(d, st, c->number) : rc;
+		rc = open_stream(d, st, c->number);
 	}
 	if (rc != 0) {
 		return rc;
@@ -127,6 +130,7 @@ static int write_chunk(struct det_disk *d, struct stream *st, const struct chunk
 	rc = ops_write_all(st->fd, c->bytes.data, c->bytes.len);
 	if (rc == 0) {
 		st->good += (off_t)c->bytes.len;
+		st->unsynced = true;
 	} else if (ftruncate(st->fd, st->good) == 0) {
 		(void)lseek(st->fd, st->good, SEEK_SET);
 	} /* else a piece of the chunk stays: readers skip it */
@@ -142,7 +146,6 @@ static void chunk_free(struct chunk *c)
 /* Writes the chunks in order; those that are left come back. */
 static int write_chunks(struct det_disk *d, struct stream *st, struct chunk **chunks)
 {
-	bool any = *chunks != NULL;
 	while (*chunks != NULL) {
 		struct chunk *c = *chunks;
 		int rc = write_chunk(d, st, c);
@@ -152,11 +155,47 @@ static int write_chunks(struct det_disk *d, struct stream *st, struct chunk **ch
 		*chunks = c->next;
 		chunk_free(c);
 	}
-	return any && st->fd >= 0 && fdatasync(st->fd) != 0 ? -errno : 0;
+	return 0;
 }
 
-struct round { /* what the thread took under the lock */
+/* Definitions before the log. What could not be written goes before what came meanwhile. */
+static int write_queue(struct det_disk *d)
+{
 	struct chunk *chunks[KINDS];
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < KINDS; i++) {
+		struct stream *st = &d->streams[i];
+		chunks[i] = st->first;
+		st->first = NULL;
+		st->end = &st->first;
+	}
+	d->queued = 0;
+	pthread_mutex_unlock(&d->lock);
+	int rc = 0;
+	for (size_t i = 0; i < KINDS && rc == 0; i++) {
+		rc = write_chunks(d, &d->streams[i], &chunks[i]);
+	}
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < KINDS; i++) {
+		struct stream *st = &d->streams[i];
+		struct chunk **end = &chunks[i];
+		for (; *end != NULL; end = &(*end)->next) {
+			d->queued += (*end)->bytes.len;
+		}
+		if (end == &chunks[i]) {
+			continue;
+		}
+		*end = st->first;
+		st->end = st->first == NULL ? end : st->end;
+		st->first = chunks[i];
+	}
+	pthread_mutex_unlock(&d->lock);
+	return rc;
+}
+
+/* ---- the thread ---- */
+
+struct round { /* what the thread took under the lock */
 	uint64_t remove_below[KINDS];
 	struct det_head_file **dirty, **gone;
 	size_t ndirty, ngone;
@@ -171,36 +210,14 @@ static void take(struct det_disk *d, struct round *r)
 		.ngone = d->ngone,
 		.asked = d->asked};
 	for (size_t i = 0; i < KINDS; i++) {
-		struct stream *st = &d->streams[i];
-		r->chunks[i] = st->first;
-		r->remove_below[i] = st->remove_below;
-		st->first = NULL;
-		st->end = &st->first;
+		r->remove_below[i] = d->streams[i].remove_below;
 	}
 	d->dirty = d->gone = NULL;
 	d->ndirty = d->dirty_cap = d->ngone = d->gone_cap = 0;
-	d->queued = 0;
 }
 
-/* What was not written goes before what came meanwhile. */
 static void give_back(struct det_disk *d, struct round *r)
 {
-	for (size_t i = 0; i < KINDS; i++) {
-		struct stream *st = &d->streams[i];
-		struct chunk **end = &r->chunks[i];
-		while (*end != NULL) {
-			d->queued += (*end)->bytes.len;
-			end = &(*end)->next;
-		}
-		if (end == &r->chunks[i]) {
-			continue;
-		}
-		*end = st->first;
-		if (st->first == NULL) {
-			st->end = end;
-		}
-		st->first = r->chunks[i];
-	}
 	for (size_t i = 0; i < r->ndirty; i++) {
 		OPS_GROW(d->dirty, d->ndirty, d->dirty_cap);
 		d->dirty[d->ndirty++] = r->dirty[i];
@@ -247,10 +264,34 @@ static int sync_heads(struct round *r)
 	return 0;
 }
 
+/* The current file and those that were left; only the thread closes, so fd stays what it is. */
+static int sync_stream(struct det_disk *d, struct stream *st)
+{
+	pthread_mutex_lock(&d->io);
+	int fd = st->unsynced ? st->fd : -1, *full = st->full;
+	size_t nfull = st->nfull;
+	st->unsynced = false;
+	st->full = NULL;
+	st->nfull = st->full_cap = 0;
+	pthread_mutex_unlock(&d->io);
+	int rc = 0;
+	for (size_t i = 0; i < nfull; i++) {
+		rc = fdatasync(full[i]) != 0 ? -errno : rc;
+		(void)close(full[i]);
+	}
+	free(full);
+	return fd >= 0 && fdatasync(fd) != 0 ? -errno : rc;
+}
+
 static int write_round(struct det_disk *d, struct round *r)
 {
-	int rc = write_chunks(d, &d->streams[0], &r->chunks[0]);
-	rc = rc == 0 ? write_chunks(d, &d->streams[1], &r->chunks[1]) : rc;
+	pthread_mutex_lock(&d->io);
+	int rc = write_queue(d);
+	pthread_mutex_unlock(&d->io);
+	for (size_t i = 0; i < KINDS; i++) {
+		int synced = sync_stream(d, &d->streams[i]);
+		rc = rc == 0 ? synced : rc;
+	}
 	rc = rc == 0 ? sync_heads(r) : rc;
 	if (rc == 0) {
 		remove_files(d, r);
@@ -275,11 +316,10 @@ static void finish_round(struct det_disk *d, struct round *r, int rc)
 	pthread_cond_broadcast(&d->done);
 }
 
-/* Until the interval is over, somebody waits, or there is much. */
+/* Until the interval is over or somebody waits. */
 static void wait_for_work(struct det_disk *d, int64_t deadline_ms)
 {
-	while (!d->stop && d->asked == d->answered &&
-		(d->queued < EARLY_BYTES || d->state.error != 0)) {
+	while (!d->stop && d->asked == d->answered) {
 		int64_t left_ms = deadline_ms - ops_mono_ms();
 		if (left_ms <= 0) {
 			return;
@@ -332,6 +372,7 @@ int det_disk_open(const char *dir, const uint64_t first[2], int64_t fsync_ms, st
 		d->streams[i].fd = -1;
 	}
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->io, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&d->wake, &attr);
@@ -365,6 +406,10 @@ void det_disk_close(struct det_disk *d)
 			chunk_free(c);
 		}
 		close_stream(&d->streams[i]);
+		for (size_t k = 0; k < d->streams[i].nfull; k++) {
+			(void)close(d->streams[i].full[k]);
+		}
+		free(d->streams[i].full);
 	}
 	for (size_t i = 0; i < d->ngone; i++) {
 		det_head_close(d->gone[i]);
@@ -372,6 +417,7 @@ void det_disk_close(struct det_disk *d)
 	free(d->gone);
 	free(d->dirty);
 	pthread_mutex_destroy(&d->lock);
+	pthread_mutex_destroy(&d->io);
 	pthread_cond_destroy(&d->wake);
 	pthread_cond_destroy(&d->done);
 	free(d->dir);
@@ -399,23 +445,38 @@ static struct chunk *last_chunk(struct stream *st)
 	return c;
 }
 
-void det_disk_put(struct det_disk *d, enum det_log_kind kind, const void *data, size_t len)
+/* False: it was dropped. */
+static bool enqueue(struct det_disk *d, enum det_log_kind kind, const void *data, size_t len)
 {
-	pthread_mutex_lock(&d->lock);
 	struct stream *st = stream_of(d, kind);
 	if (d->queued + len > QUEUE_MAX && d->state.error != 0) {
 		d->state.lost_bytes += len;
 		d->state.lost_now = true;
-	} else {
-		ops_strbuf_add(&last_chunk(st)->bytes, data, len);
-		d->queued += len;
-		st->put_bytes += len;
-		d->state.wal_bytes += kind == DET_LOG_WAL ? len : 0;
-		if (d->queued >= EARLY_BYTES) {
-			pthread_cond_signal(&d->wake);
+		return false;
+	}
+	ops_strbuf_add(&last_chunk(st)->bytes, data, len);
+	d->queued += len;
+	st->put_bytes += len;
+	d->state.wal_bytes += kind == DET_LOG_WAL ? len : 0;
+	return true;
+}
+
+void det_disk_put(struct det_disk *d, enum det_log_kind kind, const void *data, size_t len)
+{
+	pthread_mutex_lock(&d->lock);
+	bool now = enqueue(d, kind, data, len) && d->state.error == 0;
+	pthread_mutex_unlock(&d->lock);
+	if (now) {
+		pthread_mutex_lock(&d->io);
+		int rc = write_queue(d);
+		pthread_mutex_unlock(&d->io);
+		if (rc != 0) {
+			pthread_mutex_lock(&d->lock);
+			d->state.since_ms = ops_now_ms();
+			d->state.error = -rc;
+			pthread_mutex_unlock(&d->lock);
 		}
 	}
-	pthread_mutex_unlock(&d->lock);
 }
 
 uint64_t det_disk_roll(struct det_disk *d, enum det_log_kind kind)
@@ -494,11 +555,19 @@ void det_disk_report(struct det_disk *d, int error)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void det_disk_state(struct det_disk *d, struct det_disk_state *ret)
+void det_disk_look(struct det_disk *d, struct det_disk_state *ret)
 {
 	pthread_mutex_lock(&d->lock);
 	*ret = d->state;
 	ret->error = ret->error != 0 ? ret->error : d->head_error;
-	d->state.lost_now = false;
 	pthread_mutex_unlock(&d->lock);
+}
+
+bool det_disk_lost(struct det_disk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	bool lost = d->state.lost_now && d->state.error == 0;
+	d->state.lost_now = d->state.lost_now && !lost;
+	pthread_mutex_unlock(&d->lock);
+	return lost;
 }

@@ -52,10 +52,12 @@ struct det_disk_state {
 	int error; /* of the last attempt */
 	int64_t since_ms;
 	uint64_t lost_bytes; /* dropped because the disk failed for long */
-	bool lost_now;	     /* since the last question: references to the past are void */
+	bool lost_now;	     /* and nobody asked yet */
 	uint64_t wal_bytes, syncs;
 };
-void det_disk_state(struct det_disk *d, struct det_disk_state *ret);
+void det_disk_look(struct det_disk *d, struct det_disk_state *ret);
+/* Bytes were dropped and the disk works again: what follows may not refer to them. Asked once. */
+bool det_disk_lost(struct det_disk *d);
 
 /* head/NNNNNN; NULL and *ret_rc on failure. */
 struct det_head_file *det_head_create(

@@ -116,18 +116,17 @@ static void histograms_maintain(struct det_store *s)
 
 static void disk_maintain(struct det_store *s)
 {
-	struct det_disk_state state;
 	if (s->disk == NULL) {
 		return;
 	}
-	det_disk_state(s->disk, &state);
+	bool lost = det_disk_lost(s->disk);
 	if (s->in_memory != 0) {
 		det_store_place(s);
 	}
-	if (state.lost_now) { /* what follows may not refer to what was dropped */
+	if (lost) { /* what follows may not refer to what was dropped */
 		det_wal_roll(s);
 	}
-	if (state.lost_now || s->buried > s->stats.series / 4 + 1000) {
+	if (lost || s->buried > s->stats.series / 4 + 1000) {
 		det_definitions_rewrite(s);
 	}
 	det_wal_maintain(s);
