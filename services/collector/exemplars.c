@@ -65,7 +65,7 @@ static void forget(struct col_exemplars *x, const struct col_layout *l)
 }
 
 size_t col_exemplars_collect(struct col_exemplars *x, struct col_exemplar_reader *r,
-	const struct col_layout *l, const struct col_values *row, int64_t time_ms)
+	struct col_layout *l, const struct col_values *row, int64_t time_ms)
 {
 	size_t n = 0;
 	if (row->nexemplars == 0) {
@@ -75,6 +75,7 @@ size_t col_exemplars_collect(struct col_exemplars *x, struct col_exemplar_reader
 		forget(x, l);
 	}
 	ops_exemplars_begin(&r->message);
+	col_layout_unpack(l);
 	for (size_t i = 0; i < row->nexemplars; i++) {
 		const struct col_exemplar_text *e = &row->exemplars[i];
 		uint64_t hash = ops_hash64(e->text.data, e->text.len, 1);

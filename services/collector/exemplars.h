@@ -21,4 +21,4 @@ void col_exemplars_done(struct col_exemplars *x);
  * that of the scrape.
  */
 size_t col_exemplars_collect(struct col_exemplars *x, struct col_exemplar_reader *r,
-	const struct col_layout *l, const struct col_values *row, int64_t time_ms);
+	struct col_layout *l, const struct col_values *row, int64_t time_ms);

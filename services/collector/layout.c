@@ -2,10 +2,11 @@
 /*
  * Between two scrapes of a target almost nothing changes but the numbers, so everything that
  * depends on the rest is done once: escapes, label merging, relabelling, limits, metadata. What is
- * kept of the document is its text without the values. The next body fits when each of its lines
- * starts with the same bytes; what follows is read by the same reader that the full parser uses,
- * so both ways give the same values. Anything unexpected goes the full way, which also has the
- * better error messages.
+ * kept of the document is its text without the values, each line without what it has in common with
+ * the line before; of the series, the message that announced them. The next body fits when each of
+ * its lines starts with the same bytes; what follows is read by the same reader that the full
+ * parser uses, so both ways give the same values. Anything unexpected goes the full way, which also
+ * has the better error messages.
  *
  * A series that is named twice in one document keeps its first sample; the others are counted.
  * Bounds of the wire (256 labels, 64 KiB a text) are refused here as limits of the target, and help
@@ -29,26 +30,6 @@ enum {
 };
 #define WIRE_SERIES ((size_t)OPS_LAYOUT_MAX_SERIES - COL_REPORTS)
 
-/* ---- values ---- */
-
-void col_values_done(struct col_values *v)
-{
-	free(v->values);
-	free(v->times_ms);
-	free(v->exemplars);
-	*v = (struct col_values){.n = 0};
-}
-
-void col_values_reserve(struct col_values *v, size_t n)
-{
-	if (n <= v->cap) {
-		return;
-	}
-	v->cap = OPS_MAX(n, v->cap * 2);
-	v->values = ops_xrealloc(v->values, v->cap, sizeof(*v->values));
-	v->times_ms = ops_xrealloc(v->times_ms, v->cap, sizeof(*v->times_ms));
-}
-
 static void note_exemplar(struct col_values *v, uint32_t column, struct ops_exposition_text text)
 {
 	if (v->nexemplars < OPS_EXEMPLARS_MAX) {
@@ -60,10 +41,12 @@ static void note_exemplar(struct col_values *v, uint32_t column, struct ops_expo
 static inline void put_value(struct col_values *v, uint32_t column,
 	const struct ops_sample_tail *tail, bool honor_timestamps)
 {
-	bool own = tail->has_time && honor_timestamps;
 	v->values[column] = tail->value;
-	v->times_ms[column] = own ? tail->time_ms : 0;
-	v->has_times |= own;
+	if (tail->has_time && honor_timestamps) {
+		col_values_set_time(v, column, tail->time_ms);
+	} else if (v->has_times) {
+		col_values_set_time(v, column, 0);
+	}
 	if (tail->exemplar.len > 0) {
 		note_exemplar(v, column, tail->exemplar);
 	}
@@ -81,6 +64,8 @@ struct builder {
 	struct col_series_set known;
 	size_t cap_lines, cap_series, cap_family;
 	const char *line_from; /* end of the line before */
+	const char *before;    /* prefix of the line before */
+	size_t before_len;
 	struct ops_error *err;
 };
 
@@ -180,13 +165,26 @@ static uint32_t add_series(struct builder *b, struct ops_labels *ls, uint32_t fa
 	return (uint32_t)w->n++;
 }
 
+static size_t common_len(const char *a, const char *b, size_t max)
+{
+	size_t n = 0;
+	while (n < max && a[n] == b[n]) {
+		n++;
+	}
+	return n;
+}
+
 static void add_line(struct builder *b, uint32_t column)
 {
 	struct col_layout *l = b->l;
 	size_t len = (size_t)(b->p.series_end - b->line_from);
-	ops_strbuf_add(&l->prefixes, b->line_from, len);
+	size_t shared = common_len(b->line_from, b->before, OPS_MIN(len, b->before_len));
+	ops_strbuf_add(&l->prefixes, b->line_from + shared, len - shared);
 	OPS_GROW(l->lines, l->nlines, b->cap_lines);
-	l->lines[l->nlines++] = (struct col_line){(uint32_t)len, column};
+	l->lines[l->nlines++] =
+		(struct col_line){(uint32_t)(len - shared), (uint32_t)shared, column};
+	b->before = b->line_from;
+	b->before_len = len;
 	b->line_from = b->p.at;
 }
 
@@ -219,7 +217,7 @@ static int on_sample(struct builder *b)
 
 static int read_document(struct builder *b, struct ops_exposition_text body)
 {
-	ops_strbuf_reserve(&b->l->prefixes, body.len);
+	ops_strbuf_reserve(&b->l->prefixes, body.len / 2);
 	for (;;) {
 		int r = ops_exposition_next(&b->p, b->err);
 		if (r <= 0) {
@@ -238,11 +236,6 @@ static int read_document(struct builder *b, struct ops_exposition_text body)
 			return r;
 		}
 	}
-}
-
-static void clear_report_times(const struct col_layout *l, struct col_values *values)
-{
-	memset(values->times_ms + l->nseries, 0, (l->wire.n - l->nseries) * sizeof(int64_t));
 }
 
 static void add_reports(struct builder *b)
@@ -300,7 +293,6 @@ int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_f
 		add_reports(&b);
 		col_families_take(&b.families, &b.l->wire);
 		col_values_reserve(values, b.l->wire.n);
-		clear_report_times(b.l, values);
 		values->n = b.l->wire.n;
 	}
 	builder_done(&b);
@@ -319,16 +311,69 @@ struct col_layout *col_layout_reports(const struct col_series_rules *rules)
 	return b.l;
 }
 
+/* ---- packing ---- */
+
+static void drop_series(struct col_layout *l)
+{
+	if (l->unpacked != NULL) {
+		ops_layout_free(l->unpacked);
+		l->unpacked = NULL;
+	} else {
+		for (size_t i = 0; l->wire.series != NULL && i < l->wire.n; i++) {
+			ops_labels_unref(l->wire.series[i]);
+		}
+		free(l->wire.series);
+		free(l->wire.family);
+	}
+	l->wire.series = NULL;
+	l->wire.family = NULL;
+}
+
+void col_layout_keep_message(struct col_layout *l, const void *message, size_t len)
+{
+	ops_assert(l->packed == NULL);
+	l->packed = ops_xmalloc(len);
+	memcpy(l->packed, message, len);
+	l->packed_len = len;
+}
+
+void col_layout_pack(struct col_layout *l)
+{
+	if (l->packed == NULL || l->wire.series == NULL) {
+		return;
+	}
+	drop_series(l);
+	l->wire.families = NULL;
+	l->wire.nfamilies = 0;
+	l->wire.job = l->wire.instance = "";
+	ops_arena_done(&l->arena);
+	ops_arena_init(&l->arena);
+	l->prefixes.data = ops_xrealloc(l->prefixes.data, l->prefixes.len + 1, 1);
+	l->prefixes.cap = l->prefixes.len + 1;
+	if (l->nlines > 0) {
+		l->lines = ops_xrealloc(l->lines, l->nlines, sizeof(*l->lines));
+	}
+}
+
+void col_layout_unpack(struct col_layout *l)
+{
+	struct ops_error err;
+	if (l->wire.series != NULL) {
+		return;
+	}
+	int r = ops_layout_decode(l->packed, l->packed_len, &l->unpacked, &err);
+	ops_assert(r == 0); /* it is our own message */
+	l->wire.series = l->unpacked->series;
+	l->wire.family = l->unpacked->family;
+}
+
 void col_layout_free(struct col_layout *l)
 {
 	if (l == NULL) {
 		return;
 	}
-	for (size_t i = 0; i < l->wire.n; i++) {
-		ops_labels_unref(l->wire.series[i]);
-	}
-	free(l->wire.series);
-	free(l->wire.family);
+	drop_series(l);
+	free(l->packed);
 	free(l->lines);
 	ops_strbuf_done(&l->prefixes);
 	ops_arena_done(&l->arena);
@@ -349,17 +394,20 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	col_values_reserve(values, l->wire.n);
 	values->has_times = false;
 	values->nexemplars = 0;
+	const char *before = at;
 	for (size_t i = 0; i < l->nlines; i++) {
 		const struct col_line *line = &l->lines[i];
 		struct ops_sample_tail tail;
-		const char *what;
-		if ((size_t)(end - at) < line->prefix_len ||
-			memcmp(at, prefix, line->prefix_len) != 0 ||
-			ops_exposition_tail(
-				format, at + line->prefix_len, end, &tail, &at, &what) != 0) {
+		const char *what, *from = at;
+		size_t len = (size_t)line->shared_len + line->own_len;
+		if ((size_t)(end - at) < len ||
+			memcmp(at + line->shared_len, prefix, line->own_len) != 0 ||
+			memcmp(at, before, line->shared_len) != 0 ||
+			ops_exposition_tail(format, at + len, end, &tail, &at, &what) != 0) {
 			return false;
 		}
-		prefix += line->prefix_len;
+		before = from;
+		prefix += line->own_len;
 		if (line->column != UINT32_MAX) {
 			put_value(values, line->column, &tail, rules->honor_timestamps);
 		}
@@ -368,26 +416,30 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	if ((size_t)(end - at) != rest || memcmp(at, prefix, rest) != 0) {
 		return false;
 	}
-	clear_report_times(l, values);
 	values->n = l->wire.n;
 	return true;
 }
 
 /* ---- comparing ---- */
 
-static void known_series(const struct col_layout *l, struct col_series_set *set)
+static void known_series(struct col_layout *l, struct col_series_set *set)
 {
 	col_series_set_init(set);
-	for (size_t i = 0; l != NULL && i < l->wire.n; i++) {
+	if (l == NULL) {
+		return;
+	}
+	col_layout_unpack(l);
+	for (size_t i = 0; i < l->wire.n; i++) {
 		(void)col_series_set_add(set, l->wire.series, (uint32_t)i);
 	}
 }
 
-size_t col_layout_added(const struct col_layout *l, const struct col_layout *before)
+size_t col_layout_added(struct col_layout *l, struct col_layout *before)
 {
 	if (l == before) {
 		return 0;
 	}
+	col_layout_unpack(l);
 	struct col_series_set set;
 	size_t n = 0;
 	known_series(before, &set);
@@ -398,22 +450,23 @@ size_t col_layout_added(const struct col_layout *l, const struct col_layout *bef
 	return n;
 }
 
-void col_layout_retire(const struct col_layout *l, struct col_values *last,
-	const struct col_layout *next, const struct col_values *next_values, bool track_timestamps)
+void col_layout_retire(struct col_layout *l, struct col_values *last, struct col_layout *next,
+	const struct col_values *next_values, bool track_timestamps)
 {
 	struct col_series_set set;
 	bool has_times = false;
 	known_series(next, &set);
+	col_layout_unpack(l);
 	for (size_t i = 0; i < l->wire.n; i++) {
 		int64_t at = col_series_set_find(&set, l->wire.series[i]);
 		if (at >= 0) {
 			last->values[i] = next_values->values[at];
-			last->times_ms[i] = next_values->times_ms[at];
-		} else if (last->times_ms[i] == 0 || track_timestamps) {
+			col_values_set_time(last, i, col_values_time(next_values, (size_t)at));
+		} else if (col_values_time(last, i) == 0 || track_timestamps) {
 			last->values[i] = ops_stale_nan();
-			last->times_ms[i] = 0;
+			col_values_set_time(last, i, 0);
 		}
-		has_times |= last->times_ms[i] != 0;
+		has_times |= col_values_time(last, i) != 0;
 	}
 	last->has_times = has_times;
 	col_series_set_done(&set);

@@ -46,19 +46,26 @@ struct col_values { /* one row */
 	size_t nexemplars, cap_exemplars;
 };
 
+/* The bytes up to the value, comments before the line included: some of those of the line before,
+ * then own ones. */
 struct col_line {
-	uint32_t prefix_len; /* bytes up to the value, comments before the line included */
-	uint32_t column;     /* UINT32_MAX: dropped by relabelling, or a duplicate */
+	uint32_t own_len;
+	uint32_t shared_len;
+	uint32_t column; /* UINT32_MAX: dropped by relabelling, or a duplicate */
 };
 
 struct col_layout {
-	struct ops_layout wire; /* id is set when it is first encoded */
+	struct ops_layout
+		wire; /* id is set when it is first encoded; without series while packed */
+	char *packed; /* the message, once it was sent; NULL: not packed */
+	size_t packed_len;
+	struct ops_layout *unpacked; /* owner of the series while they are back */
 	enum ops_exposition_format format;
 	size_t nlines;	    /* samples in the exposition */
 	size_t nseries;	    /* of them kept; the reports follow */
 	size_t nduplicates; /* lines that name a series again */
 	struct col_line *lines;
-	struct ops_strbuf prefixes; /* of all lines, then what follows the last one */
+	struct ops_strbuf prefixes; /* own bytes of all lines, then what follows the last one */
 	struct ops_arena arena;	    /* families and names */
 	uint64_t sent_at;	    /* publisher's byte count when it was last sent; 0 = never */
 };
@@ -79,17 +86,28 @@ struct col_layout *col_layout_reports(const struct col_series_rules *rules);
 void col_layout_free(struct col_layout *l); /* NULL is fine */
 
 /* Series of l that before (may be NULL) does not have, reports left out. */
-size_t col_layout_added(const struct col_layout *l, const struct col_layout *before);
+size_t col_layout_added(struct col_layout *l, struct col_layout *before);
 /*
  * Turns last, a row of l, into its final row: series that next (NULL: none) has take its values,
  * the others become stale; with their own timestamps only when track_timestamps is set, else
  * they repeat their last sample, which nobody stores twice.
  */
-void col_layout_retire(const struct col_layout *l, struct col_values *last,
-	const struct col_layout *next, const struct col_values *next_values, bool track_timestamps);
+void col_layout_retire(struct col_layout *l, struct col_values *last, struct col_layout *next,
+	const struct col_values *next_values, bool track_timestamps);
+
+/*
+ * A layout that was sent needs its series only when another one takes its place. keep_message takes
+ * a copy of the encoded l->wire; pack then frees the series, unpack brings them back. Both do
+ * nothing when there is nothing to do.
+ */
+void col_layout_keep_message(struct col_layout *l, const void *message, size_t len);
+void col_layout_pack(struct col_layout *l);
+void col_layout_unpack(struct col_layout *l);
 
 void col_values_done(struct col_values *v);
 void col_values_reserve(struct col_values *v, size_t n);
+int64_t col_values_time(const struct col_values *v, size_t column); /* 0: scrape time */
+void col_values_set_time(struct col_values *v, size_t column, int64_t time_ms);
 
 /* Labels of the report series for a target with these labels. */
 void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REPORTS]);

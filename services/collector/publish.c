@@ -45,15 +45,15 @@ struct col_publisher {
 	struct ops_member self;
 };
 
-static int send(struct col_publisher *p, const char *topic, const struct ops_strbuf *payload)
+static int send(struct col_publisher *p, const char *topic, const void *payload, size_t len)
 {
-	int r = ops_pub_send(p->pub, topic, payload->data, payload->len, NULL);
+	int r = ops_pub_send(p->pub, topic, payload, len, NULL);
 	if (r != 0) {
 		ops_metric_add(&failed_total, 1);
 		log_warn("could not publish samples", F_STR("topic", topic), F_ERR(r));
 		return r;
 	}
-	p->sent_bytes += payload->len + RECORD_OVERHEAD;
+	p->sent_bytes += len + RECORD_OVERHEAD;
 	return 0;
 }
 
@@ -67,7 +67,7 @@ void col_publish_flush(struct col_publisher *p)
 		snprintf(topic, sizeof(topic), "batch/%016" PRIx64, p->waiting_layout);
 	}
 	ops_timer_stop(p->gather);
-	if (send(p, topic, &p->rows) == 0) {
+	if (send(p, topic, p->rows.data, p->rows.len) == 0) {
 		ops_metric_add(&samples_total, (double)p->waiting_samples);
 	}
 	ops_strbuf_reset(&p->rows);
@@ -138,16 +138,26 @@ int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool 
 	}
 	char topic[40];
 	col_publish_flush(p);
-	ops_strbuf_reset(&p->buffer);
-	ops_layout_encode(&layout->wire, &p->buffer);
+	const void *message = layout->packed;
+	size_t len = layout->packed_len;
+	if (message == NULL) {
+		ops_strbuf_reset(&p->buffer);
+		ops_layout_encode(&layout->wire, &p->buffer);
+		message = p->buffer.data;
+		len = p->buffer.len;
+	}
 	snprintf(topic, sizeof(topic), "layout/%016" PRIx64, layout->wire.id);
 	uint64_t at = p->sent_bytes;
-	int r = send(p, topic, &p->buffer);
-	if (r == 0) {
-		layout->sent_at = at;
-		ops_metric_add(&layouts_total, 1);
+	int r = send(p, topic, message, len);
+	if (r != 0) {
+		return r;
 	}
-	return r;
+	if (layout->packed == NULL) {
+		col_layout_keep_message(layout, message, len);
+	}
+	layout->sent_at = at;
+	ops_metric_add(&layouts_total, 1);
+	return 0;
 }
 
 void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,

@@ -121,14 +121,14 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	s->now.n = s->reports->wire.n;
 	s->now.has_times = false;
 	col_values_reserve(&s->now, s->now.n);
-	memset(s->now.times_ms, 0, s->now.n * sizeof(*s->now.times_ms));
 	fill_reports(s, s->reports, false, 0);
 	int r = publish_row(s, s->reports);
+	col_layout_pack(s->reports);
 	(void)r; /* five series always fit; a failure is counted and logged there */
 }
 
 /* The row is in s->last now, and the body is still there. */
-static void publish_exemplars(struct col_scraper *s, const struct col_layout *l)
+static void publish_exemplars(struct col_scraper *s, struct col_layout *l)
 {
 	struct col_exemplar_reader *r = &s->owner->exemplars;
 	if (col_exemplars_collect(&s->exemplars, r, l, &s->last, s->time_ms) > 0) {
@@ -156,6 +156,9 @@ static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 	s->cache = next;
 	if (old != next) {
 		col_layout_free(old);
+	}
+	if (s->exemplars.seen == NULL) { /* else the series are asked for again and again */
+		col_layout_pack(next);
 	}
 	ops_metric_add(&duplicates_total, (double)next->nduplicates);
 }
