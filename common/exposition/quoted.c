@@ -61,6 +61,21 @@ bool ops_quoted_escapes_known(const char *from, const char *to, bool quotes)
 	return true;
 }
 
+#define EVERY_BYTE(c) (0x0101010101010101ULL * (c))
+
+/* Whether the next eight bytes are ASCII and none of them ends a scan. */
+static inline bool ordinary(const char *s)
+{
+	uint64_t v;
+	memcpy(&v, s, sizeof(v));
+	uint64_t quote = v ^ EVERY_BYTE('"'), escape = v ^ EVERY_BYTE('\\');
+	uint64_t line = v ^ EVERY_BYTE('\n');
+	/* a byte that is zero borrows into its top bit; bytes below 0x80 have none of their own */
+	uint64_t found = (quote - EVERY_BYTE(1)) | (escape - EVERY_BYTE(1)) |
+			 (line - EVERY_BYTE(1)) | (v - EVERY_BYTE(1)) | v;
+	return (found & EVERY_BYTE(0x80)) == 0;
+}
+
 /* at stands on the opening quote and is moved behind the closing one. */
 int ops_quoted_scan(
 	struct ops_exposition *p, struct ops_quoted *ret, const char *wanted, struct ops_error *err)
@@ -69,6 +84,9 @@ int ops_quoted_scan(
 	unsigned char high = 0;
 	bool plain = true;
 	for (;; c++) {
+		while (end - c >= 8 && ordinary(c)) {
+			c += 8;
+		}
 		while (c < end && (ops_exposition_classes[(unsigned char)*c] & ENDS_QUOTED) == 0) {
 			high |= (unsigned char)*c++;
 		}

@@ -168,6 +168,14 @@ static uint32_t add_series(struct builder *b, struct ops_labels *ls, uint32_t fa
 static size_t common_len(const char *a, const char *b, size_t max)
 {
 	size_t n = 0;
+	for (; max - n >= sizeof(uint64_t); n += sizeof(uint64_t)) {
+		uint64_t x, y;
+		memcpy(&x, a + n, sizeof(x));
+		memcpy(&y, b + n, sizeof(y));
+		if (x != y) {
+			break;
+		}
+	}
 	while (n < max && a[n] == b[n]) {
 		n++;
 	}
