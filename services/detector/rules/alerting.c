@@ -201,7 +201,8 @@ static void apply_one(struct det_rule *r, const struct det_expand_context *c,
 	enum det_alert_state before = a->state;
 	see(a, now_ms);
 	owner->changed = owner->changed || before != a->state;
-	a->value = c->series->npoints > 0 ? c->series->points[0].v : NAN;
+	bool number = c->series->npoints > 0 && c->series->points[0].h == NULL;
+	a->value = number ? c->series->points[0].v : NAN;
 	if (a->source == NULL && needs_source(r->rule)) {
 		a->source = source_labels(c->series);
 	}

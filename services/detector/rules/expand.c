@@ -32,13 +32,25 @@ static struct ops_tmpl_value labels_value(
 	return v;
 }
 
+/* A histogram is its text. */
+static struct ops_tmpl_value point_value(struct ops_arena *a, const struct det_result_series *s)
+{
+	if (s->npoints == 0 || s->points[0].h == NULL) {
+		return ops_tmpl_float(s->npoints > 0 ? s->points[0].v : NAN);
+	}
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_histogram_print(s->points[0].h, &text);
+	struct ops_tmpl_value v = ops_tmpl_stringn(a, ops_strbuf_text(&text), text.len);
+	ops_strbuf_done(&text);
+	return v;
+}
+
 static struct ops_tmpl_value sample_value(struct ops_arena *a, const struct det_result_series *s)
 {
 	struct ops_tmpl_value v = ops_tmpl_map(a);
 	v.u.map->strict = true;
 	ops_tmpl_map_set(a, v.u.map, "Labels", labels_value(a, s->labels, s->nlabels));
-	ops_tmpl_map_set(
-		a, v.u.map, "Value", ops_tmpl_float(s->npoints > 0 ? s->points[0].v : NAN));
+	ops_tmpl_map_set(a, v.u.map, "Value", point_value(a, s));
 	return v;
 }
 
@@ -469,7 +481,7 @@ static void fill_vars(
 	vars[VAR_LABELS] = labels_value(a, c->series->labels, c->series->nlabels);
 	vars[VAR_EXTERNAL_LABELS] = labels_value(a, external->items, external->n);
 	vars[VAR_EXTERNAL_URL] = ops_tmpl_string(c->gen->external_url);
-	vars[VAR_VALUE] = ops_tmpl_float(c->series->npoints > 0 ? c->series->points[0].v : NAN);
+	vars[VAR_VALUE] = point_value(a, c->series);
 }
 
 int det_expand(const struct det_expand_context *c, const struct ops_rule *rule,

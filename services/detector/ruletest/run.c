@@ -151,7 +151,7 @@ static void take_samples(const struct det_result *result, struct det_ruletest_sa
 	for (size_t i = 0; i < result->n; i++) {
 		const struct det_point *p = result->series[i].points;
 		ret[i].labels = det_result_labels(&result->series[i]);
-		ret[i].value = (struct det_ruletest_value){false, p->v, NULL};
+		ret[i].value = (struct det_ruletest_value){false, p->v, p->h};
 	}
 }
 

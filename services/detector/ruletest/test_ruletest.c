@@ -147,6 +147,35 @@ static void test_fails(void **state)
 	det_ruletest_report_done(&r);
 }
 
+#define HISTOGRAM_TEST(count)                                                                      \
+	"rule_files: [r.yml]\n"                                                                    \
+	"tests:\n"                                                                                 \
+	"- interval: 1m\n"                                                                         \
+	"  input_series:\n"                                                                        \
+	"  - series: h\n"                                                                          \
+	"    values: '{{sum:3 count:2 buckets:[2]}}+{{sum:1 count:1 buckets:[1]}}x3'\n"            \
+	"  promql_expr_test:\n"                                                                    \
+	"  - expr: kept\n"                                                                         \
+	"    eval_time: 2m\n"                                                                      \
+	"    exp_samples:\n"                                                                       \
+	"    - labels: kept\n"                                                                     \
+	"      histogram: '{{count:" count " sum:5 buckets:[4] counter_reset_hint:not_reset}}'\n"
+
+static void test_histograms(void **state)
+{
+	(void)state;
+	struct det_ruletest_report r;
+	struct ops_error err;
+	int rc = run_with("record: kept\nexpr: h\n", HISTOGRAM_TEST("4"), &r, &err);
+	if (rc != 0) {
+		fail_msg("%s", rc < 0 ? err.message : r.cases[0].failures[0]);
+	}
+	det_ruletest_report_done(&r);
+	assert_int_equal(run_with("record: kept\nexpr: h\n", HISTOGRAM_TEST("5"), &r, &err), 1);
+	assert_non_null(strstr(r.cases[0].failures[0], "got: {__name__=\"kept\"} {{"));
+	det_ruletest_report_done(&r);
+}
+
 /* A rule that cannot be evaluated ends the test. */
 static void test_rule_error(void **state)
 {
@@ -220,7 +249,8 @@ static void test_missing_files_warn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_passes),
-		cmocka_unit_test(test_fails), cmocka_unit_test(test_rule_error),
-		cmocka_unit_test(test_wrong), cmocka_unit_test(test_missing_files_warn)};
+		cmocka_unit_test(test_fails), cmocka_unit_test(test_histograms),
+		cmocka_unit_test(test_rule_error), cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_missing_files_warn)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
