@@ -59,6 +59,7 @@ extern const struct ctl_command ctl_metric_commands[]; /* targets */
 extern const struct ctl_command ctl_query_commands[];  /* query * */
 extern const struct ctl_command ctl_audit_commands[];  /* audit *, timeline */
 extern const struct ctl_command ctl_check_commands[];  /* check *, test rules */
+extern const struct ctl_command ctl_tsdb_commands[];   /* tsdb * */
 extern const struct ctl_command ctl_admin_commands[];  /* reload, top, db migrate, completion */
 extern const struct ctl_command *const ctl_tables[];   /* all of them, NULL-terminated */
 extern const struct ctl_flag ctl_globals[];	       /* flags of every command */

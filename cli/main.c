@@ -17,7 +17,7 @@
 
 const struct ctl_command *const ctl_tables[] = {ctl_alert_commands, ctl_freeze_commands,
 	ctl_metric_commands, ctl_query_commands, ctl_audit_commands, ctl_check_commands,
-	ctl_admin_commands, NULL};
+	ctl_tsdb_commands, ctl_admin_commands, NULL};
 
 const struct ctl_flag ctl_globals[] = {
 	{"json", NULL, "print JSON for scripts"},
@@ -83,7 +83,7 @@ static void print_help(void)
 	puts("usage: opsctl COMMAND [ARGUMENT...] [--json] [--help]\n\ncommands:");
 	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
 		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
-			printf("  %-20s %s\n", c->path, c->summary);
+			printf("  %-24s %s\n", c->path, c->summary);
 		}
 	}
 	puts("\nflags for every command:");

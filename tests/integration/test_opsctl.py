@@ -16,7 +16,8 @@ FAILED, USAGE, CONFIG, FROZEN, CHECK_USAGE, UNREACHABLE = 1, 2, 3, 10, 64, 69
 URLS = ["OPS_DETECTOR_URL", "OPS_COLLECTOR_URL", "OPS_ALERTMANAGER_URL", "OPS_FREEZE_URL", "OPS_AUDITLOG_URL"]
 COMMANDS = ["alerts", "silence add", "silence list", "silence expire", "note", "freeze status", "freeze check", "freeze set",
             "freeze clear", "query", "query instant", "query range", "query series", "query labels", "targets", "audit verify",
-            "audit tail", "audit export", "audit record", "timeline", "check", "check rules", "check config", "test rules",
+            "audit tail", "audit export", "audit record", "timeline", "check", "check metrics", "check rules", "check config", "test rules",
+            "tsdb list", "tsdb verify", "tsdb analyze", "tsdb dump", "tsdb create-blocks-from",
             "reload", "top", "db migrate", "completion"]
 
 
@@ -38,7 +39,7 @@ def freeze(service, ports):
 
 def test_the_list_of_commands_is_complete():
     text = opsctl("--help", check=0).stdout
-    listed = re.findall(r"^  ([a-z]+(?: [a-z]+)?)  ", text.split("flags for every command")[0], re.M)
+    listed = re.findall(r"^  ([a-z]+(?: [a-z-]+)?)  ", text.split("flags for every command")[0], re.M)
     assert sorted(listed) == sorted(COMMANDS)
     assert opsctl("help", check=0).stdout == text and opsctl(check=USAGE).stdout == text
     assert re.match(r"opsctl \d+\.\d+\.\d+ \(.+\)$", opsctl("--version", check=0).stdout)
@@ -290,3 +291,56 @@ def test_it_finds_what_was_installed_beside_it(tmp_path, pg):
     assert done.returncode == CONFIG and "etc/hms-ops/ops-freeze.yml" in done.stderr and "perhaps" in done.stderr
     done = subprocess.run([tmp_path / "bin/ops-freeze", "--check"], capture_output=True, text=True, timeout=30, cwd="/")
     assert done.returncode == CONFIG and "perhaps" in done.stderr, "a service finds its file, too"
+
+
+# ---- blocks of the detector's store ----
+
+SAMPLES = 'a_total{x="1"} 1 0\na_total{x="1"} 2.5 15\na_total{x="1"} 3 9000\nb NaN 15.25\n# EOF\n'
+
+
+def test_blocks_from_a_document_and_back(tmp_path):
+    source, store = tmp_path / "samples.txt", tmp_path / "store"
+    source.write_text(SAMPLES)
+    made = json.loads(opsctl("tsdb", "create-blocks-from", "openmetrics", source, store, "--json", check=0).stdout)
+    assert [(b["samples"], b["series"]) for b in made] == [(3, 2), (1, 1)]
+    listed = json.loads(opsctl("tsdb", "list", store, "--json", check=0).stdout)
+    assert [b["ulid"] for b in listed] == [b["ulid"] for b in made]
+    assert "good" in opsctl("tsdb", "verify", store, check=0).stdout
+    assert opsctl("tsdb", "dump", store, "--format", "openmetrics", check=0).stdout == SAMPLES.replace("15.25", "15.250")
+    assert opsctl("tsdb", "dump", store, "--match", '{x="1"}', "--mint", "1", "--maxt", "1970-01-01T01:00:00Z",
+                  check=0).stdout == 'a_total{x="1"} 2.5 15000\n'
+    top = json.loads(opsctl("tsdb", "analyze", store, made[0]["ulid"], "--json", check=0).stdout)
+    assert top["seriesByPair"] == [{"name": "x", "value": "1", "n": 1}] and top["labelNames"] == 2
+    assert opsctl("tsdb", "dump", store, "--match", "a{", check=USAGE).stderr
+
+
+def test_a_damaged_block_is_told(tmp_path):
+    source, store = tmp_path / "samples.txt", tmp_path / "store"
+    source.write_text(SAMPLES)
+    made = json.loads(opsctl("tsdb", "create-blocks-from", "openmetrics", source, store, "--json", check=0).stdout)
+    segments = store / made[0]["ulid"] / "segments"
+    data = bytearray(segments.read_bytes())
+    data[len(data) // 2] ^= 4
+    segments.write_bytes(data)
+    verdicts = json.loads(opsctl("tsdb", "verify", store, "--json", check=FAILED).stdout)
+    assert [v["good"] for v in verdicts] == [False, True]
+    done = opsctl("tsdb", "dump", store, check=FAILED)
+    whole = ['a_total{x="1"} 1 0', 'a_total{x="1"} 2.5 15000', 'a_total{x="1"} 3 9000000', "b NaN 15250"]
+    assert set(done.stdout.splitlines()) < set(whole) and "left out" in done.stderr
+    (store / made[1]["ulid"] / "index").write_bytes(b"")
+    assert "index" in opsctl("tsdb", "list", store, check=FAILED).stderr
+
+
+@pytest.mark.parametrize("args,text,code,says", [
+    (["tsdb", "create-blocks-from", "openmetrics", "FILE"], "a 1\n# EOF\n", CONFIG, "no time"),
+    (["tsdb", "create-blocks-from", "openmetrics", "FILE"], "", CONFIG, "empty"),
+    (["tsdb", "create-blocks-from", "openmetrics"], "", USAGE, "which file"),
+    (["tsdb", "create-blocks-from", "influx", "FILE"], "", USAGE, "openmetrics"),
+    (["tsdb", "list", "/no/such/folder"], "", FAILED, "/no/such/folder"),
+    (["tsdb", "dump", "--mint", "yesterday"], "", USAGE, "yesterday"),
+])
+def test_mistakes_with_blocks(tmp_path, args, text, code, says):
+    source = tmp_path / "samples.txt"
+    source.write_text(text)
+    done = opsctl(*[str(source) if a == "FILE" else a for a in args], *([str(tmp_path / "out")] if "FILE" in args else []), check=code)
+    assert says in done.stderr

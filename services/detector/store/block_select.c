@@ -239,3 +239,31 @@ bool det_block_has_tombstones(const struct det_block *b)
 {
 	return __atomic_load_n(&b->tombstones, __ATOMIC_ACQUIRE) != NULL;
 }
+
+void det_block_each_pair(const struct det_block *b,
+	void (*fn)(void *arg, const char *name, const char *value, uint64_t series), void *arg)
+{
+	for (uint32_t i = 0; i < b->index.counts[DET_COUNT_PAIRS]; i++) {
+		struct det_block_index_pair pair = det_block_index_pair(&b->index, i);
+		roaring_bitmap_t *series = NULL;
+		uint32_t len;
+		add_pair(b, i, &series);
+		fn(arg, det_block_index_symbol(&b->index, pair.name, &len),
+			det_block_index_symbol(&b->index, pair.value, &len),
+			series != NULL ? roaring_bitmap_get_cardinality(series) : 0);
+		if (series != NULL) {
+			roaring_bitmap_free(series);
+		}
+	}
+}
+
+size_t det_block_index_bytes(const struct det_block *b)
+{
+	return b->index.size;
+}
+
+size_t det_block_tombstone_count(const struct det_block *b)
+{
+	const struct det_tombstones *t = __atomic_load_n(&b->tombstones, __ATOMIC_ACQUIRE);
+	return t != NULL ? t->n : 0;
+}

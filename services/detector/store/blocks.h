@@ -89,6 +89,12 @@ size_t det_block_names(const struct det_block *b, struct ops_arena *arena, const
 size_t det_block_values(const struct det_block *b, const char *name, struct ops_arena *arena,
 	const char *const **ret);
 
+/* How many series have each pair of name and value, by name and value; texts in the mapping. */
+void det_block_each_pair(const struct det_block *b,
+	void (*fn)(void *arg, const char *name, const char *value, uint64_t series), void *arg);
+size_t det_block_index_bytes(const struct det_block *b);
+size_t det_block_tombstone_count(const struct det_block *b);
+
 /* Marks samples in [mint, maxt] of the matching series as deleted: durable when it returns. */
 int det_block_delete(struct det_block *b, const struct ops_matchers *matchers,
 	const int64_t range_ms[2], uint64_t *ret_series, struct ops_error *err) OPS_MUST_CHECK;
