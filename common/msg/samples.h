@@ -63,6 +63,8 @@ int ops_layout_decode(const void *data, size_t len, struct ops_layout **ret,
 void ops_layout_free(struct ops_layout *l); /* decoded ones */
 /* Several batches in one message, one behind the other; of any layouts. */
 #define OPS_BATCHES_TOPIC "batches"
+/* Samples that a collector was sent, with their own times: a remote write 2.0 message. */
+#define OPS_RECEIVED_TOPIC "received"
 /* Appends. */
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
 /* values and times_ms point into scratch, which must outlive the use of *ret. */

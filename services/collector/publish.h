@@ -32,5 +32,8 @@ void col_publish_row(struct col_publisher *p, const struct col_layout *layout, i
 void col_publish_exemplars(struct col_publisher *p, const struct ops_strbuf *message);
 /* Sends what waits. */
 void col_publish_flush(struct col_publisher *p);
+/* A remote write 2.0 message that was received here. */
+int col_publish_received(
+	struct col_publisher *p, const struct ops_strbuf *message, size_t samples) OPS_MUST_CHECK;
 /* This collector's presence. */
 void col_publish_member(struct col_publisher *p);

@@ -178,13 +178,23 @@ static enum ops_health bus_health(void *arg, char *buf, size_t size, double *ret
 	return share == COL_SHARE_ALL && wanted ? OPS_DEGRADED : OPS_HEALTHY;
 }
 
+/* Without a member list nobody tells: then the ring is trusted. */
+static bool detector_heard(void *arg)
+{
+	const struct col_service *s = arg;
+	const char *url = s->config->members_url;
+	return url == NULL || url[0] == '\0' || col_members_share(s->members) == COL_SHARE_HASHED;
+}
+
 static int open_doors(struct col_service *s, struct ops_error *err)
 {
 	const struct col_receive_world world = {.loop = ops_daemon_loop(s->daemon),
 		.http = ops_daemon_http(s->daemon),
 		.publisher = s->publisher,
 		.instance = s->instance,
-		.state_dir = s->config->daemon.state_dir};
+		.state_dir = s->config->daemon.state_dir,
+		.heard = detector_heard,
+		.arg = s};
 	return col_receive_open(&world, &s->config->receive, &s->receive, err);
 }
 

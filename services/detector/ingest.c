@@ -205,6 +205,19 @@ static void on_exemplars(struct det_ingest *in, const struct ops_bus_message *m)
 	}
 }
 
+/* What a collector's doors received. */
+static void on_received(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct ops_error err;
+	ops_strbuf_reset(&in->scratch);
+	ops_strbuf_add(&in->scratch, m->payload, m->len);
+	if (in->cfg.receive(in->cfg.arg, &in->scratch, &err) != 0) {
+		ops_metric_add(&refused_total, 1, "bad_received");
+		log_warn("refused received samples", F_STR("stream", m->stream),
+			F_STR("error", err.message));
+	}
+}
+
 /* ---- members ---- */
 
 static void member_free(void *member)
@@ -314,6 +327,8 @@ void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
 		on_layout(in, m);
 	} else if (strcmp(m->topic, OPS_EXEMPLARS_TOPIC) == 0) {
 		on_exemplars(in, m);
+	} else if (strcmp(m->topic, OPS_RECEIVED_TOPIC) == 0 && in->cfg.receive != NULL) {
+		on_received(in, m);
 	} else if (strcmp(m->topic, "members/collector") == 0) {
 		on_announcement(in, m);
 	} else {

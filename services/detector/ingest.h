@@ -6,6 +6,7 @@
  * which is published on the alert stream's socket so that the collectors can share the targets
  * among themselves.
  */
+#include "common/base/strbuf.h"
 #include "common/bus/bus.h"
 #include "common/msg/exemplars.h"
 #include "common/msg/samples.h"
@@ -21,6 +22,9 @@ struct det_ingest_config { /* borrowed */
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;
 	void (*on_exemplar)(void *arg, const struct ops_exemplar *e); /* may be NULL */
+	/* Stores a remote write 2.0 message that a collector received; negative: refused, err set.
+	 */
+	int (*receive)(void *arg, const struct ops_strbuf *message, struct ops_error *err);
 	void *arg;
 };
 

@@ -200,6 +200,13 @@ static void on_exemplar(void *arg, const struct ops_exemplar *e)
 	}
 }
 
+static int receive(void *arg, const struct ops_strbuf *message, struct ops_error *err)
+{
+	const struct detector *d = arg;
+	struct det_received got; /* what was refused is counted by the store */
+	return det_api_receive(d->api, "collector", OPS_REMOTE_2, message, &got, err);
+}
+
 static int open_ingest(struct detector *d, struct ops_error *err)
 {
 	const struct det_ingest_config cfg = {.loop = ops_daemon_loop(d->daemon),
@@ -209,6 +216,7 @@ static int open_ingest(struct detector *d, struct ops_error *err)
 		.key = ops_daemon_bus_key(d->daemon),
 		.tls = ops_daemon_bus_tls(d->daemon),
 		.on_exemplar = on_exemplar,
+		.receive = receive,
 		.arg = d};
 	int rc = det_ingest_open(&cfg, &d->ingest, err);
 	if (rc != 0) {

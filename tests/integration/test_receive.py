@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What comes in at the collector without being asked for: pushes and StatsD, with a real detector behind it."""
+import gzip
+import json
 import pathlib
+import shutil
 import socket
+import struct
 import subprocess
 import time
 
@@ -110,3 +114,175 @@ def test_bad_settings(tmp_path):
     config.write_text(f"receive:\n  statsd:\n    mapping_file: {tmp_path}/mapping.yml\n")
     done = subprocess.run([binary("ops-collector"), "--config", str(config), "--check"], capture_output=True, text=True)
     assert done.returncode == 3 and "mapping.yml:3:3" in done.stdout + done.stderr
+
+
+def now_ns(offset_s=0.0):
+    return int((time.time() + offset_s) * 1e9)
+
+
+def otlp(collector, metrics, resource=None, packed=False, **headers):
+    """Sends OTLP/JSON."""
+    attributes = [{"key": k, "value": {"stringValue": v}} for k, v in (resource or {}).items()]
+    body = json.dumps({"resourceMetrics": [{"resource": {"attributes": attributes}, "scopeMetrics": [{"metrics": metrics}]}]}).encode()
+    headers = {"Content-Type": "application/json", **headers}
+    if packed:
+        body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
+    return http("POST", f"{collector.url}/v1/metrics", body=body, headers=headers)
+
+
+def point(**fields):
+    return {"timeUnixNano": str(now_ns()), **fields}
+
+
+def attributes(**values):
+    return [{"key": k, "value": {"stringValue": v}} for k, v in values.items()]
+
+
+SERVICE = {"service.name": "shop", "service.namespace": "acme", "service.instance.id": "i1", "host.name": "h1"}
+
+
+def heard(collector):
+    wait_until(lambda: otlp(collector, []).code == 200, what="the collector hears the detector")
+
+
+def test_otlp_json(stack):
+    c = receiver(stack)
+    heard(c)
+    reply = otlp(c, [
+        {"name": "http.server.requests", "unit": "1", "sum": {"aggregationTemporality": 2, "isMonotonic": True, "dataPoints": [
+            point(asInt="7", attributes=attributes(**{"http.route": "/x"}))]}},
+        {"name": "queue.length", "description": "Waiting.", "gauge": {"dataPoints": [point(asDouble=2.5)]}},
+        {"name": "took", "unit": "ms", "histogram": {"aggregationTemporality": 2, "dataPoints": [
+            point(count="6", sum=40.5, explicitBounds=[1, 2.5], bucketCounts=["1", "2", "3"])]}},
+        {"name": "old", "summary": {"dataPoints": [point(count=3, sum=6, quantileValues=[{"quantile": 0.5, "value": 2}])]}},
+        {"name": "exp", "exponentialHistogram": {"aggregationTemporality": 2, "dataPoints": [
+            point(count=7, sum=20, scale=0, zeroCount=1, positive={"offset": 0, "bucketCounts": [1, 2]},
+                  negative={"offset": 1, "bucketCounts": [3]})]}},
+    ], SERVICE, packed=True)
+    assert (reply.code, reply.json) == (200, {})
+    common = (("instance", "i1"), ("job", "acme/shop"))
+    wait_until(lambda: stack.query("http_server_requests_total") == {
+        (("__name__", "http_server_requests_total"), ("http_route", "/x"), *common): 7.0})
+    assert stack.value("queue_length") == 2.5
+    assert stack.query("took_milliseconds_bucket") == {
+        (("__name__", "took_milliseconds_bucket"), *common[:1], common[1], ("le", le)): v for le, v in (("1.0", 1.0), ("2.5", 3.0), ("+Inf", 6.0))}
+    assert (stack.value("took_milliseconds_sum"), stack.value("took_milliseconds_count")) == (40.5, 6)
+    assert (stack.value('old{quantile="0.5"}'), stack.value("old_count")) == (2, 3)
+    buckets = {dict(k)["le"]: v for k, v in stack.query("exp_bucket").items()}
+    assert buckets == {"-2.0": 3, "0.0": 4, "2.0": 5, "4.0": 7, "+Inf": 7}
+    assert stack.value('target_info{host_name="h1"}') == 1
+    found = http("GET", f"{stack.detector.url}/api/v1/metadata?metric=queue_length").json["data"]
+    assert found == {"queue_length": [{"type": "gauge", "help": "Waiting.", "unit": ""}]}
+
+
+def test_otlp_deltas_are_added_up(stack):
+    c = receiver(stack, otlp={"max_delta_series": 20})
+    heard(c)
+
+    def send(at, *metrics):
+        for m in metrics:
+            for data in m.values():
+                for p in data["dataPoints"] if isinstance(data, dict) else ():
+                    p["timeUnixNano"] = str(at)
+        return otlp(c, list(metrics), SERVICE)
+
+    def metrics(n):
+        return [{"name": "hits", "sum": {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": [{"asInt": n}]}},
+                {"name": "lat", "histogram": {"aggregationTemporality": 1, "dataPoints": [
+                    {"count": n, "sum": n, "explicitBounds": [1], "bucketCounts": [n - 1, 1]}]}},
+                {"name": "exp", "exponentialHistogram": {"aggregationTemporality": 1, "dataPoints": [
+                    {"count": 1, "sum": 1, "scale": 5 if n == 2 else 1, "positive": {"offset": 0, "bucketCounts": [1]}}]}}]
+    first = now_ns(-5)
+    assert send(first, *metrics(2)).json == {}
+    assert send(first + 10**9, *metrics(3)).json == {}
+    wait_until(lambda: stack.value("hits_total") == 5)
+    assert {dict(k)["le"]: v for k, v in stack.query("lat_bucket").items()} == {"1.0": 3, "+Inf": 5}
+    assert stack.value("exp_count") == 2
+    # the same time again is no new delta: partial success
+    reply = send(first + 10**9, *metrics(4))
+    assert reply.code == 200 and reply.json["partialSuccess"]["rejectedDataPoints"] == "3"
+    assert "not newer" in reply.json["partialSuccess"]["errorMessage"]
+    many = {"name": "many", "sum": {"aggregationTemporality": 1, "dataPoints": [
+        {"asInt": 1, "attributes": attributes(i=str(i))} for i in range(40)]}}
+    reply = send(first + 2 * 10**9, many)
+    assert int(reply.json["partialSuccess"]["rejectedDataPoints"]) > 20 and stack.value("hits_total") == 5
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out += bytes([n & 127 | 128])
+        n >>= 7
+    return out + bytes([n])
+
+
+def message(number, *parts):
+    body = b"".join(parts)
+    return varint(number << 3 | 2) + varint(len(body)) + body
+
+
+def fixed64(number, v):
+    return varint(number << 3 | 1) + (struct.pack("<d", v) if isinstance(v, float) else struct.pack("<Q", v))
+
+
+def test_otlp_protobuf(stack):
+    c = receiver(stack)
+    heard(c)
+    text = lambda k, v: message(1, k.encode()) + message(2, message(1, v.encode()))  # noqa: E731
+    number = message(1, fixed64(3, now_ns()), fixed64(4, 1.5), message(7, text("a.b", "x")))
+    bucket = message(1, fixed64(3, now_ns()), fixed64(4, 3), fixed64(5, 4.5), message(6, struct.pack("<2Q", 1, 2)), message(7, struct.pack("<d", 1.0)))
+    request = message(1, message(1, message(1, text("service.name", "svc"))), message(
+        2, message(2, message(1, b"temp"), message(3, b"Cel"), message(5, number)),
+        message(2, message(1, b"lat"), message(9, bucket, b"\x10\x02"))))
+    headers = {"Content-Type": "application/x-protobuf"}
+    reply = http("POST", f"{c.url}/api/v1/otlp/v1/metrics", body=request, headers=headers)
+    assert (reply.code, reply.text) == (200, "")
+    wait_until(lambda: stack.query("temp_celsius") == {(("__name__", "temp_celsius"), ("a_b", "x"), ("job", "svc")): 1.5})
+    assert {dict(k)["le"]: v for k, v in stack.query("lat_bucket").items()} == {"1.0": 1, "+Inf": 3}
+    for bad, want in ((request[:-3], 400), (b"\xff" * 9, 400)):
+        assert http("POST", f"{c.url}/v1/metrics", body=bad, headers=headers).code == want
+    assert http("POST", f"{c.url}/v1/metrics", body=b"{", headers={"Content-Type": "application/json"}).json["code"] == 3
+    assert http("POST", f"{c.url}/v1/metrics", body=b"x", headers={"Content-Type": "text/plain"}).code == 415
+    assert otlp(c, [], **{"Content-Encoding": "br"}).code == 415
+
+
+def test_limits_answer_429(stack):
+    c = receiver(stack, samples_per_second=10, max_series=3)
+    heard(c)
+    gauge = {"name": "g", "gauge": {"dataPoints": [point(asDouble=1, attributes=attributes(i=str(i))) for i in range(30)]}}
+    reply = otlp(c, [gauge])
+    assert reply.code == 200 and reply.json["partialSuccess"]["rejectedDataPoints"] == "27"
+    reply = otlp(c, [gauge])
+    assert reply.code == 429 and reply.headers["Retry-After"] and reply.json["code"] == 8
+    assert c.metric("ops_received_refused_total", door="otlp", reason="series_limit") == 27
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+def test_prometheus_writes_through_us_and_loses_nothing(stack, target, tmp_path):
+    """A stock Prometheus as agent; the detector goes away for a while and every sample is there in the end."""
+    c = receiver(stack)
+    t = target("pushed 1\n")
+    port = free_port()
+    config = tmp_path / "agent.yml"
+    config.write_text(
+        f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{t.address}']}}]\n"
+        f"remote_write:\n- url: {c.url}/api/v1/write\n  queue_config: {{max_backoff: 500ms, batch_send_deadline: 200ms}}\n")
+    agent = subprocess.Popen(["prometheus", "--enable-feature=agent", f"--config.file={config}", f"--storage.agent.path={tmp_path}/agent",
+                              f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: stack.value('pushed{job="j"}') == 1)
+        stack.detector.sigkill()
+        wait_until(lambda: (c.metric("ops_received_requests_total", door="remote_write", code="503") or 0) > 0)
+        scraped = len(t.requests)
+        stack.detector.start()
+        wait_until(lambda: len(t.requests) > scraped + 4)
+        agent.send_signal(15)
+        agent.wait(30)
+        wait_until(lambda: stack.value("count_over_time(pushed[10m])") >= len(t.requests) - 2)
+        gaps = http("GET", f"{stack.detector.url}/api/v1/query?query=pushed[10m]").json["data"]["result"]
+        times = [float(at) for s in gaps for at, _ in s["values"]]
+        assert times and max(b - a for a, b in zip(times, times[1:])) < 2, times
+    finally:
+        if agent.poll() is None:
+            agent.kill()
+            agent.wait()

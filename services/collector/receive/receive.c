@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "services/collector/receive/receive.h"
 
+#include "services/collector/receive/otlp.h"
 #include "services/collector/receive/push.h"
+#include "services/collector/receive/remote_write.h"
 #include "services/collector/receive/statsd.h"
 
 struct col_receive {
 	struct col_push *push;
 	struct col_statsd *statsd;
+	struct col_outlet *outlet;
+	struct col_remote_door remote;
+	struct col_otlp_door otlp;
 };
 
 #define DAY_MS ((int64_t)86400000)
@@ -109,7 +114,61 @@ static const struct ops_conf_key statsd_keys[] = {
 	OPS_CONF_END,
 };
 
+#define OTLP(member_) offsetof(struct col_receive_config, otlp.member_)
+static const struct ops_conf_key otlp_keys[] = {
+	{.name = "enabled",
+		.kind = OPS_CONF_K_BOOL,
+		.offset = OTLP(enabled),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "true",
+		.doc = "OTLP/HTTP: POST /v1/metrics and /api/v1/otlp/v1/metrics (role operator)"},
+	{.name = "max_delta_series",
+		.kind = OPS_CONF_K_INT,
+		.offset = OTLP(max_delta_series),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "100000",
+		.min = 1,
+		.max = 100000000,
+		.doc = "series of delta temporality that are added up; points of more are "
+		       "rejected"},
+	{.name = "delta_ttl",
+		.kind = OPS_CONF_K_DURATION,
+		.offset = OTLP(delta_ttl_ms),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "1h",
+		.min = 1000,
+		.max = 3650 * DAY_MS,
+		.doc = "a sum that was not heard for so long is forgotten"},
+	OPS_CONF_END,
+};
+
 const struct ops_conf_key col_receive_keys[] = {
+	{.name = "remote_write",
+		.kind = OPS_CONF_K_BOOL,
+		.offset = offsetof(struct col_receive_config, remote_write),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "true",
+		.doc = "Prometheus' remote write 1.0 and 2.0: POST /api/v1/write (role operator)"},
+	{.name = "otlp",
+		.kind = OPS_CONF_K_MAPPING,
+		.offset = 0,
+		.sub = otlp_keys,
+		.doc = "for OpenTelemetry's SDKs and collectors"},
+	{.name = "samples_per_second",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct col_receive_config, samples_per_second),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "0",
+		.max = 1000000000,
+		.doc = "remote write and OTLP together; more are answered with 429; 0: no limit"},
+	{.name = "max_series",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct col_receive_config, max_series),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "1000000",
+		.max = 1000000000,
+		.doc = "different series within an hour, remote write and OTLP together; new ones "
+		       "above are refused; 0: no limit"},
 	{.name = "push",
 		.kind = OPS_CONF_K_MAPPING,
 		.offset = 0,
@@ -157,6 +216,29 @@ static int open_statsd(const struct col_receive_world *w, const struct col_recei
 	return col_statsd_open(w->loop, w->publisher, &statsd, &r->statsd, err);
 }
 
+static void open_forwarding(const struct col_receive_world *w, const struct col_receive_config *cfg,
+	struct col_receive *r)
+{
+	const struct col_outlet_limits limits = {
+		.samples_per_second = cfg->samples_per_second, .series = cfg->max_series};
+	r->outlet = col_outlet_new(w->publisher, &limits);
+	if (cfg->remote_write) {
+		r->remote = (struct col_remote_door){
+			.outlet = r->outlet, .heard = w->heard, .arg = w->arg};
+		col_remote_register(&r->remote, w->http);
+	}
+	if (cfg->otlp.enabled) {
+		const struct col_otlp_limits otlp = {
+			.delta_series = (size_t)cfg->otlp.max_delta_series,
+			.delta_ttl_ms = cfg->otlp.delta_ttl_ms};
+		r->otlp = (struct col_otlp_door){.outlet = r->outlet,
+			.series = col_otlp_series_new(&otlp),
+			.heard = w->heard,
+			.arg = w->arg};
+		col_otlp_register(&r->otlp, w->http);
+	}
+}
+
 int col_receive_open(const struct col_receive_world *world, const struct col_receive_config *cfg,
 	struct col_receive **ret, struct ops_error *err)
 {
@@ -169,6 +251,7 @@ int col_receive_open(const struct col_receive_world *world, const struct col_rec
 		col_receive_close(r);
 		return rc;
 	}
+	open_forwarding(world, cfg, r);
 	*ret = r;
 	return 0;
 }
@@ -180,6 +263,8 @@ void col_receive_close(struct col_receive *r)
 	}
 	col_push_close(r->push);
 	col_statsd_close(r->statsd);
+	col_otlp_series_free(r->otlp.series);
+	col_outlet_free(r->outlet);
 	free(r);
 }
 

@@ -18,6 +18,12 @@ struct col_receive_config {
 		const char *listen_udp, *listen_tcp, *mapping_file;
 		int64_t interval_ms, ttl_ms, max_series, max_set_members;
 	} statsd;
+	struct {
+		bool enabled;
+		int64_t max_delta_series, delta_ttl_ms;
+	} otlp;
+	bool remote_write;
+	int64_t samples_per_second, max_series;
 };
 extern const struct ops_conf_key col_receive_keys[]; /* of a struct col_receive_config */
 
@@ -26,6 +32,8 @@ struct col_receive_world { /* borrowed */
 	struct ops_http_server *http;
 	struct col_publisher *publisher;
 	const char *instance, *state_dir;
+	bool (*heard)(void *arg); /* is there a detector that hears us? */
+	void *arg;
 };
 int col_receive_open(const struct col_receive_world *world, const struct col_receive_config *cfg,
 	struct col_receive **ret, struct ops_error *err) OPS_MUST_CHECK;

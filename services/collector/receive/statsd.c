@@ -62,7 +62,7 @@ struct col_statsd {
 	struct ops_timer *tick;
 	int udp, tcp;
 	struct ops_watch *udp_watch, *tcp_watch;
-	LIST_HEAD(, sender) senders;
+	LIST_HEAD(sender_list, sender) senders;
 	size_t nsenders;
 	char *buffers; /* BATCH datagrams */
 };

@@ -7,6 +7,7 @@
 #include "common/base/strbuf.h"
 #include "common/msg/exemplars.h"
 #include "common/net/http_server.h"
+#include "common/remote/negotiate.h"
 #include "services/detector/engine/engine.h"
 #include "services/detector/store/store.h"
 
@@ -38,6 +39,18 @@ void det_api_add_exemplar(struct det_api *api, const struct ops_exemplar *e);
 /* A route of the API: answers OPTIONS too. */
 void det_api_route(struct ops_http_server *server, unsigned methods, const char *path,
 	void (*fn)(struct ops_http_req *req, void *arg), void *arg);
+struct det_received { /* what became of a message */
+	size_t samples, histograms, exemplars, refused, bad_series;
+	char problem[256]; /* the first; "" when there was none */
+};
+/*
+ * Stores what a remote write message holds, as far as it can be stored; door is the metric's label.
+ * -EBADMSG, with err set: it is no such message, nothing was stored.
+ */
+int det_api_receive(struct det_api *api, const char *door, enum ops_remote_version version,
+	const struct ops_strbuf *message, struct det_received *ret,
+	struct ops_error *err) OPS_MUST_CHECK;
+
 /* {"status":"success","data":<data>} with the CORS header; data is JSON text. */
 void det_api_reply_data(struct ops_http_req *req, const struct ops_strbuf *data);
 /* {"status":"error","errorType":type,"error":message} with the status code that belongs to type. */

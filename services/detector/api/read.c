@@ -107,10 +107,11 @@ static void add_samples(struct reading *r, const struct ops_labels *labels)
 				(struct ops_remote_sample){.time_ms = s->t[i], .value = s->v[i]};
 			continue;
 		}
-		starts[out.nhistograms] = wire.len;
+		size_t start = wire.len;
 		det_histogram_to_wire(s->h[i], s->t[i], &wire);
-		histograms[out.nhistograms++] = (struct ops_remote_histogram){
-			.time_ms = s->t[i], .len = wire.len - starts[out.nhistograms]};
+		starts[out.nhistograms] = start;
+		histograms[out.nhistograms++] =
+			(struct ops_remote_histogram){.time_ms = s->t[i], .len = wire.len - start};
 	}
 	for (size_t i = 0; i < out.nhistograms; i++) {
 		histograms[i].data = (const uint8_t *)wire.data + starts[i];

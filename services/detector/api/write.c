@@ -25,8 +25,7 @@ static struct ops_metric received_total = OPS_COUNTER("ops_detector_received_sam
 struct receipt {
 	struct det_api *api;
 	struct ops_arena arena; /* of one histogram */
-	size_t samples, histograms, exemplars, refused, bad_series;
-	char problem[256]; /* the first */
+	struct det_received *got;
 };
 
 void det_api_count_received(const char *door, size_t stored, size_t refused)
@@ -37,9 +36,9 @@ void det_api_count_received(const char *door, size_t stored, size_t refused)
 
 static void refuse(struct receipt *r, size_t n, const char *why)
 {
-	r->refused += n;
-	if (r->problem[0] == '\0') {
-		snprintf(r->problem, sizeof(r->problem), "%s", why);
+	r->got->refused += n;
+	if (r->got->problem[0] == '\0') {
+		snprintf(r->got->problem, sizeof(r->got->problem), "%s", why);
 	}
 }
 
@@ -49,7 +48,7 @@ static void take_samples(
 	for (size_t i = 0; i < s->nsamples; i++) {
 		if (det_store_append(r->api->config.store, labels, s->samples[i].time_ms,
 			    s->samples[i].value) == 0) {
-			r->samples++;
+			r->got->samples++;
 		} else {
 			refuse(r, 1,
 				"out of order sample, too old, too far in the future, or no "
@@ -71,7 +70,7 @@ static void take_histograms(
 		}
 		ops_arena_reset(&r->arena);
 		if (rc == 0) {
-			r->histograms++;
+			r->got->histograms++;
 		} else {
 			refuse(r, 1, rc == 1 ? "out of order histogram" : "invalid histogram");
 		}
@@ -88,7 +87,8 @@ static void take_exemplars(
 			.value = in->value,
 			.time_ms = in->time_ms};
 		/* What is too old or long is no reason to refuse the samples: counted. */
-		r->exemplars += det_exemplars_add(r->api->exemplars, &e) == DET_EXEMPLAR_STORED;
+		r->got->exemplars +=
+			det_exemplars_add(r->api->exemplars, &e) == DET_EXEMPLAR_STORED;
 		ops_labels_unref(e.labels);
 	}
 }
@@ -112,7 +112,7 @@ static int on_series(void *arg, const struct ops_remote_series *s)
 {
 	struct receipt *r = arg;
 	if (s->flaw != NULL) {
-		r->bad_series++;
+		r->got->bad_series++;
 		refuse(r, s->nsamples + s->nhistograms, s->flaw);
 		return 0;
 	}
@@ -142,7 +142,7 @@ static void add_count(struct ops_http_req *req, const char *header, size_t n)
 }
 
 static void answer(
-	struct ops_http_req *req, enum ops_remote_version version, const struct receipt *r)
+	struct ops_http_req *req, enum ops_remote_version version, const struct det_received *r)
 {
 	if (version == OPS_REMOTE_2) {
 		add_count(req, OPS_REMOTE_SAMPLES_WRITTEN, r->samples);
@@ -166,23 +166,19 @@ static void reply_line(struct ops_http_req *req, int code, const char *message)
 	ops_http_reply_text(req, code, text);
 }
 
-static void receive(struct det_api *api, struct ops_http_req *req, enum ops_remote_version version,
-	const struct ops_strbuf *message)
+int det_api_receive(struct det_api *api, const char *door, enum ops_remote_version version,
+	const struct ops_strbuf *message, struct det_received *ret, struct ops_error *err)
 {
-	struct receipt r = {.api = api};
-	struct ops_error err = {0};
+	struct receipt r = {.api = api, .got = ret};
 	const struct ops_remote_sink sink = {
 		.on_series = on_series, .on_metadata = on_metadata, .arg = &r};
+	*ret = (struct det_received){.samples = 0};
 	ops_arena_init(&r.arena);
 	int rc = ops_remote_write_decode(
-		version, ops_strbuf_text(message), message->len, &sink, &err);
+		version, ops_strbuf_text(message), message->len, &sink, err);
 	ops_arena_done(&r.arena);
-	det_api_count_received("write", r.samples + r.histograms, r.refused);
-	if (rc != 0) {
-		reply_line(req, 400, err.message);
-	} else {
-		answer(req, version, &r);
-	}
+	det_api_count_received(door, ret->samples + ret->histograms, ret->refused);
+	return rc;
 }
 
 void det_api_write(struct ops_http_req *req, void *arg)
@@ -205,5 +201,10 @@ void det_api_write(struct ops_http_req *req, void *arg)
 		reply_line(req, 400, err.message);
 		return;
 	}
-	receive(arg, req, version, &message);
+	struct det_received got;
+	if (det_api_receive(arg, "write", version, &message, &got, &err) != 0) {
+		reply_line(req, 400, err.message);
+	} else {
+		answer(req, version, &got);
+	}
 }
