@@ -234,10 +234,68 @@ static void test_exchanges(void **state)
 	ops_clock_fake(NULL);
 }
 
+/* ---- queries beside the writer ---- */
+
+struct crowd {
+	struct world *w;
+	int left, failed;
+	int64_t next_ms;
+};
+
+static void ask_again(struct crowd *c);
+
+static void on_crowd_answer(void *arg, const struct ops_http_response *res)
+{
+	struct crowd *c = arg;
+	c->failed += res->outcome != OPS_HTTP_DONE || res->code != 200;
+	/* the writer goes on while others are on their way */
+	const double values[] = {1, 0, (double)c->next_ms};
+	struct ops_batch b = {1, c->next_ms, values, 3, NULL};
+	c->next_ms += 1000;
+	assert_int_equal(det_store_append_batch(c->w->store, &b), 0);
+	if (c->left % 50 == 0) {
+		det_store_maintain(c->w->store, c->next_ms);
+	}
+	if (--c->left <= 0) {
+		ops_loop_stop(c->w->loop);
+	} else {
+		ask_again(c);
+	}
+}
+
+static void ask_again(struct crowd *c)
+{
+	static const char *const paths[] = {"query?query=sum(rate(http_total%5B10m%5D))&time=2000",
+		"query_range?query=up%20%2B%20on(instance)%20up&start=0&end=3000&step=10",
+		"series?match[]=up", "labels", "label/job/values", "targets",
+		"query?query=%7Bjob=~%22x.*%7Cy.%2Bz%22%7D"};
+	char url[300];
+	struct ops_http_call *call;
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u/api/v1/%s",
+		ops_http_server_port(c->w->server), paths[(size_t)c->left % OPS_LENGTH(paths)]);
+	struct ops_http_request req = {.url = url, .timeout_ms = 20000};
+	assert_int_equal(ops_http_call_start(c->w->client, &req, on_crowd_answer, c, &call), 0);
+}
+
+static void test_beside_the_writer(void **state)
+{
+	struct world w;
+	(void)state;
+	open_world(&w);
+	struct crowd c = {.w = &w, .left = 400, .next_ms = 1000 * 1000};
+	for (int i = 0; i < 6; i++) {
+		ask_again(&c);
+	}
+	ops_loop_run(w.loop);
+	assert_int_equal(c.failed, 0);
+	close_world(&w); /* some are still on their way */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchanges),
+		cmocka_unit_test(test_beside_the_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
