@@ -116,6 +116,7 @@ static int vector_result(struct det_eval *ev, struct det_vec *vec, struct det_re
 static void scalar_result(struct det_eval *ev, double *v, struct det_result *ret)
 {
 	const struct det_col col = {.labels = det_lset_of(NULL, 0), .v = v};
+	ops_assert(v != NULL);
 	ret->series = det_scratch(ev, 1, sizeof(struct det_result_series));
 	ret->n = 1;
 	column_result(ev, &col, &ret->series[0]);

@@ -138,6 +138,7 @@ static int set_step(
 	if (!det_is_histogram(col->v[i])) {
 		return 0;
 	}
+	ops_assert(s->h != NULL); /* a mark without one is not read */
 	const struct ops_histogram *h = s->h[next - 1];
 	if (kept->from != h) {
 		struct ops_histogram *own;
