@@ -397,7 +397,7 @@ int ops_daemon_main(const struct ops_service *service, int argc, char **argv)
 	if (code >= 0)
 		return code;
 	ops_log_init(service->name, d.flags.has_log_level ? d.flags.log_level : OPS_LOG_INFO);
-	int rc = ops_loaded_new(service, d.flags.config, &d.loaded, &err);
+	int rc = ops_loaded_new(service, &d.flags, &d.loaded, &err);
 	if (rc == 0 && !d.flags.dump_config)
 		rc = ops_loaded_check(service, d.loaded, &err);
 	if (rc != 0)

@@ -25,8 +25,13 @@ struct ops_loaded {
 	struct ops_conf_warnings warnings;
 };
 
+enum {
+	OPS_SERVICE_FLAGS_MAX = 16
+};
+
 struct ops_flags {
 	const char *config;
+	const char *values[OPS_SERVICE_FLAGS_MAX]; /* of the service's own; NULL: not given */
 	bool check, dump_config;
 	bool has_log_level;
 	enum ops_log_level log_level;
@@ -71,8 +76,8 @@ int ops_daemon_flags(
 	const struct ops_service *service, int argc, char **argv, struct ops_flags *ret);
 
 /* daemon_config.c */
-int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret,
-	struct ops_error *err) OPS_MUST_CHECK;
+int ops_loaded_new(const struct ops_service *service, const struct ops_flags *flags,
+	struct ops_loaded **ret, struct ops_error *err) OPS_MUST_CHECK;
 /* Deeper checks: web configuration, the service's own. Changes nothing. */
 int ops_loaded_check(const struct ops_service *service, struct ops_loaded *l,
 	struct ops_error *err) OPS_MUST_CHECK;

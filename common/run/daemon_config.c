@@ -160,8 +160,79 @@ void ops_loaded_free(struct ops_loaded *l)
 	free(l);
 }
 
-int ops_loaded_new(const struct ops_service *service, const char *path, struct ops_loaded **ret,
-	struct ops_error *err)
+static struct ops_conf_node *new_node(
+	struct ops_arena *a, const char *flag, enum ops_conf_type type, const char *text)
+{
+	struct ops_conf_node *n = ops_arena_new(a, struct ops_conf_node);
+
+	n->type = type;
+	n->file = ops_arena_printf(a, "--%s", flag);
+	n->text = ops_arena_strdup(a, text);
+	n->len = strlen(text);
+	return n;
+}
+
+/* The mapping's value of that name becomes node. */
+static void put_node(struct ops_arena *a, struct ops_conf_node *mapping, const char *name,
+	struct ops_conf_node *node)
+{
+	for (size_t i = 0; i < mapping->n; i++)
+		if (strcmp(mapping->keys[i]->text, name) == 0) {
+			mapping->items[i] = node;
+			return;
+		}
+	struct ops_conf_node **items = ops_arena_array(a, struct ops_conf_node *, mapping->n + 1);
+	struct ops_conf_node **keys = ops_arena_array(a, struct ops_conf_node *, mapping->n + 1);
+	for (size_t i = 0; i < mapping->n; i++) {
+		items[i] = mapping->items[i];
+		keys[i] = mapping->keys[i];
+	}
+	items[mapping->n] = node;
+	keys[mapping->n] = ops_arena_new(a, struct ops_conf_node);
+	*keys[mapping->n] = *node;
+	keys[mapping->n]->type = OPS_CONF_SCALAR;
+	keys[mapping->n]->text = name;
+	keys[mapping->n]->len = strlen(name);
+	mapping->items = items;
+	mapping->keys = keys;
+	mapping->n++;
+}
+
+/* KEY or KEY.KEY; what is there and is no mapping is replaced by one. */
+static void apply_flag(struct ops_arena *a, struct ops_conf_node *root,
+	const struct ops_service_flag *flag, const char *value)
+{
+	struct ops_conf_node *at = root, *node = new_node(a, flag->name, OPS_CONF_SCALAR, value);
+	const char *dot = strchr(flag->key, '.');
+
+	node->quoted = true;
+	if (dot != NULL) {
+		const char *outer = ops_arena_strndup(a, flag->key, (size_t)(dot - flag->key));
+		at = NULL;
+		for (size_t i = 0; i < root->n; i++)
+			if (strcmp(root->keys[i]->text, outer) == 0 &&
+				root->items[i]->type == OPS_CONF_MAPPING)
+				at = root->items[i];
+		if (at == NULL) {
+			at = new_node(a, flag->name, OPS_CONF_MAPPING, "");
+			put_node(a, root, outer, at);
+		}
+	}
+	put_node(a, at, dot != NULL ? dot + 1 : flag->key, node);
+}
+
+static void apply_flags(const struct ops_service *service, const struct ops_flags *flags,
+	struct ops_arena *a, struct ops_conf_node *root)
+{
+	const struct ops_service_flag *f = service->flags;
+
+	for (size_t i = 0; f != NULL && f[i].name != NULL; i++)
+		if (flags->values[i] != NULL)
+			apply_flag(a, root, &f[i], flags->values[i]);
+}
+
+int ops_loaded_new(const struct ops_service *service, const struct ops_flags *flags,
+	struct ops_loaded **ret, struct ops_error *err)
 {
 	struct ops_loaded *l = ops_xcalloc(1, sizeof(*l));
 	const struct ops_conf_options opt = {.expand_env = true};
@@ -172,7 +243,9 @@ int ops_loaded_new(const struct ops_service *service, const char *path, struct o
 	l->warnings.arena = &l->arena;
 	l->keys = ops_daemon_table(service, &l->arena);
 	l->config = ops_arena_alloc(&l->arena, service->config_size);
-	int rc = ops_conf_load_file(&l->arena, path, &opt, &root, err);
+	int rc = ops_conf_load_file(&l->arena, flags->config, &opt, &root, err);
+	if (rc == 0 && root->type == OPS_CONF_MAPPING)
+		apply_flags(service, flags, &l->arena, root);
 	if (rc == 0)
 		rc = ops_conf_decode(&l->arena, root, l->keys, l->config, &l->warnings, err);
 	l->root = root;

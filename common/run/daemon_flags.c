@@ -20,6 +20,7 @@ enum {
 	OPT_DUMP,
 	OPT_REFERENCE,
 	OPT_LOG_LEVEL,
+	OPT_SERVICE, /* and more: the service's own, in their order */
 };
 
 static const struct option options[] = {
@@ -32,6 +33,18 @@ static const struct option options[] = {
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
+
+static void print_own(const struct ops_service *service)
+{
+	const struct ops_service_flag *f = service->flags;
+
+	for (; f != NULL && f->name != NULL; f++) {
+		char left[64];
+		snprintf(left, sizeof(left), "--%s %s", f->name, f->argument);
+		printf("      %-18s %s; as %s of the file, and wins over it\n", left, f->doc,
+			f->key);
+	}
+}
 
 static void print_help(const struct ops_service *service)
 {
@@ -46,15 +59,16 @@ static void print_help(const struct ops_service *service)
 	       "then exit\n"
 	       "      --config-reference print all keys as a Markdown table, then exit\n"
 	       "      --log-level LEVEL  debug, info, warn or error; wins over log_level of the "
-	       "file\n"
-	       "  -V, --version          print the version, then exit\n"
+	       "file\n",
+		service->name, service->summary, service->name);
+	print_own(service);
+	printf("  -V, --version          print the version, then exit\n"
 	       "  -h, --help             print this text, then exit\n\n"
 	       "Signals:\n"
 	       "  SIGHUP reloads the configuration (a bad one changes nothing); SIGTERM and SIGINT "
 	       "drain and exit.\n\n"
 	       "Exit status:\n"
-	       "  0 drained, 2 usage, 3 configuration, 4 bus, 5 database, 70 internal\n",
-		service->name, service->summary, service->name);
+	       "  0 drained, 2 usage, 3 configuration, 4 bus, 5 database, 70 internal\n");
 }
 
 static void print_reference(const struct ops_service *service)
@@ -97,6 +111,10 @@ static int usage_error(const struct ops_service *service, const char *message, c
 
 static int take_option(const struct ops_service *service, int c, struct ops_flags *f)
 {
+	if (c >= OPT_SERVICE) {
+		f->values[c - OPT_SERVICE] = optarg;
+		return GO_ON;
+	}
 	switch (c) {
 	case 'c':
 		f->config = optarg;
@@ -126,14 +144,31 @@ static int take_option(const struct ops_service *service, int c, struct ops_flag
 	}
 }
 
+/* The common options with the service's own behind them. */
+static void join_options(const struct ops_service *service,
+	struct option ret[OPS_LENGTH(options) + OPS_SERVICE_FLAGS_MAX])
+{
+	const struct ops_service_flag *f = service->flags;
+	size_t n = OPS_LENGTH(options) - 1;
+
+	memcpy(ret, options, sizeof(options));
+	for (int i = 0; f != NULL && f[i].name != NULL; i++) {
+		ops_assert(i < OPS_SERVICE_FLAGS_MAX);
+		ret[n++] = (struct option){f[i].name, required_argument, NULL, OPT_SERVICE + i};
+	}
+	ret[n] = options[OPS_LENGTH(options) - 1];
+}
+
 int ops_daemon_flags(
 	const struct ops_service *service, int argc, char **argv, struct ops_flags *ret)
 {
+	struct option all[OPS_LENGTH(options) + OPS_SERVICE_FLAGS_MAX];
 	int c;
 
+	join_options(service, all);
 	opterr = 0;
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "c:Vh", all, NULL)) != -1) {
 		int code = take_option(service, c, ret);
 		if (code != GO_ON)
 			return code;

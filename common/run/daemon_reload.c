@@ -47,7 +47,7 @@ static int record(struct ops_daemon *d, const struct ops_reload_caller *by, cons
 static int prepare(struct ops_daemon *d, struct ops_loaded **ret, struct ops_error *err)
 {
 	struct ops_loaded *next = NULL;
-	int rc = ops_loaded_new(d->service, d->flags.config, &next, err);
+	int rc = ops_loaded_new(d->service, &d->flags, &next, err);
 
 	if (rc != 0)
 		return rc;

@@ -48,12 +48,18 @@ extern const struct ops_conf_key ops_daemon_keys[];
 
 struct ops_daemon; /* opaque */
 
+/* --NAME ARGUMENT of a service: the same as KEY (one level down: KEY.KEY) in its file, and wins. */
+struct ops_service_flag {
+	const char *name, *argument, *key, *doc;
+};
+
 struct ops_service {
 	const char *name;	    /* "ops-freeze" */
 	const char *summary;	    /* one line for --help */
 	const char *default_listen; /* "127.0.0.1:9096" */
 	const struct ops_conf_key
-		*keys;	    /* the service's own keys beside the common ones; OPS_CONF_END */
+		*keys; /* the service's own keys beside the common ones; OPS_CONF_END */
+	const struct ops_service_flag *flags; /* ends with name NULL; may be NULL */
 	size_t config_size; /* of a struct that starts with struct ops_daemon_config */
 	/* Deeper validation (rule files, routing tree): loads everything, changes nothing. May be
 	 * NULL. */

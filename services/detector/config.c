@@ -74,6 +74,12 @@ const struct ops_conf_key det_config_keys[] = {
 		.fallback = "100000",
 		.max = 100000000,
 		.doc = "exemplars kept in memory, the newest of all series; 0: none"},
+	KEY("datasource", OPS_CONF_K_NODE, datasource, OPS_CONF_RESTART, NULL,
+		"rules are evaluated by this Prometheus-compatible engine: its URL, or {url, "
+		"timeout, "
+		"concurrency, basic_auth, authorization, tls_config, ...}"),
+	KEY("rule_shard", OPS_CONF_K_STRING, rule_shard, 0, NULL,
+		"I/N: of the rule groups only those whose name falls to detector I of N"),
 	KEY("remote_write_queue_max", OPS_CONF_K_SIZE, remote_write_queue_bytes, OPS_CONF_RESTART,
 		"1GiB",
 		"per destination of remote_write: the oldest samples fall out of its queue on disk "
@@ -265,6 +271,18 @@ static int take_features(
 	return 0;
 }
 
+static int take_shard(
+	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
+{
+	const char *text = cfg->rule_shard;
+	if (text == NULL || det_rules_shard_parse(text, &s->set.shard, &s->set.shards) == 0) {
+		return 0;
+	}
+	(void)ops_error_set(err, -EINVAL, "rule_shard: '%s' is no share of the rules", text);
+	ops_error_hint(err, "for example 1/3, 2/3 and 3/3 for three detectors");
+	return -EINVAL;
+}
+
 static int take_trigger(
 	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
 {
@@ -282,6 +300,9 @@ static int read_all(struct reader *r, const struct det_config *cfg)
 	int rc = take_features(cfg, r->to, r->err);
 	if (rc == 0) {
 		rc = take_trigger(cfg, r->to, r->err);
+	}
+	if (rc == 0) {
+		rc = take_shard(cfg, r->to, r->err);
 	}
 	if (rc == 0 && cfg->scrape_config_file != NULL && cfg->scrape_config_file[0] != '\0') {
 		rc = read_prometheus(r, cfg->scrape_config_file);

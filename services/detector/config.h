@@ -11,7 +11,8 @@ struct det_config {
 	const char *scrape_config_file;
 	struct ops_conf_strings rule_files;
 	const struct ops_conf_node *rule_variables;
-	const char *rules_eval;
+	const char *rules_eval, *rule_shard;
+	const struct ops_conf_node *datasource;
 	const char *samples_listen;
 	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
 	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency,

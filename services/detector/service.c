@@ -20,6 +20,7 @@
 #include "services/detector/api/api.h"
 #include "services/detector/config.h"
 #include "services/detector/ingest.h"
+#include "services/detector/remote/datasource.h"
 #include "services/detector/remote/remote.h"
 #include "services/detector/storage.h"
 
@@ -45,6 +46,9 @@ struct detector {
 	struct det_rules *rules;
 	struct det_remote *remote;
 	struct ops_timer *drain_poll;
+	struct ops_arena datasource_arena;
+	struct det_datasource_settings datasource_settings;
+	struct det_datasource *datasource;
 	struct det_ingest *ingest;
 	struct det_api *api;
 	char *state_file;
@@ -170,6 +174,36 @@ static int open_remote(struct detector *d, struct ops_error *err)
 	return det_remote_open(&setup, &d->remote, err);
 }
 
+/* Again at each reload: what it points to goes with the configuration, its values stay. */
+static int load_datasource(
+	struct detector *d, const struct det_config *config, struct ops_error *err)
+{
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	struct det_datasource_settings settings;
+	int rc = det_datasource_load(&arena, config->datasource, &settings, NULL, err);
+	if (rc != 0) {
+		ops_arena_done(&arena);
+		return rc;
+	}
+	ops_arena_done(&d->datasource_arena);
+	d->datasource_arena = arena;
+	d->datasource_settings = settings;
+	return 0;
+}
+
+static int open_datasource(struct detector *d, struct ops_error *err)
+{
+	int rc = load_datasource(d, d->config, err);
+	if (rc != 0) {
+		ops_daemon_exit_code(d->daemon, 3);
+	} else if (d->datasource_settings.url != NULL) {
+		d->datasource =
+			det_datasource_new(ops_daemon_client(d->daemon), &d->datasource_settings);
+	}
+	return rc;
+}
+
 static int open_rules(struct detector *d, struct ops_error *err)
 {
 	d->state_file = ops_path_join(ops_daemon_state_dir(d->daemon), "rules.json");
@@ -177,6 +211,7 @@ static int open_rules(struct detector *d, struct ops_error *err)
 		.store = d->store,
 		.engine = &d->engine,
 		.state_file = d->state_file,
+		.source = det_datasource_source(d->datasource),
 		.publish = publish_alert,
 		.begin = begin_alerts,
 		.end = end_alerts,
@@ -271,6 +306,8 @@ static void stop(void *state)
 	det_api_free(d->api); /* its threads read the store */
 	det_ingest_close(d->ingest);
 	det_rules_free(d->rules);
+	det_datasource_free(d->datasource);
+	ops_arena_done(&d->datasource_arena);
 	ops_timer_free(d->drain_poll);
 	det_remote_close(d->remote);
 	det_storage_close(d->storage);
@@ -319,6 +356,7 @@ static void on_store_open(void *arg, int rc, const struct ops_error *failure)
 		det_store_maintain(d->store, ops_now_ms()); /* what is old goes at once */
 	}
 	rc = rc == 0 ? open_remote(d, &err) : rc;
+	rc = rc == 0 ? open_datasource(d, &err) : rc;
 	rc = rc == 0 ? open_rules(d, &err) : rc;
 	rc = rc == 0 ? open_ingest(d, &err) : rc;
 	if (rc != 0) {
@@ -361,6 +399,9 @@ static int reload(struct ops_daemon *daemon, void *state, const void *config, st
 	}
 	int rc = load_rules(d, config, err);
 	if (rc == 0) {
+		rc = load_datasource(d, config, err);
+	}
+	if (rc == 0) {
 		d->config = config;
 		apply_limits(d);
 		det_storage_configure(d->storage, config);
@@ -390,12 +431,19 @@ static int check(const void *config, struct ops_conf_warnings *warnings, struct 
 {
 	const struct det_config *c = config;
 	struct det_rule_sources sources;
+	struct det_datasource_settings datasource;
 	uint64_t memory;
+	struct ops_arena arena;
 	int rc = det_memory_max(c->memory_max, &memory, err);
 	if (rc != 0) {
 		return rc;
 	}
-	rc = det_rule_sources_load(config, &sources, warnings, err);
+	ops_arena_init(&arena);
+	rc = det_datasource_load(&arena, c->datasource, &datasource, warnings, err);
+	ops_arena_done(&arena);
+	if (rc == 0) {
+		rc = det_rule_sources_load(config, &sources, warnings, err);
+	}
 	if (rc == 0) {
 		struct det_remote_config *remote = NULL;
 		rc = det_remote_config_load(
@@ -409,11 +457,18 @@ static int check(const void *config, struct ops_conf_warnings *warnings, struct 
 	return rc;
 }
 
+static const struct ops_service_flag flags[] = {
+	{"datasource", "URL", "datasource.url", "who evaluates the rules instead of our engine"},
+	{"rule-shard", "I/N", "rule_shard", "this detector's share of the rule groups"},
+	{NULL, NULL, NULL, NULL},
+};
+
 const struct ops_service det_service_table = {
 	.name = "ops-detector",
 	.summary = "stores samples, answers PromQL, evaluates rules, publishes alerts",
 	.default_listen = "127.0.0.1:9090",
 	.keys = det_config_keys,
+	.flags = flags,
 	.config_size = sizeof(struct det_config),
 	.check = check,
 	.start = start,

@@ -243,6 +243,9 @@ static int label_all(struct det_rule *r, const struct det_result *result, int64_
 bool det_rule_informed(const struct det_rule *r, int64_t now_ms)
 {
 	const struct det_rules *owner = r->group->owner;
+	if (owner->cfg.source != NULL) {
+		return true; /* its data did not go when we did */
+	}
 	for (size_t i = 0; i < r->nselectors; i++) {
 		const struct det_selector *s = &r->selectors[i];
 		int64_t reach = OPS_MIN(s->reach_ms, (int64_t)INFORMED_CAP_MS);

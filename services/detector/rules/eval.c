@@ -45,7 +45,7 @@ static struct ops_metric cost_seconds =
 	OPS_HISTOGRAM("ops_detector_rule_evaluation_duration_seconds", "Time of a rule evaluation.",
 		cost_buckets);
 
-static int apply(struct det_rule *r, const struct det_outcome *out, struct ops_error *err)
+int det_rule_apply(struct det_rule *r, const struct det_outcome *out, struct ops_error *err)
 {
 	int64_t limit = r->group->def->limit;
 	if (limit > 0 && out->result->n > (size_t)limit) {
@@ -99,7 +99,20 @@ static int evaluate(struct det_rule *r, int64_t now_ms, struct ops_error *err)
 		out.recovered = &recovered;
 		rc = query(r, r->rule->policy.resolve, now_ms, &recovered, err);
 	}
-	return rc == 0 ? apply(r, &out, err) : rc;
+	return rc == 0 ? det_rule_apply(r, &out, err) : rc;
+}
+
+void det_rule_evaluated(
+	struct det_rule *r, int64_t now_ms, int64_t cost_ns, int rc, const struct ops_error *err)
+{
+	r->last_eval_ms = now_ms;
+	r->last_cost_ns = cost_ns;
+	r->evaluations++;
+	ops_metric_observe(&cost_seconds, (double)cost_ns / 1e9);
+	r->error[0] = '\0';
+	if (rc != 0) {
+		fail(r, rc, err);
+	}
 }
 
 static void evaluate_rule(struct det_rule *r, int64_t now_ms)
@@ -109,15 +122,9 @@ static void evaluate_rule(struct det_rule *r, int64_t now_ms)
 	ops_arena_reset(&r->group->owner->scratch);
 	r->dirty = false;
 	int rc = evaluate(r, now_ms, &err);
-	r->last_eval_ms = now_ms;
-	r->last_cost_ns = ops_mono_ns() - start;
-	r->not_before_ns = start + r->last_cost_ns * (COST_SHARE + 1);
-	r->evaluations++;
-	ops_metric_observe(&cost_seconds, (double)r->last_cost_ns / 1e9);
-	r->error[0] = '\0';
-	if (rc != 0) {
-		fail(r, rc, &err);
-	}
+	int64_t cost_ns = ops_mono_ns() - start;
+	r->not_before_ns = start + cost_ns * (COST_SHARE + 1);
+	det_rule_evaluated(r, now_ms, cost_ns, rc, &err);
 }
 
 /* Only by interval: because the configuration says so, or since the rule counts evaluations, which
@@ -207,7 +214,7 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 
 /* ---- timers ---- */
 
-static void arm(struct det_rule_group *g)
+void det_group_arm(struct det_rule_group *g)
 {
 	int64_t now = ops_now_ms();
 	int64_t wait = g->interval_ms - (now - g->last_eval_ms);
@@ -226,7 +233,8 @@ static bool settled(struct det_rules *r)
 {
 	if (!r->settled) {
 		int64_t up_ms = ops_mono_ms() - r->started_mono_ms;
-		r->settled = r->cfg.caught_up == NULL || up_ms >= SETTLE_MAX_MS ||
+		r->settled = r->cfg.source != NULL || r->cfg.caught_up == NULL ||
+			     up_ms >= SETTLE_MAX_MS ||
 			     (up_ms >= SETTLE_MIN_MS && r->cfg.caught_up(r->cfg.arg));
 	}
 	return r->settled;
@@ -259,11 +267,16 @@ static void on_group_timer(void *arg)
 		ops_timer_start(g->timer, SETTLE_POLL_MS);
 		return;
 	}
-	det_group_evaluate(g, now - g->last_eval_ms >= g->interval_ms, now);
+	bool all = now - g->last_eval_ms >= g->interval_ms;
+	if (r->cfg.source == NULL) {
+		det_group_evaluate(g, all, now);
+	} else if (all && g->round == NULL) {
+		det_away_start(g, now);
+	}
 	if (g->untold) {
 		det_group_tell(g);
 	}
-	arm(g);
+	det_group_arm(g);
 	for (size_t i = 0; i < r->gen->n; i++) {
 		if (any_dirty(&r->gen->groups[i])) {
 			wake(r); /* what this group recorded is read by another */
@@ -282,7 +295,7 @@ void det_group_start(struct det_rule_group *g)
 	int64_t phase = (int64_t)(ops_hash64(g->def->name, strlen(g->def->name), 0) %
 				  (uint64_t)g->interval_ms);
 	g->last_eval_ms = ops_now_ms() - g->interval_ms + OPS_MIN(phase, 1000);
-	arm(g);
+	det_group_arm(g);
 }
 
 static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms)
@@ -290,7 +303,7 @@ static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms)
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->rules[i].dirty && due(&g->rules[i], false, now_ms)) {
 			det_group_evaluate(g, false, now_ms);
-			arm(g);
+			det_group_arm(g);
 			return true;
 		}
 	}

@@ -74,12 +74,13 @@ struct det_rule_group {
 	size_t n;
 	int64_t interval_ms, last_eval_ms, last_cost_ns;
 	struct ops_timer *timer;
-	bool untold; /* publishing failed: again soon */
+	bool untold;		 /* publishing failed: again soon */
+	struct det_round *round; /* an evaluation elsewhere is under way */
 };
 
 struct det_generation { /* one loaded configuration */
 	struct ops_arena arena;
-	struct ops_rule_groups defs;
+	struct ops_rule_groups defs; /* of our shard */
 	struct det_rule_group *groups;
 	size_t n;
 	struct ops_map *by_metric;	/* metric name -> struct det_rule_list */
@@ -134,6 +135,12 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms);
 /* Saves the state, then tells what is news. */
 void det_group_tell(struct det_rule_group *g);
 
+void det_group_arm(struct det_rule_group *g); /* its timer */
+
+/* away.c: rules of a group one after the other, each answered by the source */
+void det_away_start(struct det_rule_group *g, int64_t now_ms); /* not while a round is under way */
+void det_away_cancel(struct det_rule_group *g);
+
 struct det_outcome { /* what an evaluation gave */
 	int64_t now_ms;
 	const struct det_result *result;
@@ -144,6 +151,12 @@ struct det_outcome { /* what an evaluation gave */
 bool det_recall(void *rule, const struct ops_promql_expr *selector, const int64_t range_ms[2],
 	struct det_series_list *ret);
 void det_recall_forget(struct det_rules *owner, struct det_selector *s);
+
+/* eval.c: takes the result; keeps time, error and counts of an evaluation that is over */
+int det_rule_apply(
+	struct det_rule *r, const struct det_outcome *out, struct ops_error *err) OPS_MUST_CHECK;
+void det_rule_evaluated(
+	struct det_rule *r, int64_t now_ms, int64_t cost_ns, int rc, const struct ops_error *err);
 
 /* alerting.c: result -> instances; sets rule->deadline_ms, owner->changed */
 int det_alerting_apply(

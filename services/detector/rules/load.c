@@ -67,6 +67,7 @@ void det_generation_free(struct det_generation *g)
 		for (size_t k = 0; k < g->groups[i].n; k++) {
 			rule_done(&g->groups[i].rules[k]);
 		}
+		det_away_cancel(&g->groups[i]);
 		ops_timer_free(g->groups[i].timer);
 		free(g->groups[i].rules);
 	}
@@ -224,6 +225,39 @@ static struct det_generation *new_generation(const struct det_rules_set *set)
 	return g;
 }
 
+/* Only the groups of our shard. The others were read as well, so that a mistake is found wherever
+ * it is. */
+static void keep_shard(struct det_generation *g, const struct det_rules_set *set)
+{
+	size_t kept = 0;
+	for (size_t i = 0; set->shards > 1 && i < g->defs.n; i++) {
+		if (det_rules_shard_of(g->defs.items[i].name, set->shards) == set->shard) {
+			g->defs.items[kept++] = g->defs.items[i];
+		}
+	}
+	g->defs.n = set->shards > 1 ? kept : g->defs.n;
+}
+
+static void warn_of_source(
+	struct det_generation *g, const struct det_rules *owner, struct ops_conf_warnings *warnings)
+{
+	if (owner == NULL || owner->cfg.source == NULL) {
+		return;
+	}
+	g->trigger = DET_RULES_INTERVAL; /* we do not see what arrives there */
+	for (size_t i = 0; i < g->defs.n; i++) {
+		for (size_t k = 0; k < g->defs.items[i].n; k++) {
+			const struct ops_rule *rule = &g->defs.items[i].rules[k];
+			if (rule->policy.no_data != OPS_RULE_NO_DATA_RESOLVE) {
+				ops_conf_warn(warnings, NULL,
+					"%s: no_data of %s has no effect: the rules are evaluated "
+					"by a datasource",
+					g->defs.items[i].file, rule->name);
+			}
+		}
+	}
+}
+
 /* owner NULL: only to be checked. */
 static int load_generation(const struct det_rules_set *set, struct det_rules *owner,
 	struct ops_conf_warnings *warnings, struct det_generation **ret, struct ops_error *err)
@@ -240,6 +274,8 @@ static int load_generation(const struct det_rules_set *set, struct det_rules *ow
 		rc = ops_rules_load_file(&g->arena, set->files[i], &opt, &g->defs, warnings, err);
 	}
 	if (rc == 0) {
+		keep_shard(g, set);
+		warn_of_source(g, owner, warnings);
 		rc = build_groups(g, owner, owner != NULL ? owner->cfg.engine : &no_engine, err);
 	}
 	if (rc != 0) {

@@ -124,6 +124,9 @@ static bool has_data(struct question *q, const struct ops_promql_expr *e)
 
 bool det_policy_missing(const struct det_rule *r, const struct ops_labels *alert, int64_t now_ms)
 {
+	if (r->group->owner->cfg.source != NULL) {
+		return false; /* the data is elsewhere: nobody can say */
+	}
 	int64_t offset_ms = det_group_offset(r->group);
 	struct question q = {.rule = r, .alert = alert, .at_ms = now_ms - offset_ms};
 	ops_arena_init(&q.arena);

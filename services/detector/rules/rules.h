@@ -19,11 +19,29 @@
 
 struct det_rules; /* opaque */
 
+/* One query of a rule that is evaluated elsewhere. */
+struct det_rules_ask {
+	const char *expr;
+	int64_t time_ms;
+	struct ops_arena *arena; /* for the result */
+	/* result is NULL when rc is negative; err says why then. */
+	void (*fn)(void *arg, int rc, const struct det_result *result, const struct ops_error *err);
+	void *arg;
+};
+struct det_rules_source {
+	/* Copies expr. fn is called once, and not before this returns; negative errno: never. */
+	int (*ask)(void *arg, const struct det_rules_ask *ask, void **ret_handle);
+	void (*cancel)(void *handle); /* fn will not be called */
+	void *arg;
+};
+
 struct det_rules_config {      /* borrowed; engine is read at each evaluation */
 	struct ops_loop *loop; /* NULL: nothing happens by itself, see det_rules_step */
 	struct det_store *store;
 	const struct det_engine_options *engine;
 	const char *state_file; /* NULL: none */
+	/* Who evaluates the rules instead of our engine; by interval only then. NULL: we do. */
+	const struct det_rules_source *source;
 	/* Makes the transition durable and public. Negative errno: it is tried again at the next
 	 * evaluation. NULL: nobody is told. */
 	int (*publish)(void *arg, const struct ops_alert *alert, const char *event_id);
@@ -53,7 +71,12 @@ struct det_rules_set { /* what a configuration file says; copied where kept */
 	const char *external_url;
 	const struct ops_labels *external_labels; /* for templates; alerts get those they lack */
 	unsigned promql_features;
+	unsigned shard, shards; /* only groups whose name falls to shard 0..shards-1; 0: all */
 };
+/* "2/3": the second of three. -EINVAL. */
+int det_rules_shard_parse(
+	const char *text, unsigned *ret_shard, unsigned *ret_shards) OPS_MUST_CHECK;
+unsigned det_rules_shard_of(const char *group, unsigned shards); /* 0..shards-1 */
 
 int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
