@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set derived from another shares its texts and gets its own small array; the hash is computed
- * once, when the set is made. Names are few, so they are found by walking.
+ * A set derived from another shares its texts and gets its own small array. The hash is computed
+ * when a map asks for it: most sets of a query never meet one. Names are few, so they are found by
+ * walking.
  */
 #include "services/detector/engine/lset.h"
 
@@ -12,12 +13,17 @@
 
 struct det_lset det_lset_of(const struct ops_label *items, uint32_t n)
 {
+	return (struct det_lset){items, n, 0};
+}
+
+static uint64_t hash_of(const struct det_lset *ls)
+{
 	uint64_t hash = 0x9e3779b97f4a7c15ULL;
-	for (uint32_t i = 0; i < n; i++) {
-		hash = ops_hash64(items[i].name, items[i].name_len, hash);
-		hash = ops_hash64(items[i].value, items[i].value_len, hash);
+	for (uint32_t i = 0; i < ls->n; i++) {
+		hash = ops_hash64(ls->items[i].name, ls->items[i].name_len, hash);
+		hash = ops_hash64(ls->items[i].value, ls->items[i].value_len, hash);
 	}
-	return (struct det_lset){items, n, hash};
+	return hash != 0 ? hash : 1;
 }
 
 const char *det_lset_get(const struct det_lset *ls, const char *name)
@@ -53,7 +59,8 @@ int det_lset_compare(const struct det_lset *a, const struct det_lset *b)
 
 bool det_lset_equal(const struct det_lset *a, const struct det_lset *b)
 {
-	return a->hash == b->hash && a->n == b->n && det_lset_compare(a, b) == 0;
+	bool differ = a->hash != b->hash && a->hash != 0 && b->hash != 0;
+	return !differ && a->n == b->n && det_lset_compare(a, b) == 0;
 }
 
 static bool named(const struct ops_promql_strings *names, const struct ops_label *l)
@@ -170,19 +177,21 @@ static void map_grow(struct det_lset_map *m)
 
 size_t det_lset_map_add(struct det_lset_map *m, const struct det_lset *ls)
 {
-	size_t slot = ls->hash & (m->nslots - 1);
+	struct det_lset set = *ls;
+	set.hash = set.hash != 0 ? set.hash : hash_of(ls);
+	size_t slot = set.hash & (m->nslots - 1);
 	while (m->slots[slot] != 0) {
 		size_t at = m->slots[slot] - 1;
-		if (det_lset_equal(&m->sets[at], ls)) {
+		if (det_lset_equal(&m->sets[at], &set)) {
 			return at;
 		}
 		slot = (slot + 1) & (m->nslots - 1);
 	}
 	if (m->n == m->cap) {
 		map_grow(m);
-		return det_lset_map_add(m, ls);
+		return det_lset_map_add(m, &set);
 	}
-	m->sets[m->n] = *ls;
+	m->sets[m->n] = set;
 	m->slots[slot] = (uint32_t)++m->n;
 	return m->n - 1;
 }

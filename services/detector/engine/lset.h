@@ -11,11 +11,11 @@
 struct det_lset {
 	const struct ops_label *items;
 	uint32_t n;
-	uint64_t hash; /* over names and values */
+	uint64_t hash; /* over names and values; 0: not computed yet */
 };
 
-struct det_lset det_lset_of(const struct ops_label *items, uint32_t n); /* computes the hash */
-const char *det_lset_get(const struct det_lset *ls, const char *name);	/* "" when absent */
+struct det_lset det_lset_of(const struct ops_label *items, uint32_t n);
+const char *det_lset_get(const struct det_lset *ls, const char *name); /* "" when absent */
 bool det_lset_equal(const struct det_lset *a, const struct det_lset *b);
 int det_lset_compare(const struct det_lset *a, const struct det_lset *b); /* order of results */
 /* Only the labels named. */
