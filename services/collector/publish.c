@@ -189,7 +189,7 @@ void col_publish_exemplars(struct col_publisher *p, const struct ops_strbuf *mes
 int col_publish_received(struct col_publisher *p, const struct ops_strbuf *message, size_t samples)
 {
 	col_publish_flush(p);
-	int r = send(p, OPS_RECEIVED_TOPIC, message);
+	int r = send(p, OPS_RECEIVED_TOPIC, message->data, message->len);
 	if (r == 0) {
 		ops_metric_add(&samples_total, (double)samples);
 	}

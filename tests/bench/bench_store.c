@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the store's columns cost: bytes and nanoseconds per sample of a typical service, 20 instances
- * of 1000 series and 300 scrapes, in segments as they are compacted.
+ * What the store's columns cost: bytes and nanoseconds per sample of a typical service, 20
+ * instances of 1000 series and 300 scrapes, in segments as they are compacted.
  */
 #include <stdio.h>
 #include <string.h>

@@ -417,7 +417,6 @@ static void exponential(struct translator *t)
 {
 	const struct col_otlp_point *p = t->point;
 	struct col_otlp_sum once = {.scale = INT32_MAX}, *sum = &once;
-	struct col_otlp_metric cumulative = *t->metric;
 	if (t->metric->temporality == COL_OTLP_DELTA) {
 		struct ops_label *labels =
 			ops_arena_array(&t->arena, struct ops_label, t->ncommon + 2);
@@ -429,8 +428,10 @@ static void exponential(struct translator *t)
 			return;
 		}
 		sum->time_ms = t->time_ms;
-		cumulative.temporality = COL_OTLP_CUMULATIVE;
-		t->metric = &cumulative; /* it is added up as a whole */
+		struct col_otlp_metric *whole = ops_arena_new(&t->arena, struct col_otlp_metric);
+		*whole = *t->metric;
+		whole->temporality = COL_OTLP_CUMULATIVE; /* it is added up here */
+		t->metric = whole;
 	}
 	if (add_exponential(t, sum, p)) {
 		emit_exponential(t, sum, p->zero_threshold);
