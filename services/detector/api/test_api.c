@@ -211,25 +211,78 @@ static const struct exchange exchanges[] = {
 	{"/api/v1/status/runtimeinfo", NULL, 200, "{\"startTime\":\"1970-01-01T00:16:40.000Z\""},
 };
 
+static void run_exchanges(struct world *w, const struct exchange *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct exchange *x = &list[i];
+		char want[1024];
+		ask(w, x->path, x->form);
+		snprintf(want, sizeof(want), "{\"status\":\"%s\",\"%s\":%s",
+			x->code == 200 ? "success" : "error", x->code == 200 ? "data" : "errorType",
+			x->data);
+		if (w->code != x->code ||
+			strncmp(ops_strbuf_text(&w->body), want, strlen(want)) != 0) {
+			fail_msg("%s: %d %s\n  wanted %s", x->path, w->code,
+				ops_strbuf_text(&w->body), want);
+		}
+	}
+}
+
 static void test_exchanges(void **state)
 {
 	struct world w;
 	(void)state;
 	ops_clock_fake(fixed_now);
 	open_world(&w);
-	for (size_t i = 0; i < OPS_LENGTH(exchanges); i++) {
-		const struct exchange *x = &exchanges[i];
-		char want[1024];
-		ask(&w, x->path, x->form);
-		snprintf(want, sizeof(want), "{\"status\":\"%s\",\"%s\":%s",
-			x->code == 200 ? "success" : "error", x->code == 200 ? "data" : "errorType",
-			x->data);
-		if (w.code != x->code ||
-			strncmp(ops_strbuf_text(&w.body), want, strlen(want)) != 0) {
-			fail_msg("%s: %d %s\n  wanted %s", x->path, w.code,
-				ops_strbuf_text(&w.body), want);
-		}
+	run_exchanges(&w, exchanges, OPS_LENGTH(exchanges));
+	close_world(&w);
+	ops_clock_fake(NULL);
+}
+
+/* A float, then two histograms. */
+static void add_histograms(struct det_store *s)
+{
+	struct ops_labels *labels = ops_labels_of("__name__", "lat", NULL);
+	struct ops_histogram_bucket items[] = {{.index = 0, .count = 1}, {.index = 1, .count = 2}};
+	struct ops_histogram h = {.sum = 3.5, .count = 3, .positive = {items, 2, 2}};
+	assert_int_equal(det_store_append(s, labels, 14 * MINUTE_MS, 7), 0);
+	for (int i = 15; i <= 16; i++) {
+		assert_int_equal(det_store_append_histogram(s, labels, i * MINUTE_MS, &h), 0);
+		items[0].count += 4;
+		h.count += 4;
 	}
+	ops_labels_unref(labels);
+}
+
+#define LAT_15                                                                                     \
+	"[900,{\"count\":\"3\",\"sum\":\"3.5\",\"buckets\":[[0,\"0.5\",\"1\",\"1\"],[0,\"1\","     \
+	"\"2\",\"2\"]]}]"
+#define LAT_16                                                                                     \
+	"[960,{\"count\":\"7\",\"sum\":\"3.5\",\"buckets\":[[0,\"0.5\",\"1\",\"5\"],[0,\"1\","     \
+	"\"2\",\"2\"]]}]"
+
+static const struct exchange of_histograms[] = {
+	{"/api/v1/query?query=lat&time=960", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{\"__name__\":\"lat\"},"
+		"\"histogram\":" LAT_16 "}]}"},
+	{"/api/v1/query_range?query=lat&start=840&end=960&step=60", NULL, 200,
+		"{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"lat\"},"
+		"\"values\":[[840,\"7\"]],\"histograms\":[" LAT_15 "," LAT_16 "]}]}"},
+	{"/api/v1/query?query=lat%5B1m30s%5D&time=960", NULL, 200,
+		"{\"resultType\":\"matrix\",\"result\":[{\"metric\":{\"__name__\":\"lat\"},"
+		"\"histograms\":[" LAT_15 "," LAT_16 "]}]}"},
+	{"/api/v1/query?query=histogram_count(lat)&time=960", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[960,\"7\"]}]}"},
+};
+
+static void test_histograms(void **state)
+{
+	struct world w;
+	(void)state;
+	ops_clock_fake(fixed_now);
+	open_world(&w);
+	add_histograms(w.store);
+	run_exchanges(&w, of_histograms, OPS_LENGTH(of_histograms));
 	close_world(&w);
 	ops_clock_fake(NULL);
 }
@@ -295,6 +348,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchanges),
+		cmocka_unit_test(test_histograms),
 		cmocka_unit_test(test_beside_the_writer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
