@@ -39,8 +39,8 @@ unsigned ctl_chart_columns(const struct ctl_chart *chart)
 static void set_dot(struct canvas *c, long x, long y, unsigned char color)
 {
 	static const unsigned char bits[4][2] = {{1, 8}, {2, 16}, {4, 32}, {64, 128}};
-	if (x < 0 || y < 0 || x >= (long)(c->cells * c->dots_x) ||
-		y >= (long)(c->rows * c->dots_y)) {
+	if (x < 0 || y < 0 || x >= (long)c->cells * (long)c->dots_x ||
+		y >= (long)c->rows * (long)c->dots_y) {
 		return;
 	}
 	size_t cell = (size_t)y / c->dots_y * c->cells + (size_t)x / c->dots_x;
