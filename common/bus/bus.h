@@ -42,7 +42,13 @@ struct ops_pub_config {
 	const char *dir;	   /* log on disk; NULL = ring in memory only */
 	uint64_t ring_bytes;	   /* memory ring when dir is NULL; 0 = 64 MiB */
 	uint64_t disk_bytes;	   /* log limit; 0 = 1 GiB */
-	int64_t heartbeat_ms;	   /* 0 = 1000 */
+	/*
+	 * With dir NULL: while no subscriber is connected, and until one has caught up, what the
+	 * ring cannot hold goes here, up to overflow_bytes (0 = 1 GiB). NULL: it is dropped.
+	 */
+	const char *overflow_dir;
+	uint64_t overflow_bytes;
+	int64_t heartbeat_ms;	       /* 0 = 1000 */
 	const struct ops_bus_key *key; /* borrowed; may be NULL */
 	const struct ops_bus_tls *tls; /* may be NULL */
 };

@@ -13,6 +13,9 @@ struct ops_history_config {
 	const char *dir;      /* NULL: memory */
 	uint64_t limit_bytes; /* 0 with dir NULL: keep nothing */
 	size_t max_record_bytes;
+	const char
+		*overflow_dir; /* with dir NULL: where ops_history_keep_all puts what falls out */
+	uint64_t overflow_bytes;
 };
 
 int ops_history_open(const struct ops_history_config *cfg, struct ops_history **ret,
@@ -26,6 +29,10 @@ int ops_history_sync(struct ops_history *h) OPS_MUST_CHECK;
 int ops_history_read(struct ops_history *h, uint64_t from, size_t max,
 	int (*fn)(uint64_t seq, const void *data, size_t len, void *arg), void *arg) OPS_MUST_CHECK;
 void ops_history_trim(struct ops_history *h, uint64_t number); /* below number may go */
+/* While on, a ring's oldest records go to disk instead of away. Off lets go of those on disk. */
+void ops_history_keep_all(struct ops_history *h, bool on);
+uint64_t ops_history_overflow_bytes(const struct ops_history *h);
+uint64_t ops_history_overflow_end(const struct ops_history *h); /* 0: nothing is on disk */
 uint64_t ops_history_first(const struct ops_history *h);
 uint64_t ops_history_next(const struct ops_history *h);
 uint64_t ops_history_epoch(const struct ops_history *h);

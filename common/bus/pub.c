@@ -34,7 +34,8 @@ enum {
 	RING_BYTES_DEFAULT = 64 << 20,
 	DISK_BYTES_DEFAULT = 1 << 30,
 	HEARTBEAT_DEFAULT_MS = 1000,
-	CONSUMERS_FLUSH_MS = 10000
+	CONSUMERS_FLUSH_MS = 10000,
+	OVERFLOW_UNREAD_MS = 30000
 };
 
 struct ops_pub {
@@ -47,7 +48,9 @@ struct ops_pub {
 	struct ops_consumers *consumers;
 	struct ops_timer *heartbeat_timer;
 	int64_t heartbeat_ms, consumers_flushed_ms;
-	uint64_t head; /* last published */
+	uint64_t head;		   /* last published */
+	bool overflows;		   /* there is a place for it */
+	int64_t overflow_asked_ms; /* when somebody was away, or asked for what is there */
 	bool corked;
 	struct ops_strbuf frame, answer; /* scratch */
 };
@@ -172,12 +175,31 @@ static void send_heartbeat(struct ops_pub *p)
 	ops_strbuf_done(&json);
 }
 
+/*
+ * On while nobody is connected, and until a subscriber has read what is on disk; when nobody asks
+ * for it any more, it is let go.
+ */
+static void manage_overflow(struct ops_pub *p, int64_t now_ms)
+{
+	if (!p->overflows)
+		return;
+	if (ops_socket_pipes(p->socket) == 0) {
+		p->overflow_asked_ms = now_ms;
+		ops_history_keep_all(p->history, true);
+	} else if (now_ms - p->overflow_asked_ms > OVERFLOW_UNREAD_MS) {
+		ops_history_keep_all(p->history, false);
+	}
+	ops_metric_set(
+		&ops_bus_overflow, (double)ops_history_overflow_bytes(p->history), p->stream);
+}
+
 static void on_heartbeat_timer(void *arg)
 {
 	struct ops_pub *p = arg;
 	int64_t now_ms = ops_mono_ms();
 
 	send_heartbeat(p);
+	manage_overflow(p, now_ms);
 	if (now_ms - p->consumers_flushed_ms >= CONSUMERS_FLUSH_MS) {
 		ops_consumers_flush(p->consumers);
 		p->consumers_flushed_ms = now_ms;
@@ -258,6 +280,8 @@ static void on_replay_request(void *arg, struct ops_rep_call *call, const void *
 		ops_rep_answer(call, NULL, 0);
 		return;
 	}
+	if (q.from < ops_history_overflow_end(p->history))
+		p->overflow_asked_ms = ops_mono_ms();
 	note_consumer(p, &q);
 	struct ops_replay_answer head = {.epoch = ops_history_epoch(p->history),
 		.first = OPS_MIN(ops_history_first(p->history), p->head + 1),
@@ -313,13 +337,17 @@ static int open_history(struct ops_pub *p, const struct ops_pub_config *cfg, str
 {
 	struct ops_history_config history = {.dir = cfg->dir,
 		.limit_bytes = history_limit(cfg),
-		.max_record_bytes = OPS_BUS_FRAME_MAX_BYTES};
+		.max_record_bytes = OPS_BUS_FRAME_MAX_BYTES,
+		.overflow_dir = cfg->overflow_dir,
+		.overflow_bytes =
+			cfg->overflow_bytes != 0 ? cfg->overflow_bytes : DISK_BYTES_DEFAULT};
 	OPS_CLEANUP(ops_freep)
 	char *path = cfg->dir != NULL ? ops_xasprintf("%s/consumers", cfg->dir) : NULL;
 	int r = ops_history_open(&history, &p->history, err);
 
 	if (r != 0)
 		return r;
+	p->overflows = cfg->dir == NULL && cfg->overflow_dir != NULL;
 	p->head = ops_history_next(p->history) - 1;
 	p->consumers = ops_consumers_open(path, ops_history_epoch(p->history));
 	return 0;

@@ -532,6 +532,71 @@ static void the_ring_drops_the_oldest(void **state)
 	ops_history_close(h);
 }
 
+static void append_numbers(struct ops_history *h, uint64_t from, uint64_t to)
+{
+	char record[100] = {0};
+	uint64_t seq = 0;
+
+	for (uint64_t n = from; n <= to; n++) {
+		memcpy(record, &n, sizeof(n));
+		assert_int_equal(ops_history_append(h, record, 100, &seq), 0);
+		assert_int_equal(seq, n);
+	}
+}
+
+static uint64_t sum_from(struct ops_history *h, uint64_t from, size_t max)
+{
+	uint64_t sum = 0;
+
+	assert_int_equal(ops_history_read(h, from, max, sum_records, &sum), 0);
+	return sum;
+}
+
+static void the_ring_overflows_to_disk(void **state)
+{
+	char *dir = tempdir_make();
+	struct ops_history_config cfg = {.limit_bytes = 148 * 10,
+		.max_record_bytes = 200,
+		.overflow_dir = dir,
+		.overflow_bytes = 1 << 20};
+	struct ops_history *h = NULL;
+
+	(void)state;
+	assert_int_equal(ops_history_open(&cfg, &h, NULL), 0);
+	append_numbers(h, 1, 20); /* nobody is away: 11 to 20 are left */
+	assert_int_equal(ops_history_first(h), 11);
+	assert_int_equal(ops_history_overflow_end(h), 0);
+	ops_history_keep_all(h, true);
+	append_numbers(h, 21, 100);
+	assert_int_equal(ops_history_first(h), 11);
+	assert_int_equal(ops_history_overflow_end(h), 91);
+	assert_true(ops_history_overflow_bytes(h) >= 80 * 100);
+	assert_int_equal(sum_from(h, 0, SIZE_MAX), 5050 - 55);
+	assert_int_equal(sum_from(h, 89, 3), 89 + 90 + 91); /* over the border */
+	assert_int_equal(sum_from(h, 95, 2), 95 + 96);
+	ops_history_trim(h, 50);
+	assert_int_equal(ops_history_first(h), 50);
+	assert_int_equal(sum_from(h, 0, 1), 50);
+	ops_history_trim(h, 95);
+	assert_int_equal(ops_history_first(h), 95);
+	assert_int_equal(ops_history_overflow_end(h), 0);
+	append_numbers(h, 101, 130);
+	assert_int_equal(ops_history_first(h), 95);
+	assert_int_equal(sum_from(h, 95, 2), 95 + 96);
+	ops_history_keep_all(h, false);
+	assert_int_equal(ops_history_first(h), 121);
+	assert_int_equal(ops_history_overflow_bytes(h), 0);
+	ops_history_close(h);
+	/* another run starts with nothing, whatever lies there */
+	assert_int_equal(ops_history_open(&cfg, &h, NULL), 0);
+	assert_int_equal(ops_history_first(h), 1);
+	ops_history_keep_all(h, true);
+	append_numbers(h, 1, 30);
+	assert_int_equal(sum_from(h, 1, SIZE_MAX), 465);
+	ops_history_close(h);
+	tempdir_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +625,7 @@ int main(void)
 			the_slowest_consumer_holds_the_log, setup, teardown),
 		cmocka_unit_test(consumers_are_limited),
 		cmocka_unit_test(the_ring_drops_the_oldest),
+		cmocka_unit_test(the_ring_overflows_to_disk),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

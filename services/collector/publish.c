@@ -91,6 +91,8 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 		.replay_url = replay != NULL && replay[0] != '\0' ? replay : NULL,
 		.replay_advertise = advertise != NULL && advertise[0] != '\0' ? advertise : NULL,
 		.ring_bytes = cfg->ring_bytes,
+		.overflow_dir = cfg->overflow_dir,
+		.overflow_bytes = cfg->overflow_bytes,
 		.heartbeat_ms = cfg->heartbeat_ms,
 		.key = cfg->key,
 		.tls = cfg->tls};

@@ -11,6 +11,8 @@ struct col_publisher_config {
 	const char *instance;
 	const char *samples_url, *replay_listen, *replay_advertise;
 	uint64_t ring_bytes;
+	const char *overflow_dir; /* NULL: what the ring cannot hold is dropped */
+	uint64_t overflow_bytes;
 	int64_t heartbeat_ms;
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;

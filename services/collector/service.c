@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/text.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
@@ -116,11 +117,16 @@ static int open_bus(struct col_service *s, struct ops_error *err)
 {
 	struct ops_daemon *d = s->daemon;
 	const struct col_service_config *c = s->config;
+	const char *state = c->daemon.state_dir;
+	bool on_disk = c->ring_disk_bytes > 0 && state != NULL && state[0] != '\0';
+	OPS_CLEANUP(ops_freep) char *dir = on_disk ? ops_path_join(state, "ring") : NULL;
 	const struct col_publisher_config pub = {.instance = s->instance,
 		.samples_url = c->samples_url,
 		.replay_listen = c->replay_listen,
 		.replay_advertise = c->replay_advertise,
 		.ring_bytes = c->ring_bytes,
+		.overflow_dir = dir,
+		.overflow_bytes = c->ring_disk_bytes,
 		.heartbeat_ms = c->heartbeat_ms,
 		.key = ops_daemon_bus_key(d),
 		.tls = ops_daemon_bus_tls(d)};
@@ -325,6 +331,14 @@ static const struct ops_conf_key keys[] = {
 		.min = 1 << 20,
 		.max = (int64_t)1 << 40,
 		.doc = "memory for samples that the detector may ask for again"},
+	{.name = "ring_disk_size",
+		.kind = OPS_CONF_K_SIZE,
+		.offset = offsetof(struct col_service_config, ring_disk_bytes),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "1GiB",
+		.max = (int64_t)1 << 42,
+		.doc = "disk in state_dir for samples that the memory cannot hold while the "
+		       "detector is away; 0 = they are dropped"},
 	{.name = "heartbeat_interval",
 		.kind = OPS_CONF_K_DURATION,
 		.offset = offsetof(struct col_service_config, heartbeat_ms),

@@ -16,7 +16,7 @@ struct col_service_config {
 	const char *samples_url, *members_url;
 	const char *replay_listen, *replay_advertise;
 	const char *instance;
-	uint64_t ring_bytes;
+	uint64_t ring_bytes, ring_disk_bytes;
 	int64_t heartbeat_ms;
 	struct col_receive_config receive;
 };

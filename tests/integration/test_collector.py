@@ -280,6 +280,26 @@ def test_layouts_outlive_the_ring(stack, target):
     wait_until(lambda: stack.value("count(m)") == 3000 and stack.value("sum(m)") == 3000 * 2999 / 2, timeout=60)
 
 
+def test_ring_overflows_to_disk(stack, target):
+    """The detector is away for longer than the memory lasts: what was scraped meanwhile arrives all the same, in order."""
+    t = target("".join(f'm{{number="{i}"}} {i}\n' for i in range(3000)) + "marker 0\n")
+    stack.write([job("web", t)], scrape_interval="200ms")
+    c = stack.collector(ring_size="1MiB")
+    wait_until(lambda: stack.value("marker") == 0, 60)
+    assert c.metric("ops_bus_overflow_bytes") in (None, 0)
+    stack.detector.sigkill()
+    wait_until(lambda: c.get("/health").json["status"] == "degraded", 60)
+    for step in (1, 2, 3):
+        before = c.metric("ops_bus_overflow_bytes") or 0
+        t.body = t.body.rsplit("marker", 1)[0] + f"marker {step}\n"
+        wait_until(lambda: (c.metric("ops_bus_overflow_bytes") or 0) > before + 300000, 120)
+    stack.detector.start()
+    wait_until(lambda: stack.value("max_over_time(marker[10m])") == 3, 120)
+    assert stack.value("min_over_time(marker[10m])") <= 1
+    assert stack.value("resets(marker[10m])") == 0 and stack.value("changes(marker[10m])") >= 2
+    assert not stack.detector.metric("ops_detector_sample_records_lost_total")
+
+
 def test_too_many_names_for_a_message(alone, target):
     t = target("".join(f'm{{number="{i}",text="{i:0>1500}"}} {i}\n' for i in range(12000)))
     alone.write([job("huge", t, scrape_interval="2s")])
