@@ -146,6 +146,22 @@ def test_killed_while_the_receiver_is_down(world, counting, peer):
     assert not d.metric("ops_remote_storage_samples_failed_total")
 
 
+@pytest.mark.parametrize("peer", PEERS, indirect=True)
+def test_killed_again_and_again_while_sending(world, counting, peer):
+    """Prometheus refuses a request that has one sample again which it took before the kill: nothing new may be lost with it."""
+    small = {**FAST, "max_samples_per_send": 7, "batch_send_deadline": "20ms"}
+    write(world, [counting], destination(peer.url + peer.path, queue_config=small))
+    d = world.detector()
+    world.collector()
+    for i in range(6):
+        seen = len(counting.requests)
+        wait_until(lambda: len(counting.requests) > seen + 1 + i)
+        d.sigkill()
+        d.start()
+    seen = len(counting.requests)
+    wait_until(lambda: complete(peer.stored("scrape_number")) > seen + 5)
+
+
 def test_restart_sends_nothing_twice(world, counting, receiver):
     r = receiver()
     write(world, [counting], destination(r.url))

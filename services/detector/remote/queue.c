@@ -393,6 +393,14 @@ static void shards_make(struct det_queue *q, size_t n)
 		det_shard_init(&q->shards[i], q);
 }
 
+/* What is read first may have been sent before. */
+static void shards_make_careful(struct det_queue *q)
+{
+	shards_make(q, (size_t)q->target->queue.min_shards);
+	for (size_t i = 0; i < q->nshards && unread(q); i++)
+		q->shards[i].doubtful = (size_t)q->target->queue.max_samples_per_send;
+}
+
 static void shards_drop(struct det_queue *q)
 {
 	for (size_t i = 0; i < q->nshards; i++)
@@ -414,7 +422,7 @@ static void adopt(struct det_queue *q)
 	q->next_config = NULL;
 	q->read_next = q->position + 1;
 	q->failing = false;
-	shards_make(q, (size_t)q->target->queue.min_shards);
+	shards_make_careful(q);
 	det_metadata_start(q);
 }
 
@@ -506,7 +514,7 @@ int det_queue_open(const struct det_queue_owner *owner, struct det_remote_config
 	read_position(q);
 	q->pump = ops_timer_new(owner->loop, on_pump, q);
 	q->tune = ops_timer_new(owner->loop, on_tune, q);
-	shards_make(q, (size_t)target->queue.min_shards);
+	shards_make_careful(q);
 	det_metadata_start(q);
 	ops_timer_start(q->tune, TUNE_MS);
 	wake(q);

@@ -18,7 +18,8 @@ struct det_shard {
 	struct det_queue *queue;
 	struct det_shard_item *items; /* [head, head + n) */
 	size_t head, n, cap;
-	size_t sending; /* the first ones, in the request under way or tried again */
+	size_t sending;	 /* the first ones, in the request under way or tried again */
+	size_t doubtful; /* so many may have been delivered by whoever sent before us */
 	struct ops_timer *timer;
 	struct ops_http_call *call;
 	unsigned attempt;

@@ -9,6 +9,11 @@
  * are tried again, after Retry-After or the back-off, for as long as it takes: the spool holds what
  * comes meanwhile. A 2.0 receiver says how much it has written; one that says nothing has not
  * understood the message, whatever its status.
+ *
+ * After a crash the first samples may be at the receiver already, and Prometheus refuses a whole
+ * request when one sample in it is older than what it has of that series. So these doubtful ones
+ * (at most what fits into one request) go out record by record, and a record that is refused is
+ * halved until what is refused stands alone: what the receiver lacks arrives.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -201,6 +206,7 @@ static void settle(struct det_shard *s)
 
 	s->sending = 0;
 	s->attempt = 0;
+	s->doubtful -= OPS_MIN(s->doubtful, n);
 	pop(s, n);
 	det_queue_advance(s->queue);
 }
@@ -316,12 +322,30 @@ static void on_answer(void *arg, const struct ops_http_response *res)
 		det_queue_advance(q);
 		return;
 	}
+	if (verdict == REFUSED && res->code == 400 && s->doubtful > 0 && s->sending > 1) {
+		s->sending = (s->sending + 1) / 2;
+		start(s);
+		return;
+	}
 	if (verdict == REFUSED)
 		give_up(s, res, why);
 	else
 		count_delivered(s);
 	settle(s);
 	det_shard_go(s);
+}
+
+/* How many samples the next request takes. */
+static size_t batch_size(const struct det_shard *s)
+{
+	size_t most = OPS_MIN(s->n, (size_t)s->queue->target->queue.max_samples_per_send);
+	size_t same = 1;
+
+	if (s->doubtful == 0)
+		return most;
+	while (same < most && s->items[s->head + same].record == s->items[s->head].record)
+		same++;
+	return same;
 }
 
 void det_shard_go(struct det_shard *s)
@@ -333,12 +357,12 @@ void det_shard_go(struct det_shard *s)
 		return;
 	if (s->sending == 0) {
 		int64_t left = s->since_ms + t->deadline_ms - ops_mono_ms();
-		bool enough = s->n >= (size_t)t->max_samples_per_send;
+		bool enough = s->n >= (size_t)t->max_samples_per_send || s->doubtful > 0;
 		if (!enough && left > 0 && !q->draining) {
 			ops_timer_start(s->timer, left);
 			return;
 		}
-		s->sending = OPS_MIN(s->n, (size_t)t->max_samples_per_send);
+		s->sending = batch_size(s);
 	}
 	start(s);
 }
