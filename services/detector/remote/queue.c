@@ -441,8 +441,7 @@ static void on_pump(void *arg)
 		return;
 	read_some(q);
 	go(q);
-	if (q->nitems == 0)
-		det_queue_advance(q); /* relabelling dropped all of it */
+	det_queue_advance(q); /* past what fell out, and what relabelling dropped */
 	if (unread(q) && room(q))
 		wake(q);
 }
