@@ -90,19 +90,14 @@ static json_t *dropped_counts(const struct col_service *s)
 {
 	json_t *counts = json_object();
 	for (size_t i = 0; i < s->scrape_config->njobs; i++) {
-		const struct col_job *job = &s->scrape_config->jobs[i];
-		int64_t n = 0;
-		for (size_t k = 0; k < s->dropped.ndropped; k++) {
-			n += s->dropped.dropped[k].job == job;
-		}
-		ops_json_set_i64(counts, job->name, n);
+		ops_json_set_i64(counts, s->scrape_config->jobs[i].name,
+			(int64_t)s->dropped.counts[i].dropped);
 	}
 	return counts;
 }
 
-static void on_targets(struct ops_http_req *req, void *arg)
+void col_api_reply_targets(struct ops_http_req *req, const struct col_service *s)
 {
-	struct col_service *s = arg;
 	const char *state = ops_http_param(req, "state");
 	const char *pool = ops_http_param(req, "scrapePool");
 	bool any = state == NULL || (strcmp(state, "active") != 0 && strcmp(state, "dropped") != 0);
@@ -115,6 +110,11 @@ static void on_targets(struct ops_http_req *req, void *arg)
 		ops_json_set(data, "droppedTargetCounts", dropped_counts(s));
 	}
 	reply_success(req, data);
+}
+
+static void on_targets(struct ops_http_req *req, void *arg)
+{
+	col_api_reply_targets(req, arg);
 }
 
 static void on_pools(struct ops_http_req *req, void *arg)
@@ -142,6 +142,7 @@ static void on_config(struct ops_http_req *req, void *arg)
 void col_api_register(struct col_service *s, struct ops_http_server *http)
 {
 	ops_http_route(http, OPS_GET, "/api/v1/targets", OPS_ROLE_VIEWER, on_targets, s);
+	col_api_register_discovery(s, http);
 	ops_http_route(http, OPS_GET, "/api/v1/scrape_pools", OPS_ROLE_VIEWER, on_pools, s);
 	ops_http_route(http, OPS_GET, "/api/v1/status/config", OPS_ROLE_VIEWER, on_config, s);
 }

@@ -51,6 +51,7 @@ struct col_job { /* one entry of scrape_configs */
 	const char *escaping; /* of names that are not classic, as asked for there */
 	int fallback;	      /* enum ops_exposition_format, or -1 */
 	struct ops_relabel relabel, metric_relabel;
+	const struct ops_conf_node *relabel_written; /* the list, or NULL */
 	const struct col_static_group *groups;
 	size_t ngroups;
 	const struct col_sd_setting *sds;

@@ -40,3 +40,6 @@ extern const struct ops_service col_service_table;
 
 /* api.c */
 void col_api_register(struct col_service *s, struct ops_http_server *http);
+void col_api_reply_targets(struct ops_http_req *req, const struct col_service *s);
+/* api_discovery.c */
+void col_api_register_discovery(struct col_service *s, struct ops_http_server *http);

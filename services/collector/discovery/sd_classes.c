@@ -8,5 +8,6 @@ const struct col_sd_class *const col_sd_classes[] = {
 	&col_sd_dns,
 	&col_sd_docker,
 	&col_sd_dockerswarm,
+	&col_sd_kubernetes,
 	NULL,
 };
