@@ -15,7 +15,7 @@ from harness import REPO, opsctl
 FAILED, USAGE, CONFIG, FROZEN, CHECK_USAGE, UNREACHABLE = 1, 2, 3, 10, 64, 69
 URLS = ["OPS_DETECTOR_URL", "OPS_COLLECTOR_URL", "OPS_ALERTMANAGER_URL", "OPS_FREEZE_URL", "OPS_AUDITLOG_URL"]
 COMMANDS = ["alerts", "silence add", "silence list", "silence expire", "note", "freeze status", "freeze check", "freeze set",
-            "freeze clear", "query", "query instant", "query range", "query series", "query labels", "targets", "audit verify",
+            "freeze clear", "query", "query instant", "query range", "query series", "query labels", "targets", "discovery", "debug relabel", "audit verify",
             "audit tail", "audit export", "audit record", "timeline", "check", "check metrics", "check rules", "check config", "test rules",
             "tsdb list", "tsdb verify", "tsdb analyze", "tsdb dump", "tsdb create-blocks-from",
             "reload", "top", "db migrate", "completion"]
