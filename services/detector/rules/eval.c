@@ -140,7 +140,7 @@ static bool due(const struct det_rule *r, bool all, int64_t now_ms)
 		return false; /* one evaluation a millisecond: its samples need a time of their own
 			       */
 	}
-	if (all) {
+	if (all && !r->fresh) {
 		return true;
 	}
 	if (steady(r)) {
@@ -189,14 +189,13 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 	g->owner->evaluating = true;
 	for (size_t i = 0; i < g->n; i++) {
 		struct det_rule *r = &g->rules[i];
-		if (!due(r, all, now_ms)) {
-			continue;
-		}
-		any = true;
-		evaluate_rule(r, now_ms);
-		ops_metric_add(&evaluations, 1, all ? "interval" : "arrival");
-		if (r->rule->kind == OPS_RULE_ALERTING) {
-			det_alerting_write_series(r, now_ms);
+		if (due(r, all, now_ms)) {
+			any = true;
+			evaluate_rule(r, now_ms);
+			ops_metric_add(&evaluations, 1, all ? "interval" : "arrival");
+			if (r->rule->kind == OPS_RULE_ALERTING) {
+				det_alerting_write_series(r, now_ms);
+			}
 		}
 		if (all) {
 			det_dead_look(r, now_ms);
@@ -204,6 +203,7 @@ void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
 	}
 	g->owner->evaluating = false;
 	if (all) {
+		g->ticked = true;
 		g->last_eval_ms = now_ms;
 		g->last_cost_ns = ops_mono_ns() - start;
 	}
@@ -258,6 +258,17 @@ static bool any_dirty(const struct det_rule_group *g)
 	return false;
 }
 
+/* What was evaluated on arrival just now need not be again, so that a rule whose samples come once
+ * an interval is evaluated once an interval. */
+static void mark_fresh(struct det_rule_group *g, int64_t now_ms)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct det_rule *r = &g->rules[i];
+		r->fresh = g->ticked && !steady(r) && r->evaluations > 0 &&
+			   now_ms - r->last_eval_ms < g->interval_ms / 2;
+	}
+}
+
 static void on_group_timer(void *arg)
 {
 	struct det_rule_group *g = arg;
@@ -269,6 +280,7 @@ static void on_group_timer(void *arg)
 	}
 	bool all = now - g->last_eval_ms >= g->interval_ms;
 	if (r->cfg.source == NULL) {
+		mark_fresh(g, now);
 		det_group_evaluate(g, all, now);
 	} else if (all && g->round == NULL) {
 		det_away_start(g, now);

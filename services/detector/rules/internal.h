@@ -57,6 +57,7 @@ struct det_rule {
 	struct ops_map
 		*recorded; /* recording: label hash -> struct ops_labels of the last result */
 	bool dirty;
+	bool fresh;	       /* evaluated too lately for the interval to matter */
 	bool open;	       /* may read the layout that is being matched, not known to */
 	uint64_t tried;	       /* number of that layout, see det_generation */
 	int64_t deadline_ms;   /* earliest end of a `for` or keep_firing_for; 0 = none */
@@ -74,6 +75,7 @@ struct det_rule_group {
 	size_t n;
 	int64_t interval_ms, last_eval_ms, last_cost_ns;
 	struct ops_timer *timer;
+	bool ticked;		 /* was evaluated by interval */
 	bool untold;		 /* publishing failed: again soon */
 	struct det_round *round; /* an evaluation elsewhere is under way */
 };
