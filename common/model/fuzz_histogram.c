@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as histograms: what decodes is what encodes again, and a valid pair goes through every
- * operation. The first byte says how long the first of two is, the second byte which operation.
+ * Any bytes as histograms: what decodes and is valid encodes to the same again, and a valid pair
+ * goes through every operation. The first byte says how long the first of two is, the second byte
+ * which operation.
  */
 #include "common/model/histogram.h"
 
@@ -64,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t first = OPS_MIN((size_t)data[0], size - 2);
 	ops_arena_init(&arena);
 	bool valid = ops_histogram_decode(data + 2, first, &arena, &pair[0]) == 0;
-	if (valid) {
+	if (valid && ops_histogram_validate(&pair[0], NULL) == 0) {
 		check_bytes(&arena, &pair[0]);
 	}
 	valid = valid &&

@@ -122,6 +122,10 @@ int ops_histogram_validate(const struct ops_histogram *h, struct ops_error *err)
 	if (h->count < 0 || h->zero_count < 0) {
 		return ops_error_set(err, -EINVAL, "a count of observations is negative");
 	}
+	if (!(h->zero_threshold >= 0) || isinf(h->zero_threshold)) {
+		return ops_error_set(
+			err, -EINVAL, "the zero threshold must be a finite number, not negative");
+	}
 	if (ops_histogram_is_custom(h)) {
 		return check_custom(h, err);
 	}

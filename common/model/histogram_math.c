@@ -137,7 +137,8 @@ static struct ops_histogram_zero reconcile_zero(
 	struct ops_histogram *h, const struct ops_histogram *other)
 {
 	struct ops_histogram_zero z = {other->zero_threshold, other->zero_count, 0};
-	while (z.threshold != h->zero_threshold) {
+	/* Not "different": one that is no number would never end. */
+	while (z.threshold < h->zero_threshold || z.threshold > h->zero_threshold) {
 		if (h->zero_threshold > z.threshold) {
 			z = ops_histogram_zero_at(other, h->zero_threshold);
 		}

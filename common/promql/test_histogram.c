@@ -269,6 +269,7 @@ static const struct {
 	{"schema:-53 custom_values:[2 1]", "custom bounds must be finite and strictly increasing"},
 	{"schema:-53 custom_values:[2] z_bucket:1",
 		"custom buckets have neither a zero bucket nor negative buckets"},
+	{"z_bucket_w:NaN", "the zero threshold must be a finite number, not negative"},
 	{"custom_values:[2]", "exponential buckets have no custom bounds"},
 };
 
