@@ -9,7 +9,8 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "services/detector/api/api_internal.h"
+#include "common/base/number.h"
+#include "services/detector/api/job.h"
 
 #include "ops_version.h"
 
@@ -56,49 +57,69 @@ void det_api_runtimeinfo(struct ops_http_req *req, void *arg)
 	ops_strbuf_done(&out);
 }
 
-static void add_counts(struct det_api *api, struct ops_strbuf *out, const char *key,
-	enum det_count_kind kind, size_t limit)
+struct cardinality {
+	struct det_job job;
+	size_t limit;
+	const char *head; /* what the loop knows */
+};
+
+static void add_counts(struct cardinality *c, const char *key, enum det_count_kind kind)
 {
-	struct ops_arena arena;
+	struct ops_strbuf *out = &c->job.out;
+	struct ops_arena *arena = &c->job.arena;
 	struct det_count *list;
-	ops_arena_init(&arena);
-	size_t n = det_store_count(api->config.store, kind, limit, &arena, &list);
+	size_t n = det_store_count(c->job.api->config.store, kind, c->limit, arena, &list);
 	ops_strbuf_printf(out, ",\"%s\":[", key);
 	for (size_t i = 0; i < n; i++) {
 		const char *name = list[i].name;
 		if (list[i].value != NULL) {
-			name = ops_arena_printf(&arena, "%s=%s", name, list[i].value);
+			name = ops_arena_printf(arena, "%s=%s", name, list[i].value);
 		}
 		ops_strbuf_adds(out, i > 0 ? ",{\"name\":" : "{\"name\":");
 		det_api_string(out, name);
 		ops_strbuf_printf(out, ",\"value\":%llu}", (unsigned long long)list[i].n);
 	}
 	ops_strbuf_addc(out, ']');
-	ops_arena_done(&arena);
+}
+
+/* Counting looks at every label of every series: for a worker. */
+static bool step_tsdb(struct det_job *job)
+{
+	struct cardinality *c = ops_container_of(job, struct cardinality, job);
+	det_api_open_answer(&job->out);
+	ops_strbuf_adds(&job->out, c->head);
+	det_api_read_begin(job);
+	add_counts(c, "seriesCountByMetricName", DET_COUNT_SERIES_BY_METRIC);
+	add_counts(c, "labelValueCountByLabelName", DET_COUNT_VALUES_BY_NAME);
+	add_counts(c, "memoryInBytesByLabelName", DET_COUNT_BYTES_BY_NAME);
+	add_counts(c, "seriesCountByLabelValuePair", DET_COUNT_SERIES_BY_PAIR);
+	det_api_read_end(job);
+	ops_strbuf_addc(&job->out, '}');
+	det_api_close_answer(&job->out, NULL);
+	return false;
 }
 
 void det_api_tsdb(struct ops_http_req *req, void *arg)
 {
 	struct det_api *api = arg;
-	size_t limit = TOP;
-	if (det_api_param_limit(req, "limit", &limit) < 0) {
+	const char *text = ops_http_param(req, "limit");
+	uint64_t limit = TOP;
+	bool given = text != NULL && *text != '\0';
+	if (given && (ops_parse_u64(text, strlen(text), &limit) != 0 || limit == 0)) {
+		det_api_reply_error(req, "bad_data", "limit must be a positive number");
 		return;
 	}
 	struct det_store_stats stats;
-	struct ops_strbuf out = OPS_STRBUF_INIT;
+	struct cardinality *c = det_job_new(api, req, sizeof(*c));
+	c->job.step = step_tsdb;
+	c->limit = (size_t)OPS_MIN(limit, 1000000);
 	det_store_stats(api->config.store, &stats);
-	ops_strbuf_printf(&out,
+	c->head = ops_arena_printf(&c->job.arena,
 		"{\"headStats\":{\"numSeries\":%zu,\"numLabelPairs\":%zu,\"chunkCount\":%zu,"
 		"\"minTime\":%lld,\"maxTime\":%lld}",
 		stats.series, stats.label_pairs, stats.blocks, (long long)stats.min_ms,
 		(long long)stats.max_ms);
-	add_counts(api, &out, "seriesCountByMetricName", DET_COUNT_SERIES_BY_METRIC, limit);
-	add_counts(api, &out, "labelValueCountByLabelName", DET_COUNT_VALUES_BY_NAME, limit);
-	add_counts(api, &out, "memoryInBytesByLabelName", DET_COUNT_BYTES_BY_NAME, limit);
-	add_counts(api, &out, "seriesCountByLabelValuePair", DET_COUNT_SERIES_BY_PAIR, limit);
-	ops_strbuf_addc(&out, '}');
-	det_api_reply(req, &out, NULL);
-	ops_strbuf_done(&out);
+	det_job_start(&c->job);
 }
 
 void det_api_flags(struct ops_http_req *req, void *arg)

@@ -207,6 +207,37 @@ static const struct exchange exchanges[] = {
 		"{\"headStats\":{\"numSeries\":3,\"numLabelPairs\":6,\"chunkCount\":2,\"minTime\":"
 		"0,"
 		"\"maxTime\":960000},\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":2}]"},
+	{"/api/v1/status/tsdb?limit=none", NULL, 400,
+		"\"bad_data\",\"error\":\"limit must be a positive number\""},
+	{"/api/v1/query?query=up&limit=-1", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"limit\\\": limit must be "
+		"non-negative\""},
+	{"/api/v1/query?query=up&limit=few", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing"},
+	{"/api/v1/query?query=up&timeout=-1", NULL, 503,
+		"\"timeout\",\"error\":\"query timed out in query execution\""},
+	{"/api/v1/targets/metadata?match_target=x%7B", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"match_target\\\": 1:3: parse "
+		"error"},
+	{"/api/v1/query_exemplars?query=up&start=2&end=1", NULL, 400,
+		"\"bad_data\",\"error\":\"end timestamp must not be before start timestamp\""},
+	{"/api/v1/query_exemplars", NULL, 400,
+		"\"bad_data\",\"error\":\"1:1: parse error: no expression found in input\""},
+	{"/api/v1/query_exemplars?query=up%2Bon(job)up", NULL, 200, "[]"},
+	{"/api/v1/series?match%5B%5D=up&start=2000&end=1000", NULL, 200, "[]"},
+	{"/api/v1/targets", NULL, 200,
+		"{\"activeTargets\":[{\"discoveredLabels\":{\"__address__\":\"a\",\"job\":\"x\"},"
+		"\"labels\":{\"instance\":\"a\",\"job\":\"x\"},\"scrapePool\":\"x\","
+		"\"scrapeUrl\":\"http://a/metrics\",\"globalUrl\":\"http://a/metrics\","
+		"\"lastError\":\"\",\"lastScrape\":\"1970-01-01T00:16:00.000Z\","
+		"\"lastScrapeDuration\":0,\"health\":\"up\",\"scrapeInterval\":\"1m\","
+		"\"scrapeTimeout\":\"1m\"},"},
+	{"/api/v1/scrape_pools", NULL, 200, "{\"scrapePools\":[\"x\"]}"},
+	{"/api/v1/targets/metadata?metric=up", NULL, 200,
+		"[{\"target\":{\"instance\":\"a\",\"job\":\"x\"},\"type\":\"gauge\""},
+	{"/api/v1/query?query=vector(1)&stats=all", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1000,\"1\"]}],"
+		"\"stats\":{\"timings\":{\"evalTotalTime\":"},
 	{"/api/v1/status/buildinfo", NULL, 200, "{\"version\":\"3."},
 	{"/api/v1/status/runtimeinfo", NULL, 200, "{\"startTime\":\"1970-01-01T00:16:40.000Z\""},
 };
