@@ -35,18 +35,22 @@ double ops_stale_nan(void)
 	return v;
 }
 
-/* n cells of eight bytes, in the order of the wire. */
+/* Both columns are eight bytes wide: turned from the wire's order into this machine's in place, or
+ * back. */
+static void swap_order(char *cells, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v = ops_get_u64(cells + i * 8);
+		memcpy(cells + i * 8, &v, sizeof(v));
+	}
+}
+
 static void add_column(struct ops_strbuf *out, const void *cells, size_t n)
 {
-	const char *from = cells;
-	size_t at = out->len;
-	if (n > 0)
-		ops_strbuf_add(out, from, n * 8);
-	for (size_t i = 0; __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__ && i < n; i++) {
-		uint64_t v;
-		memcpy(&v, from + i * 8, sizeof(v));
-		ops_put_u64(out->data + at + i * 8, v);
-	}
+	if (n == 0)
+		return;
+	ops_strbuf_add(out, cells, n * 8);
+	swap_order(out->data + out->len - n * 8, n);
 }
 
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out)
@@ -64,15 +68,6 @@ void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out)
 	add_column(out, b->values, b->n);
 	if (b->times_ms != NULL)
 		add_column(out, b->times_ms, b->n);
-}
-
-/* Both columns are eight bytes wide: turned into this machine's order in place. */
-static void to_host(char *cells, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint64_t v = ops_get_u64(cells + i * 8);
-		memcpy(cells + i * 8, &v, sizeof(v));
-	}
 }
 
 int ops_batch_size(const void *data, size_t len, size_t *ret, struct ops_error *err)
@@ -107,7 +102,7 @@ int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,
 			err, -EINVAL, "malformed batch: %zu bytes for %zu values", len, n);
 	ops_strbuf_reset(scratch);
 	ops_strbuf_add(scratch, at + HEADER_BYTES, cells * 8);
-	to_host(scratch->data, cells);
+	swap_order(scratch->data, cells);
 	const void *columns = scratch->data;
 	*ret = (struct ops_batch){
 		.layout_id = ops_get_u64(at + 8),
