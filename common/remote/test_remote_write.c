@@ -151,7 +151,7 @@ static void both_versions_come_back(void **state)
 		struct ops_remote_writer w;
 		struct ops_strbuf out = OPS_STRBUF_INIT;
 		struct ops_error err;
-		struct heard h;
+		struct heard h = {.nseries = 0};
 		ops_remote_writer_init(&w, (enum ops_remote_version)v);
 		for (int round = 0; round < 2; round++) { /* the second after a reset */
 			ops_remote_writer_reset(&w);
@@ -178,7 +178,7 @@ static void every_prefix_is_refused_whole_or_read(void **state)
 		struct ops_remote_writer w;
 		struct ops_strbuf out = OPS_STRBUF_INIT;
 		struct ops_error err;
-		struct heard h;
+		struct heard h = {.nseries = 0};
 		size_t refused = 0;
 		ops_remote_writer_init(&w, (enum ops_remote_version)v);
 		encode_example(&w);
@@ -238,7 +238,7 @@ static void hand_made_messages(void **state)
 	(void)state;
 	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {
 		struct ops_error err = {0};
-		struct heard h;
+		struct heard h = {.nseries = 0};
 		int rc = decode_hex(cases[i].version, cases[i].hex, &h, &err);
 		if (cases[i].expect == NULL) {
 			assert_int_equal(rc, -EBADMSG);
@@ -257,7 +257,7 @@ static void too_many_labels_are_refused(void **state)
 {
 	struct ops_strbuf b = OPS_STRBUF_INIT;
 	struct ops_error err;
-	struct heard h;
+	struct heard h = {.nseries = 0};
 	size_t series = ops_proto_begin(&b, 1);
 
 	(void)state;
