@@ -5,6 +5,7 @@
  */
 #include "services/detector/store/blocks.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -177,6 +178,20 @@ static size_t count_entries(const char *dir)
 	return n;
 }
 
+/* Whatever is in the folder, leftovers too. */
+static size_t count_names(const char *path)
+{
+	size_t n = 0;
+	const struct dirent *entry;
+	DIR *dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		n += entry->d_name[0] != '.';
+	}
+	closedir(dir);
+	return n;
+}
+
 /* Runs fn in a child whose files may have limit bytes at most. */
 static int in_limited_child(void (*fn)(const char *dir), const char *dir, rlim_t limit)
 {
@@ -229,9 +244,7 @@ static void test_full_disk(void **state)
 		whole += written;
 		assert_int_equal(count_entries(dir), whole);
 		/* Nothing is left behind: the folder holds whole blocks only. */
-		struct stat st;
-		assert_int_equal(stat(dir, &st), 0);
-		assert_int_equal(st.st_nlink, 2 + whole);
+		assert_int_equal(count_names(dir), whole);
 	}
 	assert_true(whole > 0);
 	tempdir_remove(dir);
@@ -300,9 +313,7 @@ static void test_killed(void **state)
 		uint64_t samples = samples_in(dir);
 		assert_int_equal(samples_in(dir), samples);
 		/* A leftover that was removed is not there any more. */
-		struct stat st;
-		assert_int_equal(stat(dir, &st), 0);
-		assert_int_equal(st.st_nlink, 2 + count_entries(dir));
+		assert_int_equal(count_names(dir), count_entries(dir));
 		tempdir_remove(dir);
 	}
 }

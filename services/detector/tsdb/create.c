@@ -53,9 +53,12 @@ static int spool(int from, const char *dir, int *ret)
 {
 	static char buffer[1 << 16];
 	ssize_t n;
-	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		return -errno;
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "import.XXXXXX");
+	int fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0 || unlink(path) != 0) {
+		int rc = -errno;
+		ops_closep(&fd);
+		return rc;
 	}
 	while ((n = read(from, buffer, sizeof(buffer))) != 0) {
 		int rc = n < 0 ? (errno == EINTR ? 0 : -errno)
