@@ -160,6 +160,7 @@ bool det_store_has_layout(const struct det_store *s, uint64_t layout_id)
 void det_store_note_time(struct det_store *s, int64_t time_ms)
 {
 	s->stats.min_ms = OPS_MIN(s->stats.min_ms, time_ms);
+	s->oldest_new_ms = OPS_MIN(s->oldest_new_ms, time_ms);
 	s->stats.max_ms = OPS_MAX(s->stats.max_ms, time_ms);
 }
 
@@ -265,7 +266,7 @@ static int append_late(struct det_store *s, struct det_entry *e, int64_t t, doub
 		return known;
 	}
 	int64_t oldest = det_entry_last(e) - s->options.out_of_order_ms;
-	if (s->options.out_of_order_ms == 0 || t < OPS_MAX(oldest, s->head_ms)) {
+	if (s->options.out_of_order_ms == 0 || t < OPS_MAX(oldest, s->closed_ms)) {
 		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
 		return 2;
 	}
@@ -333,6 +334,15 @@ static size_t correct_row(struct det_store *s, struct det_group *g, double *row)
 	return stored;
 }
 
+static void append_timed(struct det_store *s, struct det_entry *e, int64_t t, double v)
+{
+	if (t < OPS_MAX(s->horizon_ms, s->closed_ms) || t > s->ahead_ms) {
+		det_store_refuse(s, t > s->ahead_ms ? DET_REFUSED_AHEAD : DET_REFUSED_TOO_OLD, 1);
+	} else {
+		(void)det_store_append_entry(s, e, t, v);
+	}
+}
+
 /* Samples that are not of this row: with their own time, or behind their series' last. They are
  * replaced by the absent pattern in values and stored by themselves. */
 static void scatter(
@@ -347,7 +357,7 @@ static void scatter(
 		}
 		if (own != 0 && own != batch->time_ms) {
 			values[c] = det_absent();
-			(void)det_store_append_entry(s, e, own, v);
+			append_timed(s, e, own, v);
 		} else if (e->more != NULL && batch->time_ms <= e->more->last_ms) {
 			values[c] = det_absent();
 			(void)append_late(s, e, batch->time_ms, v);
@@ -395,7 +405,7 @@ int det_store_append_batch(struct det_store *s, const struct ops_batch *batch)
 	}
 	if (batch->time_ms == g->last_ms) {
 		count_repeated(s, g, batch->values);
-	} else if (batch->time_ms < s->horizon_ms) {
+	} else if (batch->time_ms < OPS_MAX(s->horizon_ms, s->closed_ms)) {
 		det_store_refuse(s, DET_REFUSED_TOO_OLD, batch->n);
 	} else if (batch->time_ms < g->last_ms) {
 		append_late_row(s, g, batch->time_ms, batch->values);
@@ -450,7 +460,7 @@ int det_store_append_entry(struct det_store *s, struct det_entry *e, int64_t t, 
 
 int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t time_ms, double value)
 {
-	if (time_ms < s->horizon_ms || time_ms > s->ahead_ms) {
+	if (time_ms < OPS_MAX(s->horizon_ms, s->closed_ms) || time_ms > s->ahead_ms) {
 		det_store_refuse(
 			s, time_ms > s->ahead_ms ? DET_REFUSED_AHEAD : DET_REFUSED_TOO_OLD, 1);
 		return 1;
@@ -482,7 +492,7 @@ static void mark_stale(struct det_store *s, struct det_group *g, int64_t time_ms
 		values[c] = ends ? ops_stale_nan() : det_absent();
 		ended += ends;
 	}
-	if (ended != 0 && time_ms > g->last_ms) {
+	if (ended != 0 && time_ms > g->last_ms && time_ms >= s->closed_ms) {
 		uint64_t samples = s->stats.samples;
 		add_row(s, g, time_ms, values);
 		s->stats.samples = samples; /* markers are none */

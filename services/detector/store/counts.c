@@ -97,4 +97,12 @@ void det_store_disk(struct det_store *s, struct det_store_disk *ret)
 	for (const struct det_head_file *f = s->heads; f != NULL; f = f->next) {
 		ret->head_bytes += f->used;
 	}
+	for (size_t i = 0; i < s->nblocks; i++) {
+		ret->block_bytes += det_block_meta(s->blocks[i])->bytes;
+	}
+	ret->blocks = s->nblocks;
+	ret->cuts = s->cuts;
+	ret->compactions = s->compactions;
+	ret->failures = s->failures;
+	ret->bad_segments = det_block_corruptions();
 }

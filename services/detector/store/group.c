@@ -184,15 +184,29 @@ struct decoded {
 	bool bad;
 };
 
+#define BLOCK_CURSORS 8u
+
 struct det_decoder {
 	struct decoded slots[DECODED_MAX];
+	struct det_segment_cursor blocks[BLOCK_CURSORS];
 };
+
+struct det_segment_cursor *det_decoder_cursor(struct det_decoder **d, uint32_t i)
+{
+	if (*d == NULL) {
+		*d = ops_xcalloc(1, sizeof(**d));
+	}
+	return &(*d)->blocks[i % BLOCK_CURSORS];
+}
 
 void det_decoder_free(struct det_decoder *d)
 {
 	for (size_t i = 0; d != NULL && i < DECODED_MAX; i++) {
 		det_segment_cursor_done(&d->slots[i].cursor);
 		free(d->slots[i].times);
+	}
+	for (size_t i = 0; d != NULL && i < BLOCK_CURSORS; i++) {
+		det_segment_cursor_done(&d->blocks[i]);
 	}
 	free(d);
 }

@@ -85,6 +85,8 @@ bool det_group_has_time(const struct det_group *g, int64_t time_ms);
 /* Decoded segments, so that neighbours in a segment are decoded once. One per query. */
 struct det_decoder; /* opaque */
 void det_decoder_free(struct det_decoder *d);
+/* For the i-th block that a series is read from. */
+struct det_segment_cursor *det_decoder_cursor(struct det_decoder **d, uint32_t i);
 /* Appends to out. */
 void det_group_read(const struct det_group *g, uint32_t column, const int64_t range_ms[2],
 	struct det_samples *out);

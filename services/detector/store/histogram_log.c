@@ -103,27 +103,20 @@ void det_samples_reserve_histograms(struct det_samples *out)
 	memset(out->h, 0, out->n * sizeof(out->h[0]));
 }
 
-void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samples *out)
+void det_histogram_fill(struct det_samples *out,
+	const struct ops_histogram *(*find)(void *arg, int64_t t), void *arg)
 {
-	uint32_t at = 0;
 	size_t kept = 0;
 	for (size_t i = 0; i < out->n; i++) {
 		const struct ops_histogram *h = NULL;
 		if (det_is_histogram(out->v[i])) {
 			if (out->h == NULL) {
 				det_samples_reserve_histograms(out);
-				at = log != NULL ? from_time(log, out->t[i]) : 0;
 			}
-			while (log != NULL && at < log->n && log->times[at] < out->t[i]) {
-				at++;
-			}
-			if (log == NULL || at == log->n || log->times[at] != out->t[i]) {
+			h = find(arg, out->t[i]);
+			if (h == NULL) {
 				continue;
 			}
-			struct ops_histogram *decoded =
-				ops_arena_new(&out->arena, struct ops_histogram);
-			decode(log, at, &out->arena, decoded);
-			h = decoded;
 		}
 		out->t[kept] = out->t[i];
 		out->v[kept] = out->v[i];
@@ -133,6 +126,35 @@ void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samp
 		kept++;
 	}
 	out->n = kept;
+}
+
+const struct ops_histogram *det_histogram_log_at(
+	const struct det_histogram_log *log, int64_t t, struct ops_arena *arena)
+{
+	uint32_t at = log != NULL ? from_time(log, t) : 0;
+	if (log == NULL || at == log->n || log->times[at] != t) {
+		return NULL;
+	}
+	struct ops_histogram *decoded = ops_arena_new(arena, struct ops_histogram);
+	decode(log, at, arena, decoded);
+	return decoded;
+}
+
+struct source {
+	const struct det_histogram_log *log;
+	struct ops_arena *arena;
+};
+
+static const struct ops_histogram *find_in_log(void *arg, int64_t t)
+{
+	const struct source *s = arg;
+	return det_histogram_log_at(s->log, t, s->arena);
+}
+
+void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samples *out)
+{
+	struct source s = {log, &out->arena};
+	det_histogram_fill(out, find_in_log, &s);
 }
 
 void det_histogram_log_drop_before(struct det_histogram_log *log, int64_t cutoff_ms)

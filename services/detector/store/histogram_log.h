@@ -25,6 +25,12 @@ int det_histogram_log_append(
  * out's arena; those whose blob is not there any more leave out.
  */
 void det_histogram_log_fill(const struct det_histogram_log *log, struct det_samples *out);
+/* The same with a finder of your own; what it does not find leaves out. */
+void det_histogram_fill(struct det_samples *out,
+	const struct ops_histogram *(*find)(void *arg, int64_t t), void *arg);
+/* In the arena; NULL: there is none at t. */
+const struct ops_histogram *det_histogram_log_at(
+	const struct det_histogram_log *log, int64_t t, struct ops_arena *arena);
 void det_histogram_log_drop_before(struct det_histogram_log *log, int64_t cutoff_ms);
 size_t det_histogram_log_bytes(const struct det_histogram_log *log); /* memory it takes */
 /* Time of the newest sample; INT64_MIN when there is none. */

@@ -102,7 +102,15 @@ void det_store_grave(struct det_store *s, void (*free_fn)(void *), void *what)
 	s->readers.graves_end = &g->next;
 }
 
-void det_store_reap(struct det_store *s)
+uint64_t det_readers_now(struct det_store *s)
+{
+	pthread_mutex_lock(&s->readers.mutex);
+	uint64_t now = s->readers.now++;
+	pthread_mutex_unlock(&s->readers.mutex);
+	return now;
+}
+
+uint64_t det_readers_oldest(struct det_store *s)
 {
 	pthread_mutex_lock(&s->readers.mutex);
 	uint64_t oldest = s->readers.now;
@@ -110,7 +118,12 @@ void det_store_reap(struct det_store *s)
 		oldest = OPS_MIN(oldest, r->since);
 	}
 	pthread_mutex_unlock(&s->readers.mutex);
-	free_before(&s->readers, oldest);
+	return oldest;
+}
+
+void det_store_reap(struct det_store *s)
+{
+	free_before(&s->readers, det_readers_oldest(s));
 }
 
 void det_store_changed(struct det_store *s)

@@ -300,9 +300,34 @@ static void drop_empty(struct det_store *s)
 	s->stats.series_removed = 0;
 }
 
+static void count_finding(void *arg, const char *finding)
+{
+	struct det_store *s = arg;
+	(void)finding;
+	s->recovery.lost_blocks++;
+}
+
+static void load_blocks(struct det_store *s)
+{
+	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(s->options.dir, "blocks");
+	size_t n = 0;
+	if (det_blocks_load(dir, true, &s->blocks, &n, count_finding, s) != 0) {
+		s->recovery.lost_blocks++;
+		return;
+	}
+	s->nblocks = s->blocks_cap = n;
+	s->recovery.blocks = n;
+	for (size_t i = 0; i < n; i++) {
+		const struct det_block_meta *m = det_block_meta(s->blocks[i]);
+		s->stats.min_ms = OPS_MIN(s->stats.min_ms, m->mint_ms);
+	}
+}
+
 static void read_all(struct opening *o)
 {
 	struct det_store *s = o->s;
+	det_store_load_cut(s);
+	load_blocks(s);
 	for (size_t i = 0; i < o->series.n; i++) {
 		with_file(o, "series", o->series.numbers[i], load_series);
 	}
@@ -314,6 +339,9 @@ static void read_all(struct opening *o)
 	}
 	drop_empty(s);
 	settle(s);
+	s->drop_ms = s->closed_ms = s->head_ms;
+	s->oldest_new_ms = INT64_MAX;
+	det_spans_load(s);
 }
 
 static int open_disk(struct opening *o, struct ops_error *err)

@@ -58,12 +58,13 @@ static void drop_old(struct det_store *s, struct det_group *g, int64_t cutoff_ms
 static void group_maintain(
 	struct det_store *s, struct det_group *g, int64_t now_ms, struct dead_list *dead)
 {
-	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->drop_ms);
 	if (g->nrows != 0 && g->last_ms < OPS_MAX(now_ms - IDLE_SEAL_MS, cutoff_ms)) {
 		det_store_seal(s, g);
 	}
-	/* A layout that never had a row is new, not old. */
-	bool over = g->last_ms < cutoff_ms && (g->last_ms != INT64_MIN || g->retired);
+	/* A live layout may go on when its target does; one that never had a row is new. */
+	bool over = g->last_ms < cutoff_ms && (g->retired || g->layout_id == 0);
+	over = over || (g->last_ms < s->horizon_ms && g->last_ms != INT64_MIN);
 	if (over && g->layout_id != 0) {
 		det_store_retire_layout(s, g->layout_id, 0);
 	}
@@ -80,7 +81,7 @@ static void group_maintain(
 static void late_maintain(struct det_store *s)
 {
 	struct ops_map_entry e;
-	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->drop_ms);
 	for (size_t at = 0; ops_map_next(s->late, &at, &e);) {
 		struct det_late *l = e.value;
 		struct det_entry *entry = det_store_at(s, l->series);
@@ -100,7 +101,7 @@ static void late_maintain(struct det_store *s)
 static void histograms_maintain(struct det_store *s)
 {
 	struct ops_map_entry e;
-	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->head_ms);
+	int64_t cutoff_ms = OPS_MAX(s->horizon_ms, s->drop_ms);
 	for (size_t at = 0; ops_map_next(s->histograms, &at, &e);) {
 		uint32_t id;
 		memcpy(&id, e.key, sizeof(id));
@@ -137,7 +138,10 @@ void det_store_maintain(struct det_store *s, int64_t now_ms)
 	struct dead_list dead = {0};
 	s->horizon_ms = now_ms - s->options.retention_ms;
 	s->ahead_ms = now_ms + DET_AHEAD_MAX_MS;
-	s->stats.min_ms = INT64_MAX;
+	s->stats.min_ms = s->nblocks != 0 ? det_block_meta(s->blocks[0])->mint_ms : INT64_MAX;
+	if (det_readers_oldest(s) > s->cut_since) {
+		s->drop_ms = s->head_ms;
+	}
 	disk_maintain(s);
 	for (struct det_group *g = s->groups, *next; g != NULL; g = next) {
 		next = g->next;
@@ -146,9 +150,14 @@ void det_store_maintain(struct det_store *s, int64_t now_ms)
 	det_write_lock(s);
 	det_store_bury(s, dead.items, dead.n);
 	late_maintain(s);
+	bool forgot = det_spans_drop_before(s, OPS_MAX(s->horizon_ms, s->drop_ms));
 	histograms_maintain(s);
 	det_write_unlock(s);
 	free(dead.items);
+	if (forgot && s->disk != NULL) {
+		s->failures += det_spans_save(s) != 0;
+	}
 	det_store_release_heads(s);
+	det_background_maintain(s, now_ms);
 	det_store_reap(s);
 }

@@ -188,3 +188,10 @@ void det_store_release_heads(struct det_store *s)
 		release_heads(s);
 	}
 }
+
+void det_store_close_head(struct det_store *s)
+{
+	if (s->heads != NULL) {
+		s->heads->used = s->heads->cap;
+	}
+}

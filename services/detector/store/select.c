@@ -25,7 +25,7 @@ static bool overlaps(const struct det_entry *e, const int64_t range_ms[2])
 	return false;
 }
 
-static void select_head(struct det_store *s, const struct ops_matchers *matchers,
+void det_head_select(struct det_store *s, const struct ops_matchers *matchers,
 	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret)
 {
 	struct det_ids ids = det_index_match(&s->index, matchers, arena);
@@ -37,14 +37,6 @@ static void select_head(struct det_store *s, const struct ops_matchers *matchers
 			ret->items[ret->n++] = det_entry_view(s, e, arena);
 		}
 	}
-}
-
-void det_store_select(struct det_store *s, const struct ops_matchers *matchers,
-	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret)
-{
-	det_read_lock(s);
-	select_head(s, matchers, range_ms, arena, ret);
-	det_read_unlock(s);
 }
 
 struct det_series *det_store_find(
@@ -96,8 +88,7 @@ static void merge_runs(struct det_samples *out, size_t mid)
 	out->n = n;
 }
 
-/* What was appended behind mid is a run of its own. */
-static void join_run(struct det_samples *out, size_t mid)
+void det_samples_join(struct det_samples *out, size_t mid)
 {
 	if (mid != 0 && mid < out->n && out->t[mid] <= out->t[mid - 1]) {
 		merge_runs(out, mid);
@@ -114,56 +105,41 @@ static void read_late(const struct det_store *s, const struct det_entry *e,
 			det_samples_add(out, l->t[i], l->v[i]);
 		}
 	}
-	join_run(out, mid);
+	det_samples_join(out, mid);
+}
+
+void det_entry_read_marks(const struct det_store *s, const struct det_entry *e,
+	const int64_t range_ms[2], struct det_samples *out)
+{
+	out->n = 0;
+	for (uint32_t i = 0; i < det_entry_nrefs(e); i++) {
+		size_t mid = out->n;
+		const struct det_ref *ref = det_entry_ref(e, i);
+		det_group_read(ref->group, ref->column, range_ms, out);
+		det_samples_join(out, mid);
+	}
+	if (e->flags & DET_ENTRY_LATE) {
+		read_late(s, e, range_ms, out);
+	}
+	if (e->flags & DET_ENTRY_DELETED) {
+		det_spans_filter(ops_map_get(s->deleted, &e->id, sizeof(e->id)), out, 0);
+	}
 }
 
 void det_entry_read(const struct det_store *s, const struct det_entry *e, const int64_t range_ms[2],
 	struct det_samples *out)
 {
-	out->n = 0;
 	out->h = NULL;
 	ops_arena_reset(&out->arena);
-	for (uint32_t i = 0; i < det_entry_nrefs(e); i++) {
-		size_t mid = out->n;
-		const struct det_ref *ref = det_entry_ref(e, i);
-		det_group_read(ref->group, ref->column, range_ms, out);
-		join_run(out, mid);
-	}
-	if (e->flags & DET_ENTRY_LATE) {
-		read_late(s, e, range_ms, out);
-	}
+	det_entry_read_marks(s, e, range_ms, out);
 	if (e->flags & DET_ENTRY_HISTOGRAMS) {
 		det_histogram_log_fill(ops_map_get(s->histograms, &e->id, sizeof(e->id)), out);
 	}
 }
 
-/* The lock is not part of what const says about the store. */
-static struct det_store *store_of(const struct det_series *series)
-{
-	union {
-		const struct det_store *in;
-		struct det_store *out;
-	} s = {series->store};
-	return s.out;
-}
-
-void det_series_read(
-	const struct det_series *series, int64_t mint_ms, int64_t maxt_ms, struct det_samples *out)
-{
-	const int64_t range_ms[2] = {mint_ms, maxt_ms};
-	struct det_store *s = store_of(series);
-	out->n = 0;
-	out->h = NULL;
-	if (series->entry != NULL) {
-		det_read_lock(s);
-		det_entry_read(s, series->entry, range_ms, out);
-		det_read_unlock(s);
-	}
-}
-
 int64_t det_series_last(const struct det_series *series)
 {
-	struct det_store *s = store_of(series);
+	struct det_store *s = det_series_store(series);
 	int64_t last = INT64_MIN;
 	if (series->entry != NULL) {
 		det_read_lock(s);
@@ -171,41 +147,4 @@ int64_t det_series_last(const struct det_series *series)
 		det_read_unlock(s);
 	}
 	return last;
-}
-
-static int compare_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static void sort_strings(struct det_strings *list)
-{
-	qsort(list->items, list->n, sizeof(list->items[0]), compare_text);
-}
-
-void det_store_label_names(struct det_store *s, struct ops_arena *arena, struct det_strings *ret)
-{
-	det_read_lock(s);
-	ret->items = ops_arena_array(arena, const char *, ops_map_count(s->index.names) + 1);
-	ret->n = 0;
-	struct ops_map_entry e;
-	for (size_t at = 0; ops_map_next(s->index.names, &at, &e);) {
-		ret->items[ret->n++] = ((const struct det_label_name *)e.value)->text;
-	}
-	det_read_unlock(s);
-	sort_strings(ret);
-}
-
-void det_store_label_values(
-	struct det_store *s, const char *name, struct ops_arena *arena, struct det_strings *ret)
-{
-	det_read_lock(s);
-	const struct det_label_name *n = ops_map_gets(s->index.names, name);
-	ret->n = n != NULL ? n->npairs : 0;
-	ret->items = ops_arena_array(arena, const char *, ret->n + 1);
-	for (uint32_t i = 0; i < ret->n; i++) {
-		ret->items[i] = s->index.pairs[n->pairs[i]]->text;
-	}
-	det_read_unlock(s);
-	sort_strings(ret);
 }

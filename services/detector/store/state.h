@@ -5,10 +5,12 @@
 
 #include "common/base/map.h"
 #include "common/base/strbuf.h"
+#include "services/detector/store/blocks.h"
 #include "services/detector/store/disk.h"
 #include "services/detector/store/group.h"
 #include "services/detector/store/index.h"
 #include "services/detector/store/late.h"
+#include "services/detector/store/spans.h"
 #include "services/detector/store/store.h"
 
 #define DET_PAGE_SERIES 1024u
@@ -89,7 +91,11 @@ struct det_store {
 	size_t series_bytes;
 	int64_t horizon_ms; /* nothing older is accepted; moves in maintenance */
 	int64_t ahead_ms;   /* nor anything newer */
-	int64_t head_ms;    /* what is older is in blocks (or gone), not in the head */
+	int64_t head_ms;    /* what is older is in blocks, or gone */
+	int64_t closed_ms;  /* nor is anything older taken: it is being cut, or was */
+	int64_t drop_ms;    /* and is not in the head any more */
+	int64_t oldest_new_ms; /* of what was appended since the last maintenance */
+	uint64_t cut_since; /* readers from before head_ms moved still want it in the head */
 	uint64_t seed;
 	/* With a directory: */
 	struct det_disk *disk; /* NULL: in memory only, or not open yet */
@@ -103,6 +109,13 @@ struct det_store {
 	uint32_t in_memory; /* segments that wait for the disk to work */
 	struct det_store_recovery recovery;
 	uint64_t open_done, open_all; /* bytes; atomic */
+	struct ops_map *deleted;      /* series id -> struct det_spans */
+	struct det_block **blocks;    /* by mint; changed under the write lock */
+	size_t nblocks, blocks_cap;
+	struct det_job_work *job; /* NULL: nothing runs in the background */
+	int64_t job_after_ms;	  /* monotonic: not before */
+	bool cleaning;		  /* blocks with deleted samples are to be written again */
+	uint64_t cuts, compactions, failures;
 	struct det_store_stats stats;
 };
 
@@ -116,7 +129,9 @@ void det_read_unlock(struct det_store *s);
 /* free_fn(what) as soon as nobody can look at it any more. Writer only. */
 void det_store_grave(struct det_store *s, void (*free_fn)(void *), void *what);
 void det_store_reap(struct det_store *s);
-void det_store_changed(struct det_store *s); /* a new generation */
+uint64_t det_readers_now(struct det_store *s);	  /* a moment: who begins after it is later */
+uint64_t det_readers_oldest(struct det_store *s); /* who began first and is still there */
+void det_store_changed(struct det_store *s);	  /* a new generation */
 
 /* ---- series.c; under the write lock where they change something ---- */
 struct det_entry *det_store_at(const struct det_store *s, uint32_t id);
@@ -153,6 +168,7 @@ void det_store_drop_segments(struct det_store *s, struct det_group *g, uint32_t 
 /* Segments that are in memory because the disk failed go to it, if it works again. */
 void det_store_place(struct det_store *s);
 void det_store_release_heads(struct det_store *s); /* files without a segment of use */
+void det_store_close_head(struct det_store *s);	   /* the next segment goes to a new file */
 void det_store_free_heads(struct det_store *s);
 
 /* ---- wal.c: nothing without a directory or while replaying ---- */
@@ -191,6 +207,14 @@ struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, u
 
 /* ---- select.c ---- */
 /* Samples of the head, under the lock or by the writer. Replaces what is in out. */
+void det_head_select(struct det_store *s, const struct ops_matchers *matchers,
+	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret);
+/* What was appended behind mid is a run of its own: brought into order, each time once. */
+void det_samples_join(struct det_samples *out, size_t mid);
+struct det_store *det_series_store(const struct det_series *series);
+/* As below, but without the histograms themselves. */
+void det_entry_read_marks(const struct det_store *s, const struct det_entry *e,
+	const int64_t range_ms[2], struct det_samples *out);
 void det_entry_read(const struct det_store *s, const struct det_entry *e, const int64_t range_ms[2],
 	struct det_samples *out);
 
@@ -199,6 +223,16 @@ struct det_histogram_log *det_store_histograms(
 	const struct det_store *s, const struct det_entry *e);
 int det_store_append_blob(struct det_store *s, struct det_entry *e, int64_t time_ms,
 	const struct ops_histogram *h) OPS_MUST_CHECK;
+
+/* ---- background.c ---- */
+void det_background_maintain(struct det_store *s, int64_t now_ms);
+void det_background_stop(struct det_store *s);
+void det_background_stale(struct det_store *s); /* what the job read has changed */
+void det_store_add_block(struct det_store *s, struct det_block *b);
+void det_store_load_cut(struct det_store *s);
+
+/* ---- delete.c ---- */
+struct det_spans *det_store_spans(struct det_store *s, struct det_entry *e); /* made when new */
 
 /* ---- metadata.c ---- */
 void det_store_learn(struct det_store *s, const struct ops_layout *layout);

@@ -64,9 +64,11 @@ static void open_empty(struct det_store *s)
 	s->metadata = ops_map_new();
 	s->late = ops_map_new();
 	s->histograms = ops_map_new();
+	s->deleted = ops_map_new();
 	det_index_init(&s->index);
 	s->horizon_ms = INT64_MIN;
-	s->head_ms = INT64_MIN;
+	s->head_ms = s->closed_ms = s->drop_ms = INT64_MIN;
+	s->oldest_new_ms = INT64_MAX;
 	s->ahead_ms = INT64_MAX;
 	s->stats.min_ms = INT64_MAX;
 	s->stats.max_ms = INT64_MIN;
@@ -115,6 +117,7 @@ static void close_all(struct det_store *s)
 	ops_map_free(s->metadata, free);
 	ops_map_free(s->late, det_late_free);
 	ops_map_free(s->histograms, free_histograms);
+	ops_map_free(s->deleted, det_spans_free);
 	det_index_done(&s->index);
 }
 
@@ -139,12 +142,17 @@ void det_store_free(struct det_store *s)
 	if (s == NULL) {
 		return;
 	}
+	det_background_stop(s);
 	/* Raw rows stay in the log: the next start reads them there. */
 	det_disk_close(s->disk);
 	s->disk = NULL;
 	close_all(s);
 	det_store_reap(s);
 	det_store_free_heads(s);
+	for (size_t i = 0; i < s->nblocks; i++) {
+		det_block_unref(s->blocks[i]);
+	}
+	free(s->blocks);
 	ops_closep(&s->lock_fd);
 	ops_strbuf_done(&s->scratch);
 	det_readers_done(&s->readers);

@@ -164,6 +164,8 @@ int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t tim
 /* Seals, cuts and compacts blocks (in the background), drops what is older than the retention,
  * removes series without samples. Call every minute or so; more often does no harm. */
 void det_store_maintain(struct det_store *s, int64_t now_ms);
+/* Whether a block is being cut or compacted: its end is seen by the next maintenance. */
+bool det_store_busy(const struct det_store *s);
 void det_store_clear(struct det_store *s); /* all data in memory; options and listener stay */
 
 /* What the disk does: asked for health and metrics. */

@@ -208,7 +208,8 @@ static bool replay_row(struct replay *r, const uint8_t *p, size_t len)
 	uint64_t id = ops_get_u64(p);
 	struct det_group *g = ops_map_get(r->groups, &id, sizeof(id));
 	if (g == NULL) {
-		return false; /* its definition is lost */
+		/* Its definition is lost, or it went with its samples to a block. */
+		return (int64_t)ops_get_u64(p + 8) < r->s->head_ms;
 	}
 	struct chain *c = chain_of(r, g);
 	if (place == 0) {
