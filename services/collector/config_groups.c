@@ -90,6 +90,22 @@ int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,
 	return r;
 }
 
+/* What is a URL in a static group is a mistake that is better found now than at every scrape. */
+static int check_addresses(const struct ops_conf_node *node, const struct col_static_group *group,
+	struct ops_error *err)
+{
+	for (size_t i = 0; i < group->ntargets; i++) {
+		if (strchr(group->targets[i], '/') != NULL) {
+			int r = ops_conf_error(ops_conf_get(node, "targets")->items[i], err,
+				"\"%s\" is not a host name with an optional port",
+				group->targets[i]);
+			ops_error_hint(err, "scheme and metrics_path are keys of the job");
+			return r;
+		}
+	}
+	return 0;
+}
+
 int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
 	struct ops_error *err)
 {
@@ -102,11 +118,19 @@ int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, 
 	struct col_static_group *groups = ops_arena_array(a, struct col_static_group, node->n);
 	job->groups = groups;
 	for (size_t i = 0; i < node->n; i++) {
+		if (ops_conf_is_null(node->items[i])) {
+			return ops_conf_error(
+				node->items[i], err, "an entry of static_configs is empty");
+		}
 		int r = col_group_load(a, node->items[i], &groups[i], err);
 		if (r != 0) {
 			return r;
 		}
 		job->ngroups++;
+		r = check_addresses(node->items[i], &groups[i], err);
+		if (r != 0) {
+			return r;
+		}
 	}
 	return 0;
 }

@@ -109,12 +109,11 @@ static int fill_headers(
 	for (size_t i = 0; i < http->nheaders; i++) {
 		const struct col_header *h = &http->headers[i];
 		const char *value = h->value;
-		if (h->file != NULL) {
-			int r = hold_secret(hold, NULL, h->file, &value, err);
-			if (r != 0) {
-				return r;
-			}
+		int r = h->file != NULL ? hold_secret(hold, NULL, h->file, &value, err) : 0;
+		if (r != 0) {
+			return r;
 		}
+		value = value != NULL ? value : "";
 		/* curl drops a header without a value unless it ends in a semicolon. */
 		add_header(
 			hold, keep(hold, value[0] != '\0' ? ops_xasprintf("%s: %s", h->name, value)

@@ -157,6 +157,24 @@ static void test_refusals(void **state)
 			"p.yml:1:61: basic_auth and another authorization exclude each other"},
 		{"scrape_configs: [{job_name: a, sample_limit: -1}]",
 			"p.yml:1:46: sample_limit is below 0"},
+		{"scrape_configs: [{job_name: a, static_configs: [{targets: [b, 'http://c']}]}]",
+			"p.yml:1:63: \"http://c\" is not a host name with an optional port (scheme "
+			"and "
+			"metrics_path are keys of the job)"},
+		{"scrape_configs: [{job_name: a, static_configs: [~]}]",
+			"p.yml:1:49: an entry of static_configs is empty"},
+		{"scrape_configs: [{job_name: a, dns_sd_configs: [{names: [x], type: A}]}]",
+			"p.yml:1:49: a port is needed with the type A"},
+		{"scrape_configs: [{job_name: a, docker_sd_configs: [{host: here}]}]",
+			"p.yml:1:59: \"here\" is not an address of a Docker engine "
+			"(unix:///var/run/docker.sock, tcp://HOST:2375, http:// or https://)"},
+		{"scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pods}]}]",
+			"p.yml:1:63: unknown role \"pods\" (node, pod, service, endpoints, "
+			"endpointslice or ingress)"},
+		{"scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod, selectors: "
+		 "[{role: service}]}]}]",
+			"p.yml:1:87: the role pod has no use for a selector of the role "
+			"\"service\""},
 		{"scrape_configs: {}", "p.yml:1:17: scrape_configs must be a list"},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {

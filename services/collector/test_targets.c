@@ -34,7 +34,7 @@ static void test_static(void **state)
 		"  - job_name: web\n    metrics_path: probe\n    scheme: https\n"
 		"    scrape_interval: 30s\n    scrape_timeout: 5s\n"
 		"    params: {module: [http, 'b c']}\n"
-		"    static_configs:\n      - targets: ['a:1', 'b:2', 'a:1', 'no/host', 'late:3']\n"
+		"    static_configs:\n      - targets: ['a:1', 'b:2', 'a:1', 'late:3']\n"
 		"        labels: {env: x}\n"
 		"    relabel_configs:\n"
 		"      - {source_labels: [__address__], regex: 'b:.*', action: drop}\n"
