@@ -106,7 +106,7 @@ def settled(c):
 
 
 def test_ways_to_answer(service, tmp_path, raw):
-    big = b"".join(b'm{i="%d"} %d\n' % (i, i) for i in range(40000))
+    big = b"".join(b'm{i="%d"} %d\n' % (i, i) for i in range(20000))
 
     def in_pieces(connection, _):
         for byte in whole(b"a 1\n"):
@@ -133,8 +133,8 @@ def test_ways_to_answer(service, tmp_path, raw):
         "empty": says(whole(b"")),
     }
     targets = {name: raw(answer) for name, answer in good.items()}
-    c = collector(service, tmp_path, [job(name, t) for name, t in targets.items()])
-    wait_until(lambda: all(len(t.requests) >= 4 for t in targets.values()), 60)
+    c = collector(service, tmp_path, [job(name, t) for name, t in targets.items()], interval="2s")
+    wait_until(lambda: all(len(t.requests) >= 3 for t in targets.values()) and settled(c), 60)
     for name, state in states(c).items():
         assert (state["health"], state["lastError"]) == ("up", ""), name
     # a connection is kept where the target lets us
@@ -243,29 +243,29 @@ def server_context(folder, name):
 
 
 def test_tls(service, tmp_path, raw, certificates):
-    kept = raw(says(whole(b"a 1\n" * 1 + b"".join(b"m%d 1\n" % i for i in range(30000)))), server_context(certificates, "one"))
+    kept = raw(says(whole(b"a 1\n" * 1 + b"".join(b"m%d 1\n" % i for i in range(10000)))), server_context(certificates, "one"))
     closing = raw(says(whole(b"a 1\n", b"Connection: close\r\n"), keep=False), server_context(certificates, "one"))
     stranger = raw(says(whole(b"a 1\n")), server_context(certificates, "two"))
     plain = raw(says(whole(b"a 1\n")))
     tls = {"scheme": "https", "tls_config": {"ca_file": str(certificates / "one.pem")}}
     c = collector(service, tmp_path, [
         job("kept", kept, **tls), job("closing", closing, **tls), job("stranger", stranger, **tls), job("plain", plain, **tls),
-        job("trusting", stranger, scheme="https", tls_config={"insecure_skip_verify": True})])
-    wait_until(lambda: settled(c) and len(kept.requests) > 4 and closing.connections > 4, 60)
+        job("trusting", stranger, scheme="https", tls_config={"insecure_skip_verify": True})], interval="2s")
+    wait_until(lambda: settled(c) and len(kept.requests) > 2 and closing.connections > 2, 60)
     now = states(c)
     assert {n: s["health"] for n, s in now.items()} == {
         "kept": "up", "closing": "up", "trusting": "up", "stranger": "down", "plain": "down"}
     assert "certificate" in now["stranger"]["lastError"]
     assert kept.connections == 1
     # a new connection resumes the session of the one before
-    wait_until(lambda: closing.resumed >= 2, 60)
-    assert c.metric("ops_scrape_tls_sessions_resumed_total") >= 2
+    wait_until(lambda: closing.resumed >= 1, 60)
+    assert c.metric("ops_scrape_tls_sessions_resumed_total") >= 1
 
 
 def test_stays_small(service, tmp_path, raw):
     """Answers that are refused for their size do not leave their memory behind."""
-    target = raw(says(whole(b"\n" * (8 << 20))))
-    c = collector(service, tmp_path, [job("t", target, body_size_limit="16MB")])
+    target = raw(says(whole(b"\n" * (2 << 20))))
+    c = collector(service, tmp_path, [job("t", target, body_size_limit="4MB")])
     wait_until(lambda: len(target.requests) > 2, 60)
     started = time.monotonic()
     assert http_get(f"{c.url}/-/healthy").code == 200 and time.monotonic() - started < 20
