@@ -112,6 +112,10 @@ static int load_global(struct ops_arena *a, const struct ops_conf_node *node,
 		return r;
 	}
 	note_unused(w, node, global_keys, ret->notes, offsetof(struct col_global, notes));
+	if (ret->extra_metrics) {
+		ops_conf_warn(w, ops_conf_get(node, "extra_scrape_metrics"),
+			"extra_scrape_metrics is accepted but has no effect yet");
+	}
 	if (ret->interval_ms <= 0) {
 		return ops_conf_error(ops_conf_get(node, "scrape_interval"), err,
 			"scrape_interval must be above 0");
