@@ -67,6 +67,10 @@ const struct ops_conf_key det_config_keys[] = {
 		.max = 256,
 		.doc = "queries that run at a time, each on a thread of its own; 0: one after the "
 		       "other, between all other work"},
+	KEY("enable_admin_api", OPS_CONF_K_BOOL, enable_admin_api, OPS_CONF_RESTART, "false",
+		"/api/v1/admin/tsdb: delete_series, clean_tombstones, snapshot (role operator)"),
+	KEY("enable_lifecycle", OPS_CONF_K_BOOL, enable_lifecycle, OPS_CONF_RESTART, "false",
+		"POST /-/quit ends the service (role operator)"),
 	{.name = "exemplars_max",
 		.kind = OPS_CONF_K_INT,
 		.offset = offsetof(struct det_config, exemplars_max),

@@ -263,6 +263,36 @@ def test_status_pages(detector):
     assert set(stats) == {"timings", "samples"} and "execTotalTime" in stats["timings"]
 
 
+def test_administration(detector):
+    d = detector()
+    load(d)
+    form = urllib.parse.urlencode({"match[]": "queue_length"})
+    assert d.post("/api/v1/admin/tsdb/delete_series?" + form).json == {
+        "status": "error", "errorType": "unavailable", "error": "admin APIs disabled"}
+    assert d.post("/-/quit").code == 403
+    d = detector(enable_admin_api=True, enable_lifecycle=True)
+    end = load(d)
+    assert d.post("/api/v1/admin/tsdb/delete_series").json["error"] == "no match[] parameter provided"
+    assert value(d, "queue_length", time=end) != []
+    assert d.post("/api/v1/admin/tsdb/delete_series?" + form).code == 204
+    assert value(d, "queue_length", time=end) == [] and len(value(d, "up", time=end)) == SERIES
+    window = urllib.parse.urlencode({"match[]": 'up{instance="i0"}', "end": end - 15 * MINUTE})
+    assert d.post("/api/v1/admin/tsdb/delete_series?" + window).code == 204
+    assert value(d, 'count_over_time(up{instance="i0"}[1h])', time=end) == [60]
+    refused = http("POST", d.url + "/api/v1/admin/tsdb/snapshot", headers={"Origin": "http://elsewhere"})
+    assert refused.code == 403
+    assert http("GET", d.url + "/api/v1/admin/tsdb/snapshot").code == 405
+    name = http("PUT", d.url + "/api/v1/admin/tsdb/snapshot").json["data"]["name"]
+    assert list(d.state_dir.glob(f"**/snapshots/{name}"))
+    assert d.post("/api/v1/admin/tsdb/clean_tombstones").code == 204
+    records = b"".join(f.read_bytes() for f in d.state_dir.glob("audit/**/*") if f.is_file())
+    for action in (b"tsdb.delete_series", b"tsdb.snapshot", b"tsdb.clean_tombstones"):
+        assert action in records
+    assert d.post("/-/quit").code == 200
+    assert d.wait_exit() == 0
+    assert b"service.quit" in b"".join(f.read_bytes() for f in d.state_dir.glob("audit/**/*") if f.is_file())
+
+
 def test_rules_by_pages_and_filters(detector):
     groups = "".join(f"- name: g{i}\n  rules:\n  - {{alert: A{i}, expr: up > {i}, labels: {{team: t{i % 2}}}}}\n"
                      f"  - {{record: r{i}, expr: up}}\n" for i in range(5))

@@ -318,6 +318,7 @@ struct det_api *det_api_register(
 		det_api_write, api);
 	ops_http_route(server, OPS_POST | OPS_STREAM_BODY, "/api/v1/import/prometheus",
 		OPS_ROLE_OPERATOR, det_api_import, api);
+	det_api_admin_routes(api, server);
 	return api;
 }
 

@@ -4,6 +4,7 @@
  * Prometheus' HTTP API v1 over the store and the engine. Rules and alerts are registered by those
  * who own them, with the reply helpers below. What takes long runs on worker threads.
  */
+#include "common/audit/audit.h"
 #include "common/base/strbuf.h"
 #include "common/msg/exemplars.h"
 #include "common/net/http_server.h"
@@ -23,6 +24,8 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	int64_t retention_ms;
 	/* "name", "value", ..., NULL for status/flags; may be NULL. */
 	const char *const *flags;
+	bool enable_admin, enable_lifecycle; /* /api/v1/admin/tsdb, /-/quit */
+	struct ops_audit *audit;	     /* what these do is recorded; NULL: it is not */
 	/* All of these may be NULL. The configuration in force as YAML, without secrets. */
 	void (*config_yaml)(void *arg, struct ops_strbuf *out);
 	struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */

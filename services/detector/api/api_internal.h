@@ -73,6 +73,7 @@ void det_api_config(struct ops_http_req *req, void *arg);
 void det_api_walreplay(struct ops_http_req *req, void *arg);
 void det_api_features(struct ops_http_req *req, void *arg);
 void det_api_notifications(struct ops_http_req *req, void *arg);
+void det_api_admin_routes(struct det_api *api, struct ops_http_server *server);
 void det_api_write(struct ops_http_req *req, void *arg);
 void det_api_read(struct ops_http_req *req, void *arg);
 void det_api_import(struct ops_http_req *req, void *arg);
