@@ -68,7 +68,7 @@ struct det_head_file *det_head_create(const char *dir, uint64_t number, size_t r
 struct det_head_file *det_head_map(const char *path, uint64_t number, int *ret_rc)
 {
 	struct det_head_file *f = ops_xcalloc(1, sizeof(*f));
-	struct stat st;
+	struct stat st = {0};
 	f->number = number;
 	f->path = ops_xstrdup(path);
 	f->last_ms = INT64_MIN;

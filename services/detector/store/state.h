@@ -89,13 +89,13 @@ struct det_store {
 	uint64_t generation;	  /* atomic */
 	struct det_group *groups; /* all of them */
 	size_t series_bytes;
-	int64_t horizon_ms; /* nothing older is accepted; moves in maintenance */
-	int64_t ahead_ms;   /* nor anything newer */
-	int64_t head_ms;    /* what is older is in blocks, or gone */
-	int64_t closed_ms;  /* nor is anything older taken: it is being cut, or was */
-	int64_t drop_ms;    /* and is not in the head any more */
+	int64_t horizon_ms;    /* nothing older is accepted; moves in maintenance */
+	int64_t ahead_ms;      /* nor anything newer */
+	int64_t head_ms;       /* what is older is in blocks, or gone */
+	int64_t closed_ms;     /* nor is anything older taken: it is being cut, or was */
+	int64_t drop_ms;       /* and is not in the head any more */
 	int64_t oldest_new_ms; /* of what was appended since the last maintenance */
-	uint64_t cut_since; /* readers from before head_ms moved still want it in the head */
+	uint64_t cut_since;    /* readers from before head_ms moved still want it in the head */
 	uint64_t seed;
 	/* With a directory: */
 	struct det_disk *disk; /* NULL: in memory only, or not open yet */
