@@ -51,6 +51,12 @@ struct ops_pub_config {
 	int64_t heartbeat_ms;	       /* 0 = 1000 */
 	const struct ops_bus_key *key; /* borrowed; may be NULL */
 	const struct ops_bus_tls *tls; /* may be NULL */
+	/*
+	 * A subscriber asked for records that are not kept any more: what it needs to understand
+	 * the later ones is to be sent again. Not from inside; may be NULL.
+	 */
+	void (*on_gone)(void *arg);
+	void *arg;
 };
 
 int ops_pub_open(struct ops_loop *loop, const struct ops_pub_config *cfg, struct ops_pub **ret,

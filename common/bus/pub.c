@@ -48,7 +48,9 @@ struct ops_pub {
 	struct ops_consumers *consumers;
 	struct ops_timer *heartbeat_timer;
 	int64_t heartbeat_ms, consumers_flushed_ms;
-	uint64_t head;		   /* last published */
+	uint64_t head; /* last published */
+	void (*on_gone)(void *arg);
+	void *arg;
 	bool overflows;		   /* there is a place for it */
 	int64_t overflow_asked_ms; /* when somebody was away, or asked for what is there */
 	bool corked;
@@ -270,6 +272,14 @@ static void note_consumer(struct ops_pub *p, const struct ops_replay_request *q)
 		ops_history_trim(p->history, lowest + 1);
 }
 
+/* It asks for numbers below the oldest, or has nothing and begins where the oldest is. */
+static bool wants_what_is_gone(const struct ops_pub *p, const struct ops_replay_request *q)
+{
+	uint64_t first = ops_history_first(p->history);
+
+	return first > 1 && (q->from < first || (q->acked == 0 && q->from == first));
+}
+
 static void on_replay_request(void *arg, struct ops_rep_call *call, const void *data, size_t len)
 {
 	struct ops_pub *p = arg;
@@ -282,6 +292,8 @@ static void on_replay_request(void *arg, struct ops_rep_call *call, const void *
 	}
 	if (q.from < ops_history_overflow_end(p->history))
 		p->overflow_asked_ms = ops_mono_ms();
+	if (p->on_gone != NULL && wants_what_is_gone(p, &q))
+		p->on_gone(p->arg);
 	note_consumer(p, &q);
 	struct ops_replay_answer head = {.epoch = ops_history_epoch(p->history),
 		.first = OPS_MIN(ops_history_first(p->history), p->head + 1),
@@ -384,6 +396,8 @@ int ops_pub_open(struct ops_loop *loop, const struct ops_pub_config *cfg, struct
 	p->stream = ops_xstrdup(cfg->stream);
 	p->replay_advertise = ops_xstrdup(cfg->replay_url != NULL ? told : "");
 	p->key = cfg->key;
+	p->on_gone = cfg->on_gone;
+	p->arg = cfg->arg;
 	p->heartbeat_ms = cfg->heartbeat_ms != 0 ? cfg->heartbeat_ms : HEARTBEAT_DEFAULT_MS;
 	p->consumers_flushed_ms = ops_mono_ms();
 	p->heartbeat_timer = ops_timer_new(loop, on_heartbeat_timer, p);

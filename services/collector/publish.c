@@ -2,7 +2,9 @@
 /*
  * A batch is useless without its layout, and the ring that serves replays forgets its oldest
  * records. So a layout is sent again when half a ring has gone by since it was last sent: whatever
- * the ring holds of the newer half can be understood from the ring alone.
+ * the ring holds of the newer half can be understood from the ring alone. What the detector has for
+ * good leaves the ring earlier; when it asks for what is gone, it has lost it, and all are sent
+ * again.
  *
  * A message costs a dozen switches between threads on its way, whatever its length: rows of scrapes
  * that end together are gathered into one. Who scrapes says when nothing more is to come; a row
@@ -24,19 +26,24 @@
 enum {
 	RECORD_OVERHEAD = 128, /* topic and trailer */
 	GATHER_MS = 4,
-	GATHER_BYTES = 256 * 1024
+	GATHER_BYTES = 256 * 1024,
+	ANNOUNCE_AGAIN_MS = 30000
 };
 
 static struct ops_metric samples_total = OPS_COUNTER(
 	"ops_collector_samples_published_total", "Samples published, staleness markers included.");
 static struct ops_metric layouts_total = OPS_COUNTER(
 	"ops_collector_layouts_published_total", "Layouts published, repeats included.");
+static struct ops_metric announced_total = OPS_COUNTER("ops_collector_layouts_repeated_total",
+	"Times that all layouts were sent again, because the detector asked for what is gone.");
 static struct ops_metric failed_total = OPS_COUNTER(
 	"ops_collector_publish_failures_total", "Messages that the bus refused to take.");
 
 struct col_publisher {
 	struct ops_pub *pub;
 	uint64_t ring_bytes, sent_bytes;
+	uint64_t announce_from; /* layouts that were sent before are sent again */
+	int64_t announced_ms;
 	struct ops_strbuf buffer;
 	struct ops_strbuf rows; /* that wait */
 	size_t waiting, waiting_samples;
@@ -79,13 +86,29 @@ static void on_gathered(void *arg)
 	col_publish_flush(arg);
 }
 
+/*
+ * The detector has lost what it knew, or was away for longer than the ring lasts: each layout goes
+ * before its next row. Not again and again while it catches up.
+ */
+static void on_gone(void *arg)
+{
+	struct col_publisher *p = arg;
+	int64_t now_ms = ops_mono_ms();
+	if (p->announced_ms != 0 && now_ms - p->announced_ms < ANNOUNCE_AGAIN_MS) {
+		return;
+	}
+	p->announced_ms = now_ms;
+	p->announce_from = p->sent_bytes;
+	ops_metric_add(&announced_total, 1);
+}
+
 int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config *cfg,
 	struct col_publisher **ret, struct ops_error *err)
 {
 	OPS_CLEANUP(ops_freep) char *stream = ops_xasprintf("samples/%s", cfg->instance);
 	const char *replay = cfg->replay_listen;
 	const char *advertise = cfg->replay_advertise;
-	const struct ops_pub_config pub = {.stream = stream,
+	struct ops_pub_config pub = {.stream = stream,
 		.url = cfg->samples_url,
 		.dial = true,
 		.replay_url = replay != NULL && replay[0] != '\0' ? replay : NULL,
@@ -95,9 +118,11 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 		.overflow_bytes = cfg->overflow_bytes,
 		.heartbeat_ms = cfg->heartbeat_ms,
 		.key = cfg->key,
-		.tls = cfg->tls};
+		.tls = cfg->tls,
+		.on_gone = on_gone};
 	struct col_publisher *p = ops_xcalloc(1, sizeof(*p));
 	p->gather = ops_timer_new(loop, on_gathered, p);
+	pub.arg = p;
 	int r = ops_pub_open(loop, &pub, &p->pub, err);
 	if (r != 0) {
 		col_publisher_close(p);
@@ -112,6 +137,7 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 	ops_metric_register(&samples_total);
 	ops_metric_register(&layouts_total);
 	ops_metric_register(&failed_total);
+	ops_metric_register(&announced_total);
 	*ret = p;
 	return 0;
 }
@@ -134,7 +160,8 @@ void col_publisher_close(struct col_publisher *p)
 
 int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool announce)
 {
-	bool kept = layout->sent_at != 0 && p->sent_bytes - layout->sent_at <= p->ring_bytes / 2;
+	bool kept = layout->sent_at != 0 && layout->sent_at >= p->announce_from &&
+		    p->sent_bytes - layout->sent_at <= p->ring_bytes / 2;
 	if (kept && !announce) {
 		return 0;
 	}

@@ -277,6 +277,7 @@ def test_layouts_outlive_the_ring(stack, target):
     wait_until(lambda: c.metric("ops_collector_layouts_published_total") >= 4, timeout=60)
     stack.detector.sigkill()
     stack.detector.start()
+    wait_until(lambda: c.metric("ops_collector_layouts_repeated_total") >= 1, timeout=60)
     wait_until(lambda: stack.value("count(m)") == 3000 and stack.value("sum(m)") == 3000 * 2999 / 2, timeout=60)
 
 
