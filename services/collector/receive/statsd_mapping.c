@@ -157,7 +157,7 @@ static int read_options(struct col_statsd_mapping *m, const struct options *o, c
 	size_t *ret_n, struct ops_error *err)
 {
 	const struct ops_conf_node *n = o->buckets;
-	if (!ops_conf_is_null(o->histogram_options)) {
+	if (o->histogram_options != NULL && !ops_conf_is_null(o->histogram_options)) {
 		if (o->histogram_options->type != OPS_CONF_MAPPING) {
 			return ops_conf_error(o->histogram_options, err,
 				"histogram_options is a mapping with `buckets`");

@@ -273,10 +273,15 @@ void det_datasource_free(struct det_datasource *ds)
 {
 	if (ds == NULL)
 		return;
-	while (!TAILQ_EMPTY(&ds->waiting))
-		cancel(TAILQ_FIRST(&ds->waiting));
-	while (!TAILQ_EMPTY(&ds->running))
-		cancel(TAILQ_FIRST(&ds->running));
+	struct asked *q;
+	while ((q = TAILQ_FIRST(&ds->waiting)) != NULL) {
+		ops_assert(!q->running); /* so that it leaves this list */
+		cancel(q);
+	}
+	while ((q = TAILQ_FIRST(&ds->running)) != NULL) {
+		ops_assert(q->running);
+		cancel(q);
+	}
 	free(ds->url);
 	free(ds);
 }
