@@ -309,8 +309,9 @@ void col_statsd_close(struct col_statsd *s)
 	if (s == NULL) {
 		return;
 	}
-	while (!LIST_EMPTY(&s->senders)) {
-		sender_free(LIST_FIRST(&s->senders));
+	for (struct sender *c = LIST_FIRST(&s->senders), *next; c != NULL; c = next) {
+		next = LIST_NEXT(c, link);
+		sender_free(c);
 	}
 	ops_timer_free(s->tick);
 	if (s->udp_watch != NULL) {

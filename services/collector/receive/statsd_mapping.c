@@ -164,7 +164,7 @@ static int read_options(struct col_statsd_mapping *m, const struct options *o, c
 		}
 		n = ops_conf_get(o->histogram_options, "buckets");
 	}
-	return ops_conf_is_null(n) ? 0 : read_buckets(m, n, ret, ret_n, err);
+	return n == NULL || ops_conf_is_null(n) ? 0 : read_buckets(m, n, ret, ret_n, err);
 }
 
 static void note_summary(

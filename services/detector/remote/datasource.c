@@ -273,14 +273,14 @@ void det_datasource_free(struct det_datasource *ds)
 {
 	if (ds == NULL)
 		return;
-	struct asked *q;
-	while ((q = TAILQ_FIRST(&ds->waiting)) != NULL) {
-		ops_assert(!q->running); /* so that it leaves this list */
-		cancel(q);
-	}
-	while ((q = TAILQ_FIRST(&ds->running)) != NULL) {
-		ops_assert(q->running);
-		cancel(q);
+	TAILQ_CONCAT(&ds->waiting, &ds->running, link);
+	struct asked *q = TAILQ_FIRST(&ds->waiting);
+	while (q != NULL) {
+		struct asked *next = TAILQ_NEXT(q, link);
+		if (q->call != NULL)
+			ops_http_call_cancel(q->call);
+		asked_free(q);
+		q = next;
 	}
 	free(ds->url);
 	free(ds);

@@ -250,9 +250,9 @@ static bool load_series(struct loading *l, const uint8_t *at, size_t len)
 	if (good && at == end && n != 0) {
 		struct ops_labels *ls = ops_labels_from_sorted(labels, n);
 		struct det_entry *e = det_store_restore(l->s, ls, id);
-		if (e == NULL) { /* twice is fine, somebody else is not */
+		if (e == NULL) { /* twice is fine, so is a series that went and came back */
 			e = det_store_lookup(l->s, ls);
-			good = e != NULL && e->id == id;
+			good = e != NULL && (e->id == id || det_store_renumber(l->s, e, id));
 		}
 		l->s->recovery.series += good;
 		ops_labels_unref(ls);

@@ -41,6 +41,17 @@ static void entry_number(struct det_store *s, struct det_entry *e, uint32_t id)
 	s->pages[page]->used++;
 }
 
+static void entry_unnumber(struct det_store *s, const struct det_entry *e)
+{
+	struct det_page **page = &s->pages[e->id / DET_PAGE_SERIES];
+	(*page)->items[e->id % DET_PAGE_SERIES] = NULL;
+	/* The page that ids are still taken from stays. */
+	if (--(*page)->used == 0 && e->id / DET_PAGE_SERIES != s->next_id / DET_PAGE_SERIES) {
+		free(*page);
+		*page = NULL;
+	}
+}
+
 struct wanted {
 	const struct det_store *s;
 	const struct ops_labels *labels;
@@ -123,6 +134,21 @@ struct det_entry *det_store_restore(
 	bool taken = id >= UINT32_MAX - 1 || labels->n > UINT16_MAX ||
 		     det_store_at(s, id) != NULL || det_store_lookup(s, labels) != NULL;
 	return taken ? NULL : entry_new(s, labels, id);
+}
+
+bool det_store_renumber(struct det_store *s, struct det_entry *e, uint32_t id)
+{
+	if (id >= UINT32_MAX - 1 || det_store_at(s, id) != NULL) {
+		return false;
+	}
+	det_index_remove(&s->index, e->id, e->pairs, e->npairs);
+	det_table_remove(&s->series, table_hash(s, e->hash), e->id);
+	entry_unnumber(s, e);
+	entry_number(s, e, id);
+	det_table_add(&s->series, table_hash(s, e->hash), e->id);
+	det_index_add(&s->index, e->id, e->pairs, e->npairs);
+	det_store_changed(s);
+	return true;
 }
 
 uint32_t det_entry_nrefs(const struct det_entry *e)
@@ -235,16 +261,9 @@ void det_store_bury(struct det_store *s, struct det_entry *const *dead, size_t n
 	}
 	for (size_t i = 0; i < n; i++) {
 		struct det_entry *e = dead[i];
-		struct det_page **page = &s->pages[e->id / DET_PAGE_SERIES];
 		det_index_remove(&s->index, e->id, e->pairs, e->npairs);
 		det_table_remove(&s->series, table_hash(s, e->hash), e->id);
-		(*page)->items[e->id % DET_PAGE_SERIES] = NULL;
-		/* The page that ids are still taken from stays. */
-		if (--(*page)->used == 0 &&
-			e->id / DET_PAGE_SERIES != s->next_id / DET_PAGE_SERIES) {
-			free(*page);
-			*page = NULL;
-		}
+		entry_unnumber(s, e);
 		s->series_bytes -= OPS_MIN(s->series_bytes, entry_bytes(e));
 		det_store_grave(s, entry_free, e);
 	}

@@ -141,6 +141,8 @@ struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels 
 /* With an id that was given before; NULL when it is taken. */
 struct det_entry *det_store_restore(
 	struct det_store *s, const struct ops_labels *labels, uint32_t id);
+/* While opening: the series came back under another id later. False: that id is taken. */
+bool det_store_renumber(struct det_store *s, struct det_entry *e, uint32_t id);
 uint32_t det_entry_nrefs(const struct det_entry *e);
 const struct det_ref *det_entry_ref(const struct det_entry *e, uint32_t i);
 int64_t det_entry_last(const struct det_entry *e);
