@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The tap collects what one turn of the loop brings into one record, and hands it to every queue at
- * the end of the turn: before an answer to whoever sent the samples leaves, and with one write per
- * destination. What a crash can take is the turn that it happens in, for which the store has no
- * more than we.
+ * A scraped row is a record at once: when it comes again after a crash, the store knows it from its
+ * log already and the tap does not hear of it, so nothing may lie between the two writes. Single
+ * samples are collected into one record at the end of the loop's turn, before an answer to whoever
+ * sent them leaves; what a crash can take of them is that turn.
  *
  * Every second the files of new layouts are synced, then one queue after the other, one a turn.
  *
@@ -108,7 +108,8 @@ static void on_row(void *arg, const struct det_store_row *row)
 	if (l == NULL || (r->setup.store_forgets && row->time_ms <= l->queued_until_ms))
 		return;
 	det_journal_row(&r->journal, row, stored);
-	added(r, row->time_ms);
+	r->highest_ms = OPS_MAX(r->highest_ms, row->time_ms);
+	flush(r);
 }
 
 static void on_sample(void *arg, const struct det_series *series, int64_t time_ms, double value)
