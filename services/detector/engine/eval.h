@@ -98,8 +98,8 @@ int det_col_set(struct det_eval *ev, struct det_col *col, size_t step,
 	const struct ops_histogram *h) OPS_MUST_CHECK;
 static inline const struct ops_histogram *det_col_histogram(const struct det_col *col, size_t step)
 {
-	return col->h != NULL && col->v != NULL && det_is_histogram(col->v[step]) ? col->h[step]
-										  : NULL;
+	ops_assert(col->h == NULL || col->v != NULL);
+	return col->h != NULL && det_is_histogram(col->v[step]) ? col->h[step] : NULL;
 }
 /* Step i of one column to another, float or histogram. */
 int det_col_copy(struct det_eval *ev, struct det_col *to, const struct det_col *from,

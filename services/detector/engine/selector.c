@@ -156,7 +156,6 @@ static int walk_series(struct det_eval *ev, struct walk *w, struct det_col *col)
 	const struct det_samples *s = &ev->sh->samples;
 	struct kept kept = {NULL, NULL};
 	int rc = 0;
-	ops_assert(col->v != NULL);
 	w->next = 0;
 	for (size_t i = 0; rc == 0 && i < ev->nsteps; i++) {
 		if (i > 0 && w->ref.fixed) {
