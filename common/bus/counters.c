@@ -26,12 +26,15 @@ struct ops_metric ops_bus_refused = OPS_COUNTER("ops_bus_refused_total",
 	"Frames, requests and answers dropped before they reached anyone.", "reason");
 struct ops_metric ops_bus_requests =
 	OPS_COUNTER("ops_bus_requests_total", "Requests sent, by how they ended.", "outcome");
+struct ops_metric ops_bus_abandoned = OPS_COUNTER(
+	"ops_bus_sockets_abandoned_total", "Sockets that the library did not close in time; each "
+					   "keeps its memory until the process ends.");
 
 void ops_bus_counters_register(void)
 {
 	struct ops_metric *const all[] = {&ops_bus_published, &ops_bus_received, &ops_bus_replayed,
 		&ops_bus_duplicates, &ops_bus_gaps, &ops_bus_lost, &ops_bus_lag, &ops_bus_refused,
-		&ops_bus_requests};
+		&ops_bus_requests, &ops_bus_abandoned};
 
 	for (size_t i = 0; i < OPS_LENGTH(all); i++)
 		ops_metric_register(all[i]);

@@ -9,6 +9,7 @@ extern struct ops_metric ops_bus_gaps, ops_bus_lost, ops_bus_lag;
 extern struct ops_metric ops_bus_overflow;
 extern struct ops_metric ops_bus_refused;  /* by reason */
 extern struct ops_metric ops_bus_requests; /* by outcome */
+extern struct ops_metric ops_bus_abandoned;
 
 /* Makes all of them visible at 0; idempotent. */
 void ops_bus_counters_register(void);

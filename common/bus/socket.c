@@ -15,8 +15,9 @@
  * cancel. Its send buffer is 0, so that "nobody is connected" is seen as EAGAIN and stale requests
  * do not pile up.
  * - Pipe callbacks run in nng's threads: they count and wake the loop through an eventfd, no more.
- * - A socket is closed on the loop thread, with no receive in progress, and nng_close returns only
- * when its callbacks are over; then the eventfd goes.
+ * - A socket is closed with no receive in progress, and nng_close returns only when its callbacks
+ * are over; then the eventfd goes. Where it does not return (socket_close.h) the socket is
+ * abandoned, with what its callbacks use, and counted.
  *
  * A process must not have called nng before it forks; children of a test open their sockets
  * themselves.
@@ -39,6 +40,8 @@
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
+#include "common/bus/counters.h"
+#include "common/bus/socket_close.h"
 
 enum {
 	SEND_BUFFER_MESSAGES = 2048,
@@ -49,6 +52,7 @@ enum {
 	SAFETY_MS = 1000,
 	RECONNECT_MIN_MS = 50,
 	RECONNECT_MAX_MS = 1000,
+	CLOSE_LIMIT_MS = 1000,
 	URL_MAX = 255,
 	PEM_LIMIT_BYTES = 1 << 20
 };
@@ -410,9 +414,11 @@ void ops_socket_close(struct ops_socket *s)
 	s->closed = true;
 	ops_watch_free(s->receive_watch);
 	ops_timer_free(s->safety);
-	if (s->open)
-		nng_close(s->nng);
 	ops_watch_free(s->pipe_watch);
+	if (s->open && !ops_nng_close_within(s->nng, CLOSE_LIMIT_MS)) {
+		ops_metric_add(&ops_bus_abandoned, 1);
+		return;
+	}
 	ops_closep(&s->pipe_fd);
 	ops_loop_defer(s->loop, free, s);
 }
