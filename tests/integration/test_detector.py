@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """ops-detector with real collectors and fake targets: samples in, rules, alerts out, and what no crash may change."""
+import datetime
 import json
 import re
 import struct
@@ -217,6 +218,13 @@ def test_an_alert_from_breach_to_recovery(world, target, listener):
     assert world.d.metric("ops_detector_rule_evaluations_total", trigger="interval") == by_interval
 
 
+def assert_fired_by_first_scrape(world):
+    """A slow machine may have scraped again since: the alert is older than that."""
+    samples = world.data("query", query="hits[10m]")["result"][0]["values"]
+    active_at = datetime.datetime.fromisoformat(world.transitions()[0][1]["data"]["active_at"]).timestamp()
+    assert all(active_at < at for at, _ in samples[1:])
+
+
 def test_one_scrape_is_enough(world, target):
     """The very scrape that shows the breach raises the alert: no second one, no interval comes to help."""
     t = target("hits 9\n")
@@ -230,7 +238,7 @@ def test_one_scrape_is_enough(world, target):
     assert world.transitions() == []
     t.gate.set()
     wait_until(lambda: world.statuses() == ["firing"])
-    assert len(t.requests) == 1
+    assert_fired_by_first_scrape(world)
     assert world.d.metric("ops_detector_rule_evaluations_total", trigger="interval") == 1
 
 
@@ -242,12 +250,11 @@ def test_chains_of_rules_settle_at_once(world, target):
     world.rules("groups:\n- name: reads\n  rules: [{alert: Doubled, expr: 'twice > 10'}]\n"
                 "- name: writes\n  rules: [{record: twice, expr: 'hits * 2'}]\n")
     world.detector()
-    c = world.collector()
+    world.collector()
     wait_until(lambda: world.d.metric("ops_detector_rule_evaluations_total", trigger="interval") == 2)
     t.gate.set()
     wait_until(lambda: world.statuses() == ["firing"])
-    # one body sufficed; requests that timed out before the gate opened do not count
-    assert sum(c.metric("ops_scrape_bodies_total", way=way) or 0 for way in ("parsed", "compared")) == 1
+    assert_fired_by_first_scrape(world)
 
 
 def test_keep_firing_for(world, target):
