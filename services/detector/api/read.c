@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/remote/histogram.h"
 #include "common/remote/negotiate.h"
 #include "common/remote/read.h"
 #include "common/remote/snappy.h"
 #include "common/remote/xor.h"
 #include "services/detector/api/selection.h"
-#include "services/detector/api/wire_histogram.h"
 
 #define QUERY_MAX ((size_t)16 << 20)  /* bytes of an uncompressed request */
 #define SAMPLES_MAX ((size_t)1 << 30) /* bytes of a SAMPLES answer */
@@ -108,7 +108,7 @@ static void add_samples(struct reading *r, const struct ops_labels *labels)
 			continue;
 		}
 		size_t start = wire.len;
-		det_histogram_to_wire(s->h[i], s->t[i], &wire);
+		ops_remote_histogram_encode(s->h[i], s->t[i], &wire);
 		starts[out.nhistograms] = start;
 		histograms[out.nhistograms++] =
 			(struct ops_remote_histogram){.time_ms = s->t[i], .len = wire.len - start};

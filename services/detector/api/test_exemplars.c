@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "common/proto/proto.h"
-#include "services/detector/api/wire_histogram.h"
+#include "common/remote/histogram.h"
 
 static enum det_exemplar_outcome add(
 	struct det_exemplars *x, const char *instance, const char *trace, double value, int64_t t)
@@ -141,6 +141,12 @@ static void integer_histogram(struct ops_strbuf *b, int64_t third_delta)
 	ops_proto_put_varint(b, 15, 12345);
 }
 
+static int decode(const void *data, size_t len, struct ops_arena *arena, struct ops_histogram *ret)
+{
+	const struct ops_remote_histogram message = {.data = data, .len = len};
+	return ops_remote_histogram_decode(&message, arena, ret);
+}
+
 static void test_histogram(void **state)
 {
 	struct ops_arena arena;
@@ -149,7 +155,7 @@ static void test_histogram(void **state)
 	(void)state;
 	ops_arena_init(&arena);
 	integer_histogram(&wire, 1);
-	assert_int_equal(det_histogram_from_wire(wire.data, wire.len, &arena, &h), 0);
+	assert_int_equal(decode(wire.data, wire.len, &arena, &h), 0);
 	assert_int_equal(ops_histogram_validate(&h, NULL), 0);
 	struct ops_strbuf text = OPS_STRBUF_INIT;
 	ops_histogram_print_notation(&h, &text);
@@ -157,14 +163,14 @@ static void test_histogram(void **state)
 		"{{schema:1 count:7 sum:18.5 z_bucket:1 z_bucket_w:0.001 "
 		"counter_reset_hint:not_reset buckets:[1 2 0 0 0 3]}}");
 	ops_strbuf_done(&text);
-	det_histogram_to_wire(&h, 12345, &again);
-	assert_int_equal(det_histogram_from_wire(again.data, again.len, &arena, &back), 0);
+	ops_remote_histogram_encode(&h, 12345, &again);
+	assert_int_equal(decode(again.data, again.len, &arena, &back), 0);
 	assert_true(ops_histogram_equal(&h, &back));
 	/* cut off anywhere, it is refused or has lost whole fields: never read beyond */
 	for (size_t len = 0; len < wire.len; len++) {
 		void *copy = ops_xmalloc(len + 1);
 		memcpy(copy, wire.data, len);
-		int rc = det_histogram_from_wire(copy, len, &arena, &h);
+		int rc = decode(copy, len, &arena, &h);
 		assert_true(rc == 0 || rc == -EBADMSG);
 		free(copy);
 	}
@@ -193,8 +199,7 @@ static void test_bad_histograms(void **state)
 		} else { /* the sum as a varint */
 			ops_proto_put_varint(&wire, 3, 1);
 		}
-		assert_int_equal(
-			det_histogram_from_wire(wire.data, wire.len, &arena, &h), -EBADMSG);
+		assert_int_equal(decode(wire.data, wire.len, &arena, &h), -EBADMSG);
 		ops_strbuf_done(&wire);
 	}
 	ops_arena_done(&arena);

@@ -11,11 +11,11 @@
 
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
+#include "common/remote/histogram.h"
 #include "common/remote/snappy.h"
 #include "common/remote/write.h"
 #include "services/detector/api/api_internal.h"
 #include "services/detector/api/exemplars.h"
-#include "services/detector/api/wire_histogram.h"
 
 #define DECODED_MAX ((size_t)128 << 20)
 
@@ -63,7 +63,7 @@ static void take_histograms(
 	for (size_t i = 0; i < s->nhistograms; i++) {
 		const struct ops_remote_histogram *in = &s->histograms[i];
 		struct ops_histogram h;
-		int rc = det_histogram_from_wire(in->data, in->len, &r->arena, &h);
+		int rc = ops_remote_histogram_decode(in, &r->arena, &h);
 		if (rc == 0) {
 			rc = det_store_append_histogram(
 				r->api->config.store, labels, in->time_ms, &h);
