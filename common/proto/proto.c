@@ -147,6 +147,24 @@ int ops_proto_next(struct ops_proto_reader *r, struct ops_proto_field *ret)
 	return 0;
 }
 
+int ops_proto_each(const struct ops_proto_field *f,
+	int (*fn)(void *arg, const struct ops_proto_field *part), void *arg)
+{
+	struct ops_proto_reader r;
+	struct ops_proto_field part;
+	int rc;
+
+	if (f->wire != OPS_PROTO_LEN)
+		return -EBADMSG;
+	ops_proto_read(&r, f->data, f->len);
+	while ((rc = ops_proto_next(&r, &part)) > 0) {
+		rc = fn(arg, &part);
+		if (rc != 0)
+			return rc;
+	}
+	return rc;
+}
+
 void ops_proto_elements(struct ops_proto_reader *r, const struct ops_proto_field *f)
 {
 	ops_proto_read(r, f->data, f->len);

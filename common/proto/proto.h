@@ -39,6 +39,18 @@ void ops_proto_read(struct ops_proto_reader *r, const void *data, size_t len);
  */
 int ops_proto_next(struct ops_proto_reader *r, struct ops_proto_field *ret) OPS_MUST_CHECK;
 
+/* The whole of a message as the field that would hold it, for ops_proto_each. */
+static inline struct ops_proto_field ops_proto_whole(const void *data, size_t len)
+{
+	return (struct ops_proto_field){.wire = OPS_PROTO_LEN, .data = data, .len = len};
+}
+/*
+ * A nested message: fn gets its fields one by one, and ends the walk with anything but 0, which is
+ * then the result. -EBADMSG: f is not of the wire type LEN, or its content is malformed.
+ */
+int ops_proto_each(const struct ops_proto_field *f,
+	int (*fn)(void *arg, const struct ops_proto_field *part), void *arg) OPS_MUST_CHECK;
+
 /*
  * Repeated scalars may come packed or one by one: either way a reader over the field's data gives
  * the elements of this occurrence. 1 = an element, 0 = the end, -EBADMSG.

@@ -182,6 +182,39 @@ static void nested_messages_of_any_length(void **state)
 	}
 }
 
+static int collect(void *arg, const struct ops_proto_field *part)
+{
+	uint64_t *sum = arg;
+
+	*sum = *sum * 10 + part->value;
+	return part->value == 7 ? 42 : 0;
+}
+
+static void each_field_is_given(void **state)
+{
+	static const struct {
+		const char *hex;
+		int rc;
+		uint64_t seen;
+	} cases[] = {
+		{"", 0, 0},
+		{"080108021003", 0, 123},
+		{"080108071003", 42, 17}, /* ended by the function */
+		{"08010880", -EBADMSG, 1},
+	};
+	(void)state;
+	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {
+		uint8_t bytes[16];
+		uint64_t seen = 0;
+		struct ops_proto_field f = ops_proto_whole(bytes, from_hex(cases[i].hex, bytes));
+		assert_int_equal(ops_proto_each(&f, collect, &seen), cases[i].rc);
+		assert_true(seen == cases[i].seen);
+		f.wire = OPS_PROTO_VARINT;
+		assert_int_equal(ops_proto_each(&f, collect, &seen), -EBADMSG);
+		assert_true(seen == cases[i].seen);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +224,7 @@ int main(void)
 		cmocka_unit_test(elements_come_packed_or_alone),
 		cmocka_unit_test(zigzag_goes_both_ways),
 		cmocka_unit_test(nested_messages_of_any_length),
+		cmocka_unit_test(each_field_is_given),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,36 +41,40 @@ struct side { /* one sign's buckets while they are read */
 	int64_t delta; /* running sum of deltas */
 };
 
+struct span {
+	int64_t offset;
+	uint64_t length;
+};
+
+static int span_part(void *arg, const struct ops_proto_field *part)
+{
+	struct span *span = arg;
+
+	if (part->number > 2)
+		return 0;
+	if (part->wire != OPS_PROTO_VARINT)
+		return -EBADMSG;
+	if (part->number == 1)
+		span->offset = ops_proto_zigzag(part->value);
+	else
+		span->length = part->value;
+	return 0;
+}
+
 static int add_span(const struct ops_proto_field *f, struct side *s)
 {
-	int64_t offset = 0;
-	uint64_t length = 0;
-	struct ops_proto_reader r;
-	struct ops_proto_field part;
-	int rc;
+	struct span span = {0, 0};
 
-	if (f->wire != OPS_PROTO_LEN)
+	if (ops_proto_each(f, span_part, &span) < 0 ||
+		span.length > OPS_HISTOGRAM_MAX_BUCKETS - s->nindexes ||
+		span.offset > OPS_HISTOGRAM_MAX_INDEX || span.offset < -OPS_HISTOGRAM_MAX_INDEX ||
+		(s->nindexes > 0 && span.offset < 0))
 		return -EBADMSG;
-	ops_proto_read(&r, f->data, f->len);
-	while ((rc = ops_proto_next(&r, &part)) > 0) {
-		if (part.number > 2)
-			continue;
-		if (part.wire != OPS_PROTO_VARINT)
-			return -EBADMSG;
-		if (part.number == 1)
-			offset = ops_proto_zigzag(part.value);
-		else
-			length = part.value;
-	}
-	if (rc < 0 || length > OPS_HISTOGRAM_MAX_BUCKETS - s->nindexes ||
-		offset > OPS_HISTOGRAM_MAX_INDEX || offset < -OPS_HISTOGRAM_MAX_INDEX ||
-		(s->nindexes > 0 && offset < 0))
-		return -EBADMSG;
-	s->next += offset;
-	if (s->next + (int64_t)length > OPS_HISTOGRAM_MAX_INDEX ||
+	s->next += span.offset;
+	if (s->next + (int64_t)span.length > OPS_HISTOGRAM_MAX_INDEX ||
 		s->next < -OPS_HISTOGRAM_MAX_INDEX)
 		return -EBADMSG;
-	for (uint64_t i = 0; i < length; i++) {
+	for (uint64_t i = 0; i < span.length; i++) {
 		OPS_GROW(s->indexes, s->nindexes, s->indexes_cap);
 		s->indexes[s->nindexes++] = (int32_t)s->next++;
 	}
@@ -151,18 +155,25 @@ static int read_scalar(const struct ops_proto_field *f, struct ops_histogram *h)
 	return 0;
 }
 
-static int read_part(const struct ops_proto_field *f, struct side sides[3], struct ops_histogram *h)
+struct decoding {
+	struct side sides[3]; /* positive, negative, custom bounds */
+	struct ops_histogram h;
+};
+
+static int read_part(void *arg, const struct ops_proto_field *f)
 {
+	struct decoding *d = arg;
+
 	if (f->number <= F_ZERO_COUNT_FLOAT)
-		return read_scalar(f, h);
+		return read_scalar(f, &d->h);
 	if (f->number < F_POSITIVE_SPANS)
-		return add_buckets(f, f->number - F_NEGATIVE_SPANS, &sides[1]);
+		return add_buckets(f, f->number - F_NEGATIVE_SPANS, &d->sides[1]);
 	if (f->number < F_RESET_HINT)
-		return add_buckets(f, f->number - F_POSITIVE_SPANS, &sides[0]);
+		return add_buckets(f, f->number - F_POSITIVE_SPANS, &d->sides[0]);
 	if (f->number == F_CUSTOM_VALUES)
-		return add_counts(f, &sides[2]);
+		return add_counts(f, &d->sides[2]);
 	if (f->number == F_RESET_HINT && f->wire == OPS_PROTO_VARINT && f->value <= OPS_RESET_GAUGE)
-		h->hint = (enum ops_reset_hint)f->value;
+		d->h.hint = (enum ops_reset_hint)f->value;
 	return 0;
 }
 
@@ -176,40 +187,35 @@ static int build_side(
 	return 0;
 }
 
-static int build(const struct side sides[3], struct ops_arena *arena, struct ops_histogram *h)
+static int build(struct decoding *d, struct ops_arena *arena)
 {
-	if (build_side(&sides[0], arena, &h->positive) < 0 ||
-		build_side(&sides[1], arena, &h->negative) < 0)
+	const struct side *custom = &d->sides[2];
+	struct ops_histogram *h = &d->h;
+
+	if (build_side(&d->sides[0], arena, &h->positive) < 0 ||
+		build_side(&d->sides[1], arena, &h->negative) < 0)
 		return -EBADMSG;
-	h->ncustom = (uint32_t)sides[2].ncounts;
+	h->ncustom = (uint32_t)custom->ncounts;
 	h->custom = h->ncustom == 0 ? NULL
-				    : ops_arena_dup(arena, sides[2].counts,
-					      h->ncustom * sizeof(sides[2].counts[0]));
+				    : ops_arena_dup(arena, custom->counts,
+					      h->ncustom * sizeof(custom->counts[0]));
 	return 0;
 }
 
 int ops_remote_histogram_decode(const struct ops_remote_histogram *message, struct ops_arena *arena,
 	struct ops_histogram *ret)
 {
-	struct side sides[3] = {{0}, {0}, {0}}; /* positive, negative, custom bounds */
-	struct ops_histogram h = {.hint = OPS_RESET_UNKNOWN};
-	struct ops_proto_reader r;
-	struct ops_proto_field f;
-	int rc;
+	struct decoding d = {.h = {.hint = OPS_RESET_UNKNOWN}};
+	const struct ops_proto_field whole = ops_proto_whole(message->data, message->len);
+	int rc = ops_proto_each(&whole, read_part, &d);
 
-	ops_proto_read(&r, message->data, message->len);
-	while ((rc = ops_proto_next(&r, &f)) > 0) {
-		rc = read_part(&f, sides, &h);
-		if (rc < 0)
-			break;
-	}
 	if (rc == 0)
-		rc = build(sides, arena, &h);
+		rc = build(&d, arena);
 	if (rc == 0)
-		*ret = h;
-	for (size_t i = 0; i < OPS_LENGTH(sides); i++) {
-		free(sides[i].indexes);
-		free(sides[i].counts);
+		*ret = d.h;
+	for (size_t i = 0; i < OPS_LENGTH(d.sides); i++) {
+		free(d.sides[i].indexes);
+		free(d.sides[i].counts);
 	}
 	return rc;
 }

@@ -107,56 +107,51 @@ const char *ops_remote_order_labels(struct ops_label *labels, size_t *n, bool of
 	return named || !of_series ? NULL : "no metric name";
 }
 
+static int sample_part(void *arg, const struct ops_proto_field *part)
+{
+	struct ops_remote_sample *s = arg;
+
+	if (part->number > 3)
+		return 0;
+	if (part->wire != (part->number == 1 ? OPS_PROTO_FIXED64 : OPS_PROTO_VARINT))
+		return -EBADMSG;
+	if (part->number == 1)
+		s->value = ops_proto_double(part);
+	else if (part->number == 2)
+		s->time_ms = (int64_t)part->value;
+	else
+		s->start_ms = (int64_t)part->value;
+	return 0;
+}
+
 int ops_remote_add_sample(struct ops_remote_lists *l, const struct ops_proto_field *f)
 {
-	struct ops_remote_sample s = {0};
-	struct ops_proto_reader r;
-	struct ops_proto_field part;
-	int rc;
-
-	if (f->wire != OPS_PROTO_LEN)
-		return -EBADMSG;
-	ops_proto_read(&r, f->data, f->len);
-	while ((rc = ops_proto_next(&r, &part)) > 0) {
-		if (part.number > 3)
-			continue;
-		if (part.wire != (part.number == 1 ? OPS_PROTO_FIXED64 : OPS_PROTO_VARINT))
-			return -EBADMSG;
-		if (part.number == 1)
-			s.value = ops_proto_double(&part);
-		else if (part.number == 2)
-			s.time_ms = (int64_t)part.value;
-		else
-			s.start_ms = (int64_t)part.value;
-	}
 	OPS_GROW(l->samples, l->nsamples, l->samples_cap);
-	l->samples[l->nsamples++] = s;
-	return rc;
+	l->samples[l->nsamples] = (struct ops_remote_sample){0};
+	return ops_proto_each(f, sample_part, &l->samples[l->nsamples++]);
+}
+
+static int histogram_part(void *arg, const struct ops_proto_field *part)
+{
+	struct ops_remote_histogram *h = arg;
+
+	if (part->number != 15 && part->number != 17)
+		return 0;
+	if (part->wire != OPS_PROTO_VARINT)
+		return -EBADMSG;
+	if (part->number == 15)
+		h->time_ms = (int64_t)part->value;
+	else
+		h->start_ms = (int64_t)part->value;
+	return 0;
 }
 
 int ops_remote_add_histogram(struct ops_remote_lists *l, const struct ops_proto_field *f)
 {
-	struct ops_remote_histogram h = {.data = f->data, .len = f->len};
-	struct ops_proto_reader r;
-	struct ops_proto_field part;
-	int rc;
-
-	if (f->wire != OPS_PROTO_LEN)
-		return -EBADMSG;
-	ops_proto_read(&r, f->data, f->len);
-	while ((rc = ops_proto_next(&r, &part)) > 0) {
-		if (part.number != 15 && part.number != 17)
-			continue;
-		if (part.wire != OPS_PROTO_VARINT)
-			return -EBADMSG;
-		if (part.number == 15)
-			h.time_ms = (int64_t)part.value;
-		else
-			h.start_ms = (int64_t)part.value;
-	}
 	OPS_GROW(l->histograms, l->nhistograms, l->histograms_cap);
-	l->histograms[l->nhistograms++] = h;
-	return rc;
+	l->histograms[l->nhistograms] =
+		(struct ops_remote_histogram){.data = f->data, .len = f->len};
+	return ops_proto_each(f, histogram_part, &l->histograms[l->nhistograms++]);
 }
 
 static const enum ops_series_type types[] = {OPS_T_UNKNOWN, OPS_T_COUNTER, OPS_T_GAUGE,

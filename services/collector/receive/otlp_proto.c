@@ -27,27 +27,29 @@ static int malformed(const struct decoder *d, const char *what)
 	return ops_error_set(d->err, -EBADMSG, "the request is malformed: %s", what);
 }
 
-static int message(struct decoder *d, const void *data, size_t len, field_fn *fn, void *into)
+struct walk {
+	struct decoder *d;
+	field_fn *fn;
+	void *into;
+	int rc; /* of fn, which has said what is wrong */
+};
+
+static int step(void *arg, const struct ops_proto_field *f)
 {
-	struct ops_proto_reader r;
-	struct ops_proto_field f;
-	int rc;
-	ops_proto_read(&r, data, len);
-	while ((rc = ops_proto_next(&r, &f)) > 0) {
-		rc = fn(d, &f, into);
-		if (rc != 0) {
-			return rc;
-		}
-	}
-	return rc == 0 ? 0 : malformed(d, "it is no Protocol Buffers message");
+	struct walk *w = arg;
+	w->rc = w->fn(w->d, f, w->into);
+	return w->rc;
 }
 
 static int nested(struct decoder *d, const struct ops_proto_field *f, field_fn *fn, void *into)
 {
-	if (f->wire != OPS_PROTO_LEN) {
-		return malformed(d, "a message was expected");
+	struct walk w = {d, fn, into, 0};
+	int rc = ops_proto_each(f, step, &w);
+	if (rc == 0 || w.rc != 0) {
+		return rc;
 	}
-	return message(d, f->data, f->len, fn, into);
+	return malformed(d, f->wire != OPS_PROTO_LEN ? "a message was expected"
+						     : "it is no Protocol Buffers message");
 }
 
 static int text(struct decoder *d, const struct ops_proto_field *f, const char **ret)
@@ -524,5 +526,6 @@ int col_otlp_from_proto(
 	struct col_otlp_request *ret, const void *data, size_t len, struct ops_error *err)
 {
 	struct decoder d = {ret, ret->arena, err};
-	return message(&d, data, len, request_field, ret);
+	const struct ops_proto_field whole = ops_proto_whole(data, len);
+	return nested(&d, &whole, request_field, ret);
 }

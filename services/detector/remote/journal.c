@@ -136,16 +136,23 @@ int det_journal_header(const void *data, size_t len, struct det_journal_header *
 	return 0;
 }
 
-static int read_part(const struct ops_proto_field *f, bool row, struct det_journal_entry *e)
+struct entry {
+	struct det_journal_entry e;
+	bool row;
+};
+
+static int read_part(void *arg, const struct ops_proto_field *f)
 {
 	static const enum ops_proto_wire wires[] = {
 		OPS_PROTO_LEN, OPS_PROTO_LEN, OPS_PROTO_VARINT, OPS_PROTO_LEN, OPS_PROTO_FIXED64};
+	struct entry *to = arg;
+	struct det_journal_entry *e = &to->e;
 
 	if (f->number >= OPS_LENGTH(wires))
 		return 0;
-	if (f->wire != (row && f->number == 1 ? OPS_PROTO_FIXED64 : wires[f->number]))
+	if (f->wire != (to->row && f->number == 1 ? OPS_PROTO_FIXED64 : wires[f->number]))
 		return -EBADMSG;
-	if (f->number == 1 && row) {
+	if (f->number == 1 && to->row) {
 		e->layout_id = f->value;
 	} else if (f->number == 1) {
 		e->labels = f->data;
@@ -161,44 +168,40 @@ static int read_part(const struct ops_proto_field *f, bool row, struct det_journ
 	return 0;
 }
 
-static int read_entry(const struct ops_proto_field *f, struct det_journal_entry *e)
-{
-	struct ops_proto_reader r;
-	struct ops_proto_field part;
-	int rc;
+struct reading {
+	void (*fn)(void *arg, const struct det_journal_entry *e);
+	void *arg;
+};
 
-	if (f->wire != OPS_PROTO_LEN)
+static int read_entry(void *arg, const struct ops_proto_field *f)
+{
+	const struct reading *r = arg;
+	struct entry to = {.row = f->number == F_ROW};
+	const struct det_journal_entry *e = &to.e;
+
+	if (f->number > F_HISTOGRAM)
+		return 0;
+	int rc = ops_proto_each(f, read_part, &to);
+	bool whole = to.row ? e->layout_id != 0 && e->blob_len % 8 == 0
+			    : e->labels_len > 0 && (f->number == F_SAMPLE || e->blob != NULL);
+	if (rc < 0 || !whole)
 		return -EBADMSG;
-	ops_proto_read(&r, f->data, f->len);
-	while ((rc = ops_proto_next(&r, &part)) > 0)
-		if (read_part(&part, f->number == F_ROW, e) < 0)
-			return -EBADMSG;
-	bool whole = f->number == F_ROW
-			     ? e->layout_id != 0 && e->blob_len % 8 == 0
-			     : e->labels_len > 0 && (f->number == F_SAMPLE || e->blob != NULL);
-	return rc < 0 || !whole ? -EBADMSG : 0;
+	r->fn(r->arg, e);
+	return 0;
 }
 
 int det_journal_read(const void *data, size_t len,
 	void (*fn)(void *arg, const struct det_journal_entry *e), void *arg)
 {
 	struct det_journal_header h;
-	struct ops_proto_reader r;
-	struct ops_proto_field f;
+	struct reading r = {fn, arg};
 	int rc = det_journal_header(data, len, &h);
 
 	if (rc < 0)
 		return rc;
-	ops_proto_read(&r, (const uint8_t *)data + HEADER_BYTES, len - HEADER_BYTES);
-	while ((rc = ops_proto_next(&r, &f)) > 0) {
-		struct det_journal_entry e = {0};
-		if (f.number > F_HISTOGRAM)
-			continue;
-		if (read_entry(&f, &e) < 0)
-			return -EBADMSG;
-		fn(arg, &e);
-	}
-	return rc;
+	const struct ops_proto_field entries =
+		ops_proto_whole((const uint8_t *)data + HEADER_BYTES, len - HEADER_BYTES);
+	return ops_proto_each(&entries, read_entry, &r);
 }
 
 struct ops_labels *det_journal_labels(const uint8_t *data, size_t len)
