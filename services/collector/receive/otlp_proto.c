@@ -288,109 +288,6 @@ static int buckets_field(struct decoder *d, const struct ops_proto_field *f, voi
 	return f->number == 2 ? numbers(d, f, true, add_bucket, b) : 0;
 }
 
-static int number_point(struct decoder *d, const struct ops_proto_field *f, void *into)
-{
-	struct col_otlp_point *p = into;
-	switch (f->number) {
-	case 2:
-		p->start_ns = f->value;
-		return 0;
-	case 3:
-		p->time_ns = f->value;
-		return 0;
-	case 4:
-		p->value = as_double(f);
-		return 0;
-	case 5:
-		return exemplar(d, f, p);
-	case 6:
-		p->value = (double)(int64_t)f->value;
-		return 0;
-	case 7:
-		return attribute(d, f, &p->attributes);
-	case 8:
-		p->flags = (uint32_t)f->value;
-		return 0;
-	default:
-		return 0;
-	}
-}
-
-static int histogram_point(struct decoder *d, const struct ops_proto_field *f, void *into)
-{
-	struct col_otlp_point *p = into;
-	switch (f->number) {
-	case 2:
-		p->start_ns = f->value;
-		return 0;
-	case 3:
-		p->time_ns = f->value;
-		return 0;
-	case 4:
-		p->count = f->value;
-		return 0;
-	case 5:
-		p->sum = as_double(f);
-		p->has_sum = true;
-		return 0;
-	case 6:
-		return numbers(d, f, false, add_count, p);
-	case 7:
-		return numbers(d, f, false, add_bound, p);
-	case 8:
-		return exemplar(d, f, p);
-	case 9:
-		return attribute(d, f, &p->attributes);
-	case 10:
-		p->flags = (uint32_t)f->value;
-		return 0;
-	default:
-		return 0;
-	}
-}
-
-static int exponential_point(struct decoder *d, const struct ops_proto_field *f, void *into)
-{
-	struct col_otlp_point *p = into;
-	switch (f->number) {
-	case 1:
-		return attribute(d, f, &p->attributes);
-	case 2:
-		p->start_ns = f->value;
-		return 0;
-	case 3:
-		p->time_ns = f->value;
-		return 0;
-	case 4:
-		p->count = f->value;
-		return 0;
-	case 5:
-		p->sum = as_double(f);
-		p->has_sum = true;
-		return 0;
-	case 6:
-		p->scale = (int32_t)ops_proto_zigzag(f->value);
-		return 0;
-	case 7:
-		p->zero_count = f->value;
-		return 0;
-	case 8:
-		return nested(d, f, buckets_field, &p->positive);
-	case 9:
-		return nested(d, f, buckets_field, &p->negative);
-	case 10:
-		p->flags = (uint32_t)f->value;
-		return 0;
-	case 11:
-		return exemplar(d, f, p);
-	case 14:
-		p->zero_threshold = as_double(f);
-		return 0;
-	default:
-		return 0;
-	}
-}
-
 static int quantile_field(struct decoder *d, const struct ops_proto_field *f, void *into)
 {
 	struct col_otlp_quantile *q = into;
@@ -403,33 +300,118 @@ static int quantile_field(struct decoder *d, const struct ops_proto_field *f, vo
 	return 0;
 }
 
-static int summary_point(struct decoder *d, const struct ops_proto_field *f, void *into)
+/* The parts of points. Which number a part has depends on the kind of point. */
+enum part {
+	NO_PART,
+	START,
+	TIME,
+	DOUBLE,
+	INTEGER,
+	COUNT,
+	SUM,
+	SCALE,
+	ZERO_COUNT,
+	ZERO_THRESHOLD,
+	FLAGS,
+	ATTRIBUTE,
+	EXEMPLAR,
+	COUNTS,
+	BOUNDS,
+	POSITIVE,
+	NEGATIVE,
+	QUANTILE
+};
+
+enum {
+	POINT_FIELDS = 15
+};
+
+/* clang-format off */
+static const enum part number_parts[POINT_FIELDS] = {[2] = START, [3] = TIME, [4] = DOUBLE,
+	[5] = EXEMPLAR, [6] = INTEGER, [7] = ATTRIBUTE, [8] = FLAGS};
+static const enum part histogram_parts[POINT_FIELDS] = {[2] = START, [3] = TIME, [4] = COUNT,
+	[5] = SUM, [6] = COUNTS, [7] = BOUNDS, [8] = EXEMPLAR, [9] = ATTRIBUTE, [10] = FLAGS};
+static const enum part exponential_parts[POINT_FIELDS] = {[1] = ATTRIBUTE, [2] = START, [3] = TIME,
+	[4] = COUNT, [5] = SUM, [6] = SCALE, [7] = ZERO_COUNT, [8] = POSITIVE, [9] = NEGATIVE,
+	[10] = FLAGS, [11] = EXEMPLAR, [14] = ZERO_THRESHOLD};
+static const enum part summary_parts[POINT_FIELDS] = {[2] = START, [3] = TIME, [4] = COUNT,
+	[5] = SUM, [6] = QUANTILE, [7] = ATTRIBUTE, [8] = FLAGS};
+/* clang-format on */
+
+static const enum part *const parts_of[] = {[COL_OTLP_GAUGE] = number_parts,
+	[COL_OTLP_SUM] = number_parts,
+	[COL_OTLP_HISTOGRAM] = histogram_parts,
+	[COL_OTLP_EXPONENTIAL] = exponential_parts,
+	[COL_OTLP_SUMMARY] = summary_parts};
+
+struct point {
+	struct col_otlp_point *p;
+	const enum part *parts; /* by number */
+};
+
+static int point_list(struct decoder *d, const struct ops_proto_field *f, enum part part,
+	struct col_otlp_point *p)
 {
-	struct col_otlp_point *p = into;
-	switch (f->number) {
-	case 2:
+	switch ((int)part) {
+	case ATTRIBUTE:
+		return attribute(d, f, &p->attributes);
+	case EXEMPLAR:
+		return exemplar(d, f, p);
+	case COUNTS:
+		return numbers(d, f, false, add_count, p);
+	case BOUNDS:
+		return numbers(d, f, false, add_bound, p);
+	case POSITIVE:
+		return nested(d, f, buckets_field, &p->positive);
+	case NEGATIVE:
+		return nested(d, f, buckets_field, &p->negative);
+	case QUANTILE:
+		return nested(d, f, quantile_field,
+			COL_OTLP_ADD(d->arena, p->quantiles, p->nquantiles, p->quantiles_cap));
+	default:
+		return 0;
+	}
+}
+
+static int point_field(struct decoder *d, const struct ops_proto_field *f, void *into)
+{
+	const struct point *to = into;
+	struct col_otlp_point *p = to->p;
+	enum part part = f->number < POINT_FIELDS ? to->parts[f->number] : NO_PART;
+	switch ((int)part) {
+	case START:
 		p->start_ns = f->value;
 		return 0;
-	case 3:
+	case TIME:
 		p->time_ns = f->value;
 		return 0;
-	case 4:
+	case DOUBLE:
+		p->value = as_double(f);
+		return 0;
+	case INTEGER:
+		p->value = (double)(int64_t)f->value;
+		return 0;
+	case COUNT:
 		p->count = f->value;
 		return 0;
-	case 5:
+	case SUM:
 		p->sum = as_double(f);
 		p->has_sum = true;
 		return 0;
-	case 6:
-		return nested(d, f, quantile_field,
-			COL_OTLP_ADD(d->arena, p->quantiles, p->nquantiles, p->quantiles_cap));
-	case 7:
-		return attribute(d, f, &p->attributes);
-	case 8:
+	case SCALE:
+		p->scale = (int32_t)ops_proto_zigzag(f->value);
+		return 0;
+	case ZERO_COUNT:
+		p->zero_count = f->value;
+		return 0;
+	case ZERO_THRESHOLD:
+		p->zero_threshold = as_double(f);
+		return 0;
+	case FLAGS:
 		p->flags = (uint32_t)f->value;
 		return 0;
 	default:
-		return 0;
+		return point_list(d, f, part, p);
 	}
 }
 
@@ -438,19 +420,15 @@ static int summary_point(struct decoder *d, const struct ops_proto_field *f, voi
 /* Gauge, Sum, Histogram, ExponentialHistogram and Summary have the same fields. */
 static int data_field(struct decoder *d, const struct ops_proto_field *f, void *into)
 {
-	static field_fn *const points[] = {[COL_OTLP_GAUGE] = number_point,
-		[COL_OTLP_SUM] = number_point,
-		[COL_OTLP_HISTOGRAM] = histogram_point,
-		[COL_OTLP_EXPONENTIAL] = exponential_point,
-		[COL_OTLP_SUMMARY] = summary_point};
 	struct col_otlp_metric *m = into;
 	if (f->number == 1) {
 		if (++d->request->npoints > COL_OTLP_MAX_POINTS) {
 			return ops_error_set(d->err, -E2BIG, "the request has more than %d points",
 				COL_OTLP_MAX_POINTS);
 		}
-		return nested(d, f, points[m->kind],
-			COL_OTLP_ADD(d->arena, m->points, m->npoints, m->points_cap));
+		struct point to = {COL_OTLP_ADD(d->arena, m->points, m->npoints, m->points_cap),
+			parts_of[m->kind]};
+		return nested(d, f, point_field, &to);
 	}
 	if (f->number == 2 && f->value <= COL_OTLP_CUMULATIVE) {
 		m->temporality = (enum col_otlp_temporality)f->value;
