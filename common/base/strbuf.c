@@ -149,6 +149,26 @@ void ops_strbuf_add_json(struct ops_strbuf *b, const char *s, size_t len)
 	ops_strbuf_addc(b, '"');
 }
 
+void ops_strbuf_add_escaped(struct ops_strbuf *b, const char *s, size_t len, bool quoted)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '\n') {
+			ops_strbuf_adds(b, "\\n");
+			continue;
+		}
+		if (s[i] == '\\' || (quoted && s[i] == '"'))
+			ops_strbuf_addc(b, '\\');
+		ops_strbuf_addc(b, s[i]);
+	}
+}
+
+void ops_strbuf_add_quoted(struct ops_strbuf *b, const char *s, size_t len)
+{
+	ops_strbuf_addc(b, '"');
+	ops_strbuf_add_escaped(b, s, len, true);
+	ops_strbuf_addc(b, '"');
+}
+
 void ops_strbuf_add_url(struct ops_strbuf *b, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

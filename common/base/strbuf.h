@@ -31,6 +31,13 @@ void ops_strbuf_add_double(struct ops_strbuf *b, double value);
 void ops_strbuf_add_utf8(struct ops_strbuf *b, const char *s, size_t len);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void ops_strbuf_add_json(struct ops_strbuf *b, const char *s, size_t len);
+/*
+ * As in label values of the text formats and in expressions: backslash, newline and (quoted) double
+ * quote behind a backslash. Without quotes it is the escaping of help texts.
+ */
+void ops_strbuf_add_escaped(struct ops_strbuf *b, const char *s, size_t len, bool quoted);
+/* The same between double quotes. */
+void ops_strbuf_add_quoted(struct ops_strbuf *b, const char *s, size_t len);
 /* Percent-encoded as a value in a query: letters, digits and -_.~ stay as they are. */
 void ops_strbuf_add_url(struct ops_strbuf *b, const char *s, size_t len);
 /* The owned text ("" when empty); the buffer is empty afterwards. Release with free(). */

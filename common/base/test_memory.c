@@ -178,6 +178,30 @@ static void test_strbuf_text(void **state)
 	}
 }
 
+static void test_strbuf_escaped(void **state)
+{
+	static const struct {
+		const char *in, *plain, *quoted;
+	} rows[] = {
+		{"", "", "\"\""},
+		{"up", "up", "\"up\""},
+		{"a\\b\"c\nd", "a\\\\b\"c\\nd", "\"a\\\\b\\\"c\\nd\""},
+		{"\xe2\x82\xac\t", "\xe2\x82\xac\t", "\"\xe2\x82\xac\t\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		struct ops_strbuf b = OPS_STRBUF_INIT;
+
+		ops_strbuf_add_escaped(&b, rows[i].in, strlen(rows[i].in), false);
+		assert_string_equal(ops_strbuf_text(&b), rows[i].plain);
+		ops_strbuf_reset(&b);
+		ops_strbuf_add_quoted(&b, rows[i].in, strlen(rows[i].in));
+		assert_string_equal(ops_strbuf_text(&b), rows[i].quoted);
+		ops_strbuf_done(&b);
+	}
+}
+
 static void test_strbuf_url(void **state)
 {
 	struct ops_strbuf b = OPS_STRBUF_INIT;
@@ -229,6 +253,7 @@ int main(void)
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_strbuf),
 		cmocka_unit_test(test_strbuf_text),
+		cmocka_unit_test(test_strbuf_escaped),
 		cmocka_unit_test(test_strbuf_url),
 		cmocka_unit_test(test_error),
 	};

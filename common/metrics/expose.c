@@ -30,15 +30,7 @@ static void add_escaped(struct ops_strbuf *out, const char *s, bool quoted)
 	struct ops_strbuf clean = OPS_STRBUF_INIT;
 
 	ops_strbuf_add_utf8(&clean, s, strlen(s));
-	for (const char *p = ops_strbuf_text(&clean); *p != '\0'; p++) {
-		if (*p == '\n') {
-			ops_strbuf_adds(out, "\\n");
-			continue;
-		}
-		if (*p == '\\' || (quoted && *p == '"'))
-			ops_strbuf_addc(out, '\\');
-		ops_strbuf_addc(out, *p);
-	}
+	ops_strbuf_add_escaped(out, ops_strbuf_text(&clean), clean.len, quoted);
 	ops_strbuf_done(&clean);
 }
 

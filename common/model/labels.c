@@ -144,29 +144,19 @@ uint64_t ops_labels_fingerprint(const struct ops_labels *ls)
 
 /* ---- text forms ---- */
 
-static void add_quoted(struct ops_strbuf *out, const char *s, size_t len)
+void ops_label_print_name(const char *name, size_t len, struct ops_strbuf *out)
 {
-	ops_strbuf_addc(out, '"');
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] == '\n') {
-			ops_strbuf_adds(out, "\\n");
-			continue;
-		}
-		if (s[i] == '"' || s[i] == '\\')
-			ops_strbuf_addc(out, '\\');
-		ops_strbuf_addc(out, s[i]);
-	}
-	ops_strbuf_addc(out, '"');
+	if (ops_label_name_classic(name, len))
+		ops_strbuf_add(out, name, len);
+	else
+		ops_strbuf_add_quoted(out, name, len);
 }
 
-static void add_pair(struct ops_strbuf *out, const struct ops_label *l)
+void ops_label_print(const struct ops_label *l, struct ops_strbuf *out)
 {
-	if (ops_label_name_classic(l->name, l->name_len))
-		ops_strbuf_add(out, l->name, l->name_len);
-	else
-		add_quoted(out, l->name, l->name_len);
+	ops_label_print_name(l->name, l->name_len, out);
 	ops_strbuf_addc(out, '=');
-	add_quoted(out, l->value, l->value_len);
+	ops_strbuf_add_quoted(out, l->value, l->value_len);
 }
 
 void ops_labels_print(const struct ops_labels *ls, struct ops_strbuf *out)
@@ -181,14 +171,14 @@ void ops_labels_print(const struct ops_labels *ls, struct ops_strbuf *out)
 	ops_strbuf_addc(out, '{');
 	const char *comma = "";
 	if (metric != NULL && !classic) {
-		add_quoted(out, metric, strlen(metric));
+		ops_strbuf_add_quoted(out, metric, strlen(metric));
 		comma = ",";
 	}
 	for (uint32_t i = 0; i < ls->n; i++) {
 		if (ls->items[i].value == metric)
 			continue;
 		ops_strbuf_adds(out, comma);
-		add_pair(out, &ls->items[i]);
+		ops_label_print(&ls->items[i], out);
 		comma = ",";
 	}
 	ops_strbuf_addc(out, '}');

@@ -32,6 +32,10 @@ int ops_labels_compare(const struct ops_labels *a,
 	const struct ops_labels *b); /* Prometheus' labels.Compare order */
 /* Prometheus' model.LabelSet.Fingerprint: FNV-1a 64 over name 0xff value 0xff, sorted by name. */
 uint64_t ops_labels_fingerprint(const struct ops_labels *ls);
+/* The name of a label as it is, or quoted where it is not classic (UTF-8 rule). */
+void ops_label_print_name(const char *name, size_t len, struct ops_strbuf *out);
+/* a="b" */
+void ops_label_print(const struct ops_label *l, struct ops_strbuf *out);
 /* name{a="b",c="d"}; just {..} without __name__; names that are not classic are quoted (UTF-8
  * rule). */
 void ops_labels_print(const struct ops_labels *ls, struct ops_strbuf *out);

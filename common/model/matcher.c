@@ -108,29 +108,11 @@ bool ops_matchers_equal(const struct ops_matchers *a, const struct ops_matchers 
 
 /* ---- printing ---- */
 
-static void add_quoted(struct ops_strbuf *out, const char *s)
-{
-	ops_strbuf_addc(out, '"');
-	for (; *s != '\0'; s++) {
-		if (*s == '\n') {
-			ops_strbuf_adds(out, "\\n");
-			continue;
-		}
-		if (*s == '"' || *s == '\\')
-			ops_strbuf_addc(out, '\\');
-		ops_strbuf_addc(out, *s);
-	}
-	ops_strbuf_addc(out, '"');
-}
-
 void ops_matcher_print(const struct ops_matcher *m, struct ops_strbuf *out)
 {
-	if (ops_label_name_classic(m->name, strlen(m->name)))
-		ops_strbuf_adds(out, m->name);
-	else
-		add_quoted(out, m->name);
+	ops_label_print_name(m->name, strlen(m->name), out);
 	ops_strbuf_adds(out, ops_match_op_text(m->op));
-	add_quoted(out, m->value);
+	ops_strbuf_add_quoted(out, m->value, strlen(m->value));
 }
 
 void ops_matchers_print(const struct ops_matchers *ms, struct ops_strbuf *out)

@@ -103,27 +103,6 @@ static struct family *family_named(struct reader *r, const char *name, size_t le
 	return f;
 }
 
-static void add_text(struct ops_strbuf *out, const char *s, size_t len, bool quoted)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] == '\n') {
-			ops_strbuf_adds(out, "\\n");
-			continue;
-		}
-		if (s[i] == '\\' || (quoted && s[i] == '"')) {
-			ops_strbuf_addc(out, '\\');
-		}
-		ops_strbuf_addc(out, s[i]);
-	}
-}
-
-static void add_quoted(struct ops_strbuf *out, const char *s, size_t len)
-{
-	ops_strbuf_addc(out, '"');
-	add_text(out, s, len, true);
-	ops_strbuf_addc(out, '"');
-}
-
 static void add_metadata(struct reader *r, int kind)
 {
 	struct family *f = family_named(r, r->p.name.data, r->p.name.len);
@@ -132,11 +111,11 @@ static void add_metadata(struct reader *r, int kind)
 	if (ops_metric_name_classic(r->p.name.data, r->p.name.len)) {
 		ops_strbuf_add(&f->text, r->p.name.data, r->p.name.len);
 	} else {
-		add_quoted(&f->text, r->p.name.data, r->p.name.len);
+		ops_strbuf_add_quoted(&f->text, r->p.name.data, r->p.name.len);
 	}
 	ops_strbuf_addc(&f->text, ' ');
 	if (help) {
-		add_text(&f->text, r->p.text.data, r->p.text.len, false);
+		ops_strbuf_add_escaped(&f->text, r->p.text.data, r->p.text.len, false);
 	} else {
 		const char *type = ops_series_type_text(r->p.type);
 		ops_strbuf_adds(&f->text, strcmp(type, "unknown") == 0 ? "untyped" : type);
@@ -149,7 +128,7 @@ static void add_labels(struct reader *r, struct ops_strbuf *out, bool classic)
 	size_t begin = out->len;
 	ops_strbuf_addc(out, '{');
 	if (!classic) {
-		add_quoted(out, r->p.name.data, r->p.name.len);
+		ops_strbuf_add_quoted(out, r->p.name.data, r->p.name.len);
 	}
 	for (size_t i = 0; i < r->p.nlabels; i++) {
 		const struct ops_label *l = &r->p.labels[i];
@@ -161,13 +140,7 @@ static void add_labels(struct reader *r, struct ops_strbuf *out, bool classic)
 		if (out->len > begin + 1) {
 			ops_strbuf_addc(out, ',');
 		}
-		if (ops_label_name_classic(l->name, l->name_len)) {
-			ops_strbuf_add(out, l->name, l->name_len);
-		} else {
-			add_quoted(out, l->name, l->name_len);
-		}
-		ops_strbuf_addc(out, '=');
-		add_quoted(out, l->value, l->value_len);
+		ops_label_print(l, out);
 	}
 	if (out->len == begin + 1) {
 		out->len = begin;

@@ -127,20 +127,6 @@ static int compare_pairs(const void *a, const void *b)
 	return x->rank < y->rank ? -1 : 1;
 }
 
-static void add_escaped(struct ops_strbuf *out, const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] == '\n') {
-			ops_strbuf_adds(out, "\\n");
-			continue;
-		}
-		if (s[i] == '\\' || s[i] == '"') {
-			ops_strbuf_addc(out, '\\');
-		}
-		ops_strbuf_addc(out, s[i]);
-	}
-}
-
 static void print_labels(struct ops_strbuf *out, struct pair *pairs, size_t n)
 {
 	qsort(pairs, n, sizeof(*pairs), compare_pairs);
@@ -158,9 +144,8 @@ static void print_labels(struct ops_strbuf *out, struct pair *pairs, size_t n)
 			ops_strbuf_addc(out, ',');
 		}
 		col_statsd_clean_name(out, p->name, p->name_len, true);
-		ops_strbuf_adds(out, "=\"");
-		add_escaped(out, p->value, p->value_len);
-		ops_strbuf_addc(out, '"');
+		ops_strbuf_addc(out, '=');
+		ops_strbuf_add_quoted(out, p->value, p->value_len);
 	}
 }
 
@@ -391,12 +376,7 @@ static void expose_family(const struct family *f, struct ops_strbuf *out)
 	static const char *const types[] = {"counter", "gauge", "histogram", "gauge"};
 	if (f->help[0] != '\0') {
 		ops_strbuf_printf(out, "# HELP %s ", f->name);
-		for (const char *p = f->help; *p != '\0'; p++) {
-			ops_strbuf_adds(out, *p == '\n' ? "\\n" : *p == '\\' ? "\\\\" : "");
-			if (*p != '\n' && *p != '\\') {
-				ops_strbuf_addc(out, *p);
-			}
-		}
+		ops_strbuf_add_escaped(out, f->help, strlen(f->help), false);
 		ops_strbuf_addc(out, '\n');
 	}
 	ops_strbuf_printf(out, "# TYPE %s %s\n", f->name, types[f->kind]);

@@ -70,31 +70,11 @@ static void find(struct federation *f)
 	}
 }
 
-static void add_quoted(struct ops_strbuf *out, const char *text, size_t len)
-{
-	ops_strbuf_addc(out, '"');
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n') {
-			ops_strbuf_adds(out, "\\n");
-		} else {
-			ops_strbuf_adds(out, text[i] == '"' || text[i] == '\\' ? "\\" : "");
-			ops_strbuf_addc(out, text[i]);
-		}
-	}
-	ops_strbuf_addc(out, '"');
-}
-
 static void add_label(struct ops_strbuf *out, const struct ops_label *l, bool *first)
 {
 	ops_strbuf_addc(out, *first ? '{' : ',');
 	*first = false;
-	if (ops_label_name_classic(l->name, l->name_len)) {
-		ops_strbuf_add(out, l->name, l->name_len);
-	} else {
-		add_quoted(out, l->name, l->name_len);
-	}
-	ops_strbuf_addc(out, '=');
-	add_quoted(out, l->value, l->value_len);
+	ops_label_print(l, out);
 }
 
 static void add_series(struct federation *f, const struct ops_labels *ls)
@@ -107,7 +87,7 @@ static void add_series(struct federation *f, const struct ops_labels *ls)
 		ops_strbuf_adds(out, name);
 	} else {
 		ops_strbuf_addc(out, '{');
-		add_quoted(out, name, strlen(name));
+		ops_strbuf_add_quoted(out, name, strlen(name));
 		first = false;
 	}
 	for (uint32_t i = 0; i < ls->n; i++) {
@@ -138,7 +118,7 @@ static void add_sample(struct federation *f, const struct ops_labels *ls, int64_
 		if (ops_metric_name_classic(name, strlen(name))) {
 			ops_strbuf_adds(out, name);
 		} else {
-			add_quoted(out, name, strlen(name));
+			ops_strbuf_add_quoted(out, name, strlen(name));
 		}
 		ops_strbuf_adds(out, f->openmetrics ? " unknown\n" : " untyped\n");
 		f->last_name = name;
