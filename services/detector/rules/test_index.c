@@ -1,94 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which rules a series, a layout and a batch mark: by name, by matchers, through aggregations. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "common/base/file.h"
-#include "common/base/strbuf.h"
-#include "common/log/log.h"
-#include "services/detector/rules/internal.h"
+#include "services/detector/rules/test_world.h"
 
 /* In the order of the letters that marked() returns. */
 static const char *const expressions[] = {"up == 0", "sum(rate(up{job='a'}[5m])) > 1",
 	"{__name__=~'u.*',job='b'}", "hits / on(job) up{job!='a'}", "absent(other)",
 	"1 + vector(2)", "max_over_time(deriv(hits[1m])[5m:1m])", "up offset 1h"};
 
-struct world {
-	char dir[32];
-	char *rules_file, *state_file;
-	struct ops_loop *loop;
-	struct det_store *store;
-	struct det_engine_options engine;
-	struct det_rules *rules;
-};
-
-static int publish(void *arg, const struct ops_alert *alert, const char *event_id)
-{
-	(void)arg;
-	(void)alert;
-	(void)event_id;
-	return 0;
-}
-
-static void load(struct world *w)
+static char *rules_text(void)
 {
 	struct ops_strbuf text = OPS_STRBUF_INIT;
-	struct ops_error err = {.line = 0};
 	for (size_t i = 0; i < OPS_LENGTH(expressions); i++) {
 		ops_strbuf_printf(&text, "- alert: R%zu\n  expr: ", i);
 		ops_strbuf_add_json(&text, expressions[i], strlen(expressions[i]));
 		ops_strbuf_adds(&text, "\n");
 	}
-	assert_int_equal(ops_file_write_atomic(w->rules_file, text.data, text.len, 0600), 0);
-	ops_strbuf_done(&text);
-	const char *files[] = {w->rules_file};
-	const struct det_rules_set set = {.files = files, .nfiles = 1};
-	if (det_rules_load(w->rules, &set, NULL, &err) != 0) {
-		fail_msg("%d:%d: %s", err.line, err.column, err.message);
-	}
+	return ops_strbuf_take(&text);
 }
 
-static int setup(void **state)
+static int begin(void **state)
 {
 	struct world *w = ops_xcalloc(1, sizeof(*w));
-	const struct det_store_options options = {.retention_ms = 3600000};
-	struct ops_error err;
-	ops_log_set_level(OPS_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/det-index-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	w->rules_file = ops_path_join(w->dir, "r.yml");
-	w->state_file = ops_path_join(w->dir, "state.json");
-	w->loop = ops_loop_new();
-	w->store = det_store_new(&options);
-	const struct det_rules_config cfg = {.loop = w->loop,
-		.store = w->store,
-		.engine = &w->engine,
-		.state_file = w->state_file,
-		.publish = publish};
-	assert_int_equal(det_rules_new(&cfg, &w->rules, &err), 0);
-	load(w);
+	OPS_CLEANUP(ops_freep) char *text = rules_text();
+	setup(w, text);
 	*state = w;
 	return 0;
 }
 
-static int teardown(void **state)
+static int end(void **state)
 {
-	struct world *w = *state;
-	det_rules_free(w->rules);
-	det_store_free(w->store);
-	ops_loop_free(w->loop);
-	unlink(w->rules_file);
-	unlink(w->state_file);
-	rmdir(w->dir);
-	free(w->rules_file);
-	free(w->state_file);
-	free(w);
+	teardown(*state);
+	free(*state);
 	return 0;
 }
 
@@ -164,7 +106,8 @@ static void test_layouts(void **state)
 	add_batch(w, 3, 1000);
 	assert_string_equal(marked(w), "");
 	/* a new generation knows the layouts that were there before it */
-	load(w);
+	OPS_CLEANUP(ops_freep) char *text = rules_text();
+	assert_int_equal(load_rules(w, text, NULL), 0);
 	(void)marked(w);
 	add_batch(w, 1, 2000);
 	assert_string_equal(marked(w), "acdh");
@@ -186,9 +129,8 @@ static void test_samples_that_come_alone(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_series, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_layouts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_samples_that_come_alone, setup, teardown)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_series, begin, end),
+		cmocka_unit_test_setup_teardown(test_layouts, begin, end),
+		cmocka_unit_test_setup_teardown(test_samples_that_come_alone, begin, end)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "common/log/log.h"
 #include "services/detector/rules/internal.h"
 
@@ -34,8 +35,7 @@ enum {
 };
 
 struct world {
-	char dir[32];
-	char *rules_file, *state_file;
+	char *dir, *rules_file, *state_file;
 	struct ops_loop *loop;
 	struct det_store *store;
 	struct det_engine_options engine;
@@ -112,8 +112,7 @@ static inline void setup(struct world *w, const char *text)
 	now_ms = T0;
 	ops_clock_fake(fake_now);
 	ops_log_set_level(OPS_LOG_ERROR);
-	snprintf(w->dir, sizeof(w->dir), "/tmp/det-rules-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
+	w->dir = tempdir_make();
 	w->rules_file = ops_path_join(w->dir, "r.yml");
 	w->state_file = ops_path_join(w->dir, "state.json");
 	start(w, text);
@@ -122,9 +121,7 @@ static inline void setup(struct world *w, const char *text)
 static inline void teardown(struct world *w)
 {
 	stop(w);
-	unlink(w->rules_file);
-	unlink(w->state_file);
-	rmdir(w->dir);
+	tempdir_remove(w->dir);
 	free(w->rules_file);
 	free(w->state_file);
 	ops_clock_fake(NULL);
