@@ -13,25 +13,23 @@
 #include <cmocka.h>
 
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 
-static char dir[] = "/tmp/ops-test-file-XXXXXX";
+static char *dir;
 
 static int enter_dir(void **state)
 {
 	(void)state;
-	return mkdtemp(dir) != NULL && chdir(dir) == 0 ? 0 : -1;
+	dir = tempdir_make();
+	return chdir(dir);
 }
 
 static int leave_dir(void **state)
 {
-	static const char *const names[] = {"f", "f.tmp", "fifo", "a/b/c", "a/b", "a"};
-
 	(void)state;
-	for (size_t i = 0; i < OPS_LENGTH(names); i++) {
-		if (unlink(names[i]) != 0)
-			rmdir(names[i]);
-	}
-	return chdir("/") == 0 ? rmdir(dir) : -1;
+	int rc = chdir("/");
+	tempdir_remove(dir);
+	return rc;
 }
 
 static void test_write_and_read(void **state)

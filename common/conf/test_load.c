@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 
 static struct ops_conf_node *load(struct ops_arena *a, const char *text)
 {
@@ -332,11 +334,9 @@ static void test_environment_kept(void **state)
 static void test_files(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/ops-conf-test-XXXXXX";
-	int fd = mkstemp(path);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, "a: b\n", 5), 5);
-	close(fd);
+	char *dir = tempdir_make();
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "c.yml");
+	assert_int_equal(ops_file_write_atomic(path, "a: b\n", 5, 0600), 0);
 	struct ops_arena a;
 	ops_arena_init(&a);
 	struct ops_conf_node *root = NULL;
@@ -344,7 +344,7 @@ static void test_files(void **state)
 	assert_int_equal(ops_conf_load_file(&a, path, NULL, &root, &err), 0);
 	assert_string_equal(root->file, path);
 	assert_string_equal(ops_conf_get(root, "a")->text, "b");
-	unlink(path);
+	tempdir_remove(dir);
 	assert_int_equal(ops_conf_load_file(&a, path, NULL, &root, &err), -ENOENT);
 	assert_string_equal(err.file, path);
 	assert_string_equal(err.message, "could not read file: No such file or directory");

@@ -3,7 +3,6 @@
  * lies in the repository. */
 #include "common/net/test_certs.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,29 +19,6 @@ struct test_ca {
 	X509 *cert;
 	long serial;
 };
-
-char *test_dir_make(void)
-{
-	char *dir = ops_xstrdup("/tmp/ops-test-XXXXXX");
-
-	ops_assert(mkdtemp(dir) != NULL);
-	return dir;
-}
-
-void test_dir_remove(char *dir)
-{
-	DIR *d = opendir(dir);
-
-	ops_assert(d != NULL);
-	for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-		OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, e->d_name);
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			unlink(path);
-	}
-	closedir(d);
-	rmdir(dir);
-	free(dir);
-}
 
 char *test_write(const char *dir, const char *name, const char *text)
 {

@@ -6,10 +6,6 @@
 
 struct test_ca; /* opaque */
 
-/* A fresh directory under the system's temporary one; owned. test_dir_remove deletes it with its
- * files. */
-char *test_dir_make(void);
-void test_dir_remove(char *dir);
 /* dir/name, owned. */
 char *test_write(const char *dir, const char *name, const char *text);
 

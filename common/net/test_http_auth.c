@@ -17,6 +17,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 #include "common/base/text.h"
 #include "common/net/http_auth.h"
 #include "common/net/test_certs.h"
@@ -377,17 +378,17 @@ static void test_credentials(void **state)
 static int make_files(void **state)
 {
 	(void)state;
-	dir = test_dir_make();
+	dir = tempdir_make();
 	struct test_ca *ca = test_ca_new(dir);
 	test_ca_issue(ca, dir, "server", "DNS:localhost,IP:127.0.0.1");
 	test_ca_issue(ca, dir, "good", "DNS:good.example");
 	test_ca_issue(ca, dir, "other", "DNS:other.example");
 	test_ca_free(ca);
-	char *elsewhere = test_dir_make(); /* an authority that nobody trusts */
+	char *elsewhere = tempdir_make(); /* an authority that nobody trusts */
 	ca = test_ca_new(elsewhere);
 	test_ca_issue(ca, dir, "foreign", "DNS:good.example");
 	test_ca_free(ca);
-	test_dir_remove(elsewhere);
+	tempdir_remove(elsewhere);
 	free(test_write(dir, "token", "token-of-ci\n"));
 	free(test_write(dir, "token2", "token-of-page"));
 	return 0;
@@ -397,7 +398,7 @@ static int remove_files(void **state)
 {
 	(void)state;
 	free(web_file);
-	test_dir_remove(dir);
+	tempdir_remove(dir);
 	return 0;
 }
 

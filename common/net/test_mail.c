@@ -18,6 +18,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 #include "common/net/test_certs.h"
 #include "common/net/test_fake.h"
 
@@ -244,7 +245,7 @@ static void test_mail_refuses(void **state)
 
 static int make_files(void **state)
 {
-	char *dir = test_dir_make();
+	char *dir = tempdir_make();
 	struct test_ca *ca = test_ca_new(dir);
 
 	test_ca_issue(ca, dir, "server", "DNS:mail.example");
@@ -255,7 +256,7 @@ static int make_files(void **state)
 
 static int remove_files(void **state)
 {
-	test_dir_remove(*state);
+	tempdir_remove(*state);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 #include "common/net/test_certs.h"
 #include "common/net/web_config.h"
 
@@ -167,7 +168,7 @@ static void test_rights(void **state)
 static int make_files(void **state)
 {
 	(void)state;
-	dir = test_dir_make();
+	dir = tempdir_make();
 	struct test_ca *ca = test_ca_new(dir);
 	test_ca_issue(ca, dir, "server", "DNS:localhost");
 	test_ca_issue(ca, dir, "other", "DNS:other");
@@ -179,7 +180,7 @@ static int make_files(void **state)
 static int remove_files(void **state)
 {
 	(void)state;
-	test_dir_remove(dir);
+	tempdir_remove(dir);
 	return 0;
 }
 

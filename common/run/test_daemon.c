@@ -26,6 +26,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "common/base/text.h"
 #include "common/run/daemon.h"
 
@@ -175,8 +176,7 @@ static void process_init(struct process *p, const char *config)
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
 
 	memset(p, 0, sizeof(*p));
-	p->dir = ops_xstrdup("/tmp/ops-run-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
+	p->dir = tempdir_make();
 	p->config = ops_path_join(p->dir, "service.yml");
 	p->notify = ops_path_join(p->dir, "notify");
 	p->err_fd = -1;
@@ -186,24 +186,12 @@ static void process_init(struct process *p, const char *config)
 	assert_int_equal(bind(p->notify_fd, (const struct sockaddr *)&at, sizeof(at)), 0);
 }
 
-static void remove_tree(const char *dir)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		execl("/bin/rm", "rm", "-rf", dir, (char *)NULL);
-		_exit(1);
-	}
-	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
 static void process_done(struct process *p)
 {
-	remove_tree(p->dir);
+	tempdir_remove(p->dir);
 	close(p->notify_fd);
 	ops_closep(&p->err_fd);
 	ops_strbuf_done(&p->err);
-	free(p->dir);
 	free(p->config);
 	free(p->notify);
 }
@@ -570,11 +558,10 @@ static void test_conninfo(void **state)
 		{"postgres://u@h/ops?sslmode=require", "x",
 			"postgres://u@h/ops?sslmode=require&password=x"},
 	};
-	char path[] = "/tmp/ops-password-XXXXXX";
-	int fd = mkstemp(path);
+	char *dir = tempdir_make();
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "password");
 
 	(void)state;
-	close(fd);
 	for (size_t i = 0; i < OPS_LENGTH(table); i++) {
 		struct ops_daemon_config c = {.database = table[i].database};
 		struct ops_error err;
@@ -589,7 +576,7 @@ static void test_conninfo(void **state)
 		assert_string_equal(got, table[i].expect);
 		free(got);
 	}
-	unlink(path);
+	tempdir_remove(dir);
 }
 
 int main(void)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What messages are made of: the default templates, e-mail headers and addresses, the journal
  * behind the state. */
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +13,7 @@
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "services/alertmanager/journal.h"
 #include "services/alertmanager/mime.h"
 #include "services/alertmanager/notification.h"
@@ -133,27 +133,13 @@ static void dump(void *arg, void (*emit)(void *to, json_t *record), void *to)
 		emit(to, json_pack("{s:i,s:I}", "k", i, "v", (json_int_t)m->values[i]));
 }
 
-static void remove_dir(const char *dir)
-{
-	DIR *d = opendir(dir);
-	assert_non_null(d);
-	for (const struct dirent *e; (e = readdir(d)) != NULL;) {
-		char *path OPS_CLEANUP(ops_freep) = ops_path_join(dir, e->d_name);
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			assert_int_equal(unlink(path), 0);
-	}
-	closedir(d);
-	assert_int_equal(rmdir(dir), 0);
-}
-
 static void test_journal_compacts_and_comes_back(void **state)
 {
-	char dir[] = "/tmp/ops-test-journal-XXXXXX";
+	char *dir = tempdir_make();
 	struct memory m = {0};
 	struct alm_journal *j = NULL;
 	(void)state;
 
-	assert_non_null(mkdtemp(dir));
 	struct alm_journal_config cfg = {
 		.dir = dir, .apply = apply, .dump = dump, .arg = &m, .compact_after = 10};
 	assert_int_equal(alm_journal_open(&cfg, &j, NULL), 0);
@@ -170,7 +156,7 @@ static void test_journal_compacts_and_comes_back(void **state)
 	assert_memory_equal(m.values, again.values, sizeof m.values);
 	assert_int_equal(again.applied, 8 + 5); /* snapshot at 20, five records since */
 	alm_journal_close(j);
-	remove_dir(dir);
+	tempdir_remove(dir);
 }
 
 int main(void)

@@ -6,12 +6,12 @@
 #include <stdarg.h>
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "services/collector/discovery/sd.h"
 
 static struct col_config *load(const char *text, struct ops_conf_warnings *w)
@@ -208,8 +208,7 @@ static void write_file(const char *path, const char *text)
 static void test_parts(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/ops-parts-XXXXXX";
-	assert_non_null(mkdtemp(dir));
+	char *dir = tempdir_make();
 	OPS_CLEANUP(ops_freep) char *whole = ops_path_join(dir, "p.yml");
 	OPS_CLEANUP(ops_freep) char *part = ops_path_join(dir, "a.part.yml");
 	struct col_config *c = NULL;
@@ -226,9 +225,7 @@ static void test_parts(void **state)
 	assert_int_equal(col_config_load(whole, NULL, &c, &err), -EINVAL);
 	assert_string_equal(err.file, part);
 	assert_string_equal(err.message, "there are two jobs named \"a\"");
-	assert_int_equal(unlink(whole), 0);
-	assert_int_equal(unlink(part), 0);
-	assert_int_equal(rmdir(dir), 0);
+	tempdir_remove(dir);
 }
 
 static void test_empty(void **state)

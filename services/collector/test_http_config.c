@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 
 static struct col_config *load(const char *settings)
 {
@@ -141,11 +142,9 @@ static void test_environment(void **state)
 static void test_fill(void **state)
 {
 	(void)state;
-	char path[] = "/tmp/ops-secret-XXXXXX";
-	int fd = mkstemp(path);
-	assert_true(fd >= 0);
-	assert_int_equal(ops_write_all(fd, "hidden\n", 7), 0);
-	assert_int_equal(close(fd), 0);
+	char *dir = tempdir_make();
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "secret");
+	assert_int_equal(ops_file_write_atomic(path, "hidden\n", 7, 0600), 0);
 	OPS_CLEANUP(ops_freep)
 	char *text = ops_xasprintf(
 		"authorization: {type: Token, credentials_file: %s}, follow_redirects: false,"
@@ -168,7 +167,7 @@ static void test_fill(void **state)
 	assert_true(req.no_redirects && req.tls.min_version == OPS_TLS_1_3);
 	assert_string_equal(req.tls.ca, "x");
 	col_http_hold_done(&hold);
-	assert_int_equal(unlink(path), 0);
+	tempdir_remove(dir);
 	req = (struct ops_http_request){.url = "http://a/"};
 	assert_int_equal(col_http_fill(&c->jobs[0].http, NULL, &req, &hold, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "could not read the secret file"));

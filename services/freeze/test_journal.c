@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/base/clock.h"
+#include "common/base/test_tempdir.h"
 #include "common/base/text.h"
 #include "services/freeze/journal.h"
 
@@ -56,8 +57,7 @@ static void commit(struct frz_journal *j, struct frz_set *set, int i)
 static void test_reopen(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/frz-journal-XXXXXX";
-	assert_non_null(mkdtemp(dir));
+	char *dir = tempdir_make();
 	size_t told = 0, total = 0;
 	for (int round = 0; round < 6; round++) {
 		struct frz_set set = {NULL, 0, 0};
@@ -80,6 +80,7 @@ static void test_reopen(void **state)
 	assert_true(told < total); /* confirmed ones are not told again */
 	frz_journal_close(j);
 	frz_set_done(&set);
+	tempdir_remove(dir);
 }
 
 int main(void)

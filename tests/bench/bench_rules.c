@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "common/log/log.h"
 #include "services/detector/rules/rules.h"
 
@@ -83,13 +84,10 @@ struct shape { /* an expression around the number of the metric and of the targe
 	const char *before, *between, *after;
 };
 
-static char *write_rules(const struct shape *x)
+static char *write_rules(const char *dir, const struct shape *x)
 {
-	static char path[] = "/tmp/bench-rules-XXXXXX";
+	char *path = ops_path_join(dir, "rules.yml");
 	struct ops_strbuf out = OPS_STRBUF_INIT;
-	snprintf(path, sizeof(path), "/tmp/bench-rules-XXXXXX");
-	int fd = mkstemp(path);
-	ops_assert(fd >= 0);
 	ops_strbuf_adds(&out, "groups:\n");
 	for (unsigned i = 0; i < RULES; i++) {
 		if (i % 50 == 0) {
@@ -100,9 +98,8 @@ static char *write_rules(const struct shape *x)
 			i / NAMES % TARGETS, x->after);
 		ops_strbuf_adds(&out, "\n    for: 1m\n    labels: {severity: warning}\n");
 	}
-	int rc = ops_write_all(fd, out.data, out.len);
+	int rc = ops_file_write_atomic(path, out.data, out.len, 0600);
 	ops_assert(rc == 0);
-	close(fd);
 	ops_strbuf_done(&out);
 	return path;
 }
@@ -120,8 +117,10 @@ static void measure(const struct shape *x)
 	const struct det_engine_options engine = {.lookback_ms = 0};
 	struct det_store *store = det_store_new(&options);
 	const struct det_rules_config cfg = {.store = store, .engine = &engine};
-	const char *path = write_rules(x);
-	const struct det_rules_set set = {.files = &path, .nfiles = 1, .interval_ms = STEP_MS};
+	char *dir = tempdir_make();
+	OPS_CLEANUP(ops_freep) char *path = write_rules(dir, x);
+	const char *const files[] = {path};
+	const struct det_rules_set set = {.files = files, .nfiles = 1, .interval_ms = STEP_MS};
 	const struct det_rules_order any = {NULL, 0};
 	struct det_rules *rules = NULL;
 	struct ops_error err;
@@ -148,7 +147,7 @@ static void measure(const struct shape *x)
 		(double)ns[ROUNDS / 2] / RULES / 1000, (double)first / RULES / 1000);
 	det_rules_free(rules);
 	det_store_free(store);
-	unlink(path);
+	tempdir_remove(dir);
 }
 
 int main(int argc, char **argv)

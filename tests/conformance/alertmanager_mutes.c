@@ -2,7 +2,6 @@
 /* Cases of what holds alerts back: time intervals, inhibition, silences. */
 #include "tests/conformance/conformance.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "common/base/text.h"
 #include "services/alertmanager/inhibit.h"
 #include "services/alertmanager/silence.h"
@@ -181,23 +181,10 @@ static void put_alerts(struct alm_alerts *store, const json_t *list, bool mark)
 	}
 }
 
-static void remove_dir(const char *dir)
-{
-	DIR *d = opendir(dir);
-	for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-		char *path OPS_CLEANUP(ops_freep) = ops_path_join(dir, e->d_name);
-		if (e->d_name[0] != '.')
-			(void)unlink(path);
-	}
-	if (d != NULL)
-		closedir(d);
-	(void)rmdir(dir);
-}
-
 static void run_inhibit(struct conformance_run *run, const json_t *file, const json_t *c)
 {
 	struct ops_strbuf text OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
-	char dir[] = "/tmp/ops-conformance-XXXXXX";
+	char *dir = tempdir_make();
 	struct alm_alerts *store = NULL;
 	struct alm_config *cfg = NULL;
 	struct ops_labels *target = NULL;
@@ -208,13 +195,11 @@ static void run_inhibit(struct conformance_run *run, const json_t *file, const j
 
 	ops_clock_fake(fixed_now);
 	inhibit_config(c, &text);
-	bool ready = mkdtemp(dir) != NULL;
 	const struct alm_alerts_config conf = {.dir = dir, .on_change = on_change};
-	ready = ready &&
-		alm_config_parse("inhibit", ops_strbuf_text(&text), text.len, NULL, &cfg, &err) ==
-			0 &&
-		alm_alerts_open(&conf, &store, &err) == 0 &&
-		alm_labels_from_json(json_object_get(c, "target"), &target, &err) == 0;
+	bool ready = alm_config_parse(
+			     "inhibit", ops_strbuf_text(&text), text.len, NULL, &cfg, &err) == 0 &&
+		     alm_alerts_open(&conf, &store, &err) == 0 &&
+		     alm_labels_from_json(json_object_get(c, "target"), &target, &err) == 0;
 	if (ready) {
 		struct alm_inhibitor *in = alm_inhibitor_new(cfg, store);
 		put_alerts(store, json_object_get(c, equal ? "source_alerts" : "alerts"), equal);
@@ -229,7 +214,7 @@ static void run_inhibit(struct conformance_run *run, const json_t *file, const j
 	alm_alerts_close(store);
 	alm_config_unref(cfg);
 	ops_clock_fake(NULL);
-	remove_dir(dir);
+	tempdir_remove(dir);
 }
 
 /* ---- silences ---- */

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 #include "services/collector/discovery/dns_lookup.h"
 
 /* ---- messages ---- */
@@ -125,7 +126,7 @@ struct world {
 	struct ops_timer *timer;
 	int udp_fd, tcp_fd, peer_fd;
 	int questions, over_tcp;
-	char path[32];
+	char *dir;
 	char asked[4][64]; /* names of the first questions, in wire form without the first byte */
 	/* the answer */
 	char host[64], error[160];
@@ -218,20 +219,18 @@ static void world_init(struct world *w)
 	w->udp = ops_watch_new(w->loop, w->udp_fd, OPS_READABLE, on_udp, w);
 	w->tcp = ops_watch_new(w->loop, w->tcp_fd, OPS_READABLE, on_tcp, w);
 	w->timer = ops_timer_new(w->loop, give_up, w);
-	snprintf(w->path, sizeof(w->path), "/tmp/ops-resolv-XXXXXX");
-	int fd = mkstemp(w->path);
-	assert_true(fd >= 0);
+	w->dir = tempdir_make();
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(w->dir, "resolv.conf");
 	int n = snprintf(conf, sizeof(conf),
 		"# a comment\nnameserver 127.0.0.1:%u\nsearch one.lab lab\noptions ndots:2\n",
 		ntohs(addr.sin_port));
-	assert_int_equal(ops_write_all(fd, conf, (size_t)n), 0);
-	assert_int_equal(close(fd), 0);
-	assert_int_equal(setenv("OPS_RESOLV_CONF", w->path, 1), 0);
+	assert_int_equal(ops_file_write_atomic(path, conf, (size_t)n, 0600), 0);
+	assert_int_equal(setenv("OPS_RESOLV_CONF", path, 1), 0);
 }
 
 static void world_done(struct world *w)
 {
-	assert_int_equal(unlink(w->path), 0);
+	tempdir_remove(w->dir);
 	ops_watch_free(w->udp);
 	ops_watch_free(w->tcp);
 	ops_watch_free(w->peer);

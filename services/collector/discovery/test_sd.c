@@ -13,6 +13,7 @@
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
+#include "common/base/test_tempdir.h"
 #include "common/net/http_server.h"
 #include "services/collector/config.h"
 #include "services/collector/discovery.h"
@@ -411,10 +412,9 @@ static void wait_for(struct world *w, size_t targets, const char *wanted_state)
 
 static void test_files(void **state)
 {
-	char dir[] = "/tmp/ops-sd-XXXXXX";
+	char *dir = tempdir_make();
 	struct world w;
 	(void)state;
-	assert_non_null(mkdtemp(dir));
 	world_init(&w);
 	OPS_CLEANUP(ops_freep) char *json = ops_path_join(dir, "a.json");
 	OPS_CLEANUP(ops_freep) char *yaml = ops_path_join(dir, "b.yml");
@@ -434,7 +434,7 @@ static void test_files(void **state)
 	assert_int_equal(unlink(yaml), 0);
 	wait_for(&w, 0, "ok");
 	assert_int_equal(unlink(json), 0);
-	assert_int_equal(rmdir(dir), 0);
+	tempdir_remove(dir);
 	world_done(&w);
 }
 

@@ -10,17 +10,17 @@
 #include <cmocka.h>
 
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 #include "common/log/log.h"
 #include "services/detector/ruletest/internal.h"
 
-static char dir[] = "/tmp/det-ruletest-XXXXXX";
-static char *test_path, *rules_path;
+static char *dir, *test_path, *rules_path;
 
 static int setup(void **state)
 {
 	(void)state;
 	ops_log_set_level(OPS_LOG_ERROR);
-	assert_non_null(mkdtemp(dir));
+	dir = tempdir_make();
 	test_path = ops_path_join(dir, "t.yml");
 	rules_path = ops_path_join(dir, "r.yml");
 	return 0;
@@ -29,9 +29,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	unlink(test_path);
-	unlink(rules_path);
-	rmdir(dir);
+	tempdir_remove(dir);
 	free(test_path);
 	free(rules_path);
 	return 0;
