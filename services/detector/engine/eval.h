@@ -89,6 +89,8 @@ struct det_col *det_vec_add(
 	struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels);
 void det_vec_drop_last(struct det_eval *ev, struct det_vec *vec); /* takes the last column back */
 bool det_col_empty(const struct det_eval *ev, const struct det_col *col);
+/* Not of histograms alone. */
+bool det_col_any_float(const struct det_eval *ev, const struct det_col *col);
 void det_vec_trim(struct det_eval *ev, struct det_vec *vec); /* removes columns without samples */
 void det_vec_done(struct det_eval *ev, struct det_vec *vec);
 /* Joins columns of equal labels; fails where both have a sample. */

@@ -55,16 +55,6 @@ static int compare_bounds(const void *a, const void *b)
 	return (x->column > y->column) - (x->column < y->column);
 }
 
-static bool any_float(const struct det_eval *ev, const struct det_col *col)
-{
-	size_t i = 0;
-	while (col->h != NULL && i < ev->nsteps &&
-		(det_is_absent(col->v[i]) || det_is_histogram(col->v[i]))) {
-		i++;
-	}
-	return i < ev->nsteps;
-}
-
 static void group_natives(struct histograms *h)
 {
 	h->nclassic = h->map.n;
@@ -84,7 +74,7 @@ static void group_columns(
 	for (uint32_t c = 0; c < h->in.n; c++) {
 		const struct det_lset *ls = &h->in.cols[c].labels;
 		const char *text = det_lset_get(ls, "le");
-		if (!any_float(ev, &h->in.cols[c])) {
+		if (!det_col_any_float(ev, &h->in.cols[c])) {
 			continue;
 		}
 		struct bound b = {.column = c};

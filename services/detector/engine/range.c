@@ -262,16 +262,6 @@ static void hint_counter(struct det_eval *ev, const struct ops_promql_expr *e,
 		name);
 }
 
-static bool any_float(const struct det_eval *ev, const struct det_col *col)
-{
-	size_t i = 0;
-	while (col->h != NULL && i < ev->nsteps &&
-		(det_is_absent(col->v[i]) || det_is_histogram(col->v[i]))) {
-		i++;
-	}
-	return i < ev->nsteps;
-}
-
 static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct range_call *call,
 	struct det_vec *ret)
 {
@@ -292,7 +282,7 @@ static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct
 		rc = call_series(ev, call, &native, col);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
-		} else if (any_float(ev, col)) {
+		} else if (det_col_any_float(ev, col)) {
 			hint_counter(ev, e, call->src.arg, &in.labels);
 		}
 	}

@@ -126,6 +126,16 @@ bool det_col_empty(const struct det_eval *ev, const struct det_col *col)
 	return true;
 }
 
+bool det_col_any_float(const struct det_eval *ev, const struct det_col *col)
+{
+	size_t i = 0;
+	while (col->h != NULL && i < ev->nsteps &&
+		(det_is_absent(col->v[i]) || det_is_histogram(col->v[i]))) {
+		i++;
+	}
+	return i < ev->nsteps;
+}
+
 void det_vec_trim(struct det_eval *ev, struct det_vec *vec)
 {
 	size_t kept = 0;
