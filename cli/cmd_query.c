@@ -76,8 +76,9 @@ static void print_warnings(const json_t *answer)
 	}
 }
 
-static void print_table(const struct ctl *c, const json_t *data)
+static void print_table(const struct ctl *c, const json_t *data, void *arg)
 {
+	(void)arg;
 	const json_t *result = json_object_get(data, "result");
 	const char *type = ctl_text(data, "resultType");
 	if (strcmp(type, "scalar") == 0 || strcmp(type, "string") == 0) {
@@ -97,6 +98,22 @@ static void print_table(const struct ctl *c, const json_t *data)
 		add_row(&t, series);
 	}
 	ctl_table_print(&t, c);
+}
+
+/* Asks the detector and has the data printed by fn, or the whole answer as JSON. */
+static int show(struct ctl *c, const struct ops_strbuf *path,
+	void (*fn)(const struct ctl *c, const json_t *data, void *arg), void *arg)
+{
+	struct ctl_reply r;
+	int rc = ctl_request(c, CTL_DETECTOR, "GET", ops_strbuf_text(path), NULL, &r);
+	if (rc == 0 && c->json) {
+		ctl_print_json(r.json);
+	} else if (rc == 0) {
+		fn(c, json_object_get(r.json, "data"), arg);
+		print_warnings(r.json);
+	}
+	ctl_reply_done(&r);
+	return rc;
 }
 
 /* ---- times ---- */
@@ -147,23 +164,13 @@ static int run_instant(struct ctl *c)
 	if (rc != CTL_OK) {
 		return rc;
 	}
-	struct ops_strbuf path = OPS_STRBUF_INIT;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf path = OPS_STRBUF_INIT;
 	ops_strbuf_adds(&path, "/api/v1/query");
 	ctl_url_add(&path, "query", c->args[0]);
 	if (ctl_flag(c, "time") != NULL) {
 		add_time(&path, "time", at_ms);
 	}
-	struct ctl_reply r;
-	rc = ctl_request(c, CTL_DETECTOR, "GET", ops_strbuf_text(&path), NULL, &r);
-	ops_strbuf_done(&path);
-	if (rc == 0 && c->json) {
-		ctl_print_json(r.json);
-	} else if (rc == 0) {
-		print_table(c, json_object_get(r.json, "data"));
-		print_warnings(r.json);
-	}
-	ctl_reply_done(&r);
-	return rc;
+	return show(c, &path, print_table, NULL);
 }
 
 /* ---- range ---- */
@@ -207,8 +214,10 @@ static void free_series(struct drawing *d)
 	free(d->series);
 }
 
-static void draw(struct drawing *d, const json_t *data)
+static void draw(const struct ctl *c, const json_t *data, void *arg)
 {
+	struct drawing *d = arg;
+	(void)c;
 	const json_t *result = json_object_get(data, "result");
 	size_t n = json_array_size(result);
 	if (n == 0) {
@@ -290,23 +299,13 @@ static int run_range(struct ctl *c)
 	if (rc != CTL_OK) {
 		return rc;
 	}
-	struct ops_strbuf path = OPS_STRBUF_INIT;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf path = OPS_STRBUF_INIT;
 	ops_strbuf_adds(&path, "/api/v1/query_range");
 	ctl_url_add(&path, "query", c->args[0]);
 	add_time(&path, "start", d.chart.start_ms);
 	add_time(&path, "end", d.chart.end_ms);
 	add_time(&path, "step", d.chart.step_ms);
-	struct ctl_reply r;
-	rc = ctl_request(c, CTL_DETECTOR, "GET", ops_strbuf_text(&path), NULL, &r);
-	ops_strbuf_done(&path);
-	if (rc == 0 && c->json) {
-		ctl_print_json(r.json);
-	} else if (rc == 0) {
-		draw(&d, json_object_get(r.json, "data"));
-		print_warnings(r.json);
-	}
-	ctl_reply_done(&r);
-	return rc;
+	return show(c, &path, draw, &d);
 }
 
 /* The short form: a range when a start is given. */
@@ -338,11 +337,13 @@ static int add_window(const struct ctl *c, struct ops_strbuf *path)
 	return rc;
 }
 
-static void print_list(const json_t *answer)
+static void print_list(const struct ctl *c, const json_t *data, void *arg)
 {
+	(void)c;
+	(void)arg;
 	size_t i;
 	json_t *item;
-	json_array_foreach(json_object_get(answer, "data"), i, item)
+	json_array_foreach(data, i, item)
 	{
 		struct ops_strbuf text = OPS_STRBUF_INIT;
 		if (json_is_string(item)) {
@@ -353,20 +354,6 @@ static void print_list(const json_t *answer)
 		puts(ops_strbuf_text(&text));
 		ops_strbuf_done(&text);
 	}
-	print_warnings(answer);
-}
-
-static int request_list(struct ctl *c, const struct ops_strbuf *path)
-{
-	struct ctl_reply r;
-	int rc = ctl_request(c, CTL_DETECTOR, "GET", ops_strbuf_text(path), NULL, &r);
-	if (rc == 0 && c->json) {
-		ctl_print_json(r.json);
-	} else if (rc == 0) {
-		print_list(r.json);
-	}
-	ctl_reply_done(&r);
-	return rc;
 }
 
 static int run_series(struct ctl *c)
@@ -380,7 +367,7 @@ static int run_series(struct ctl *c)
 		ctl_url_add(&path, "match[]", c->args[i]);
 	}
 	int rc = add_window(c, &path);
-	return rc == CTL_OK ? request_list(c, &path) : rc;
+	return rc == CTL_OK ? show(c, &path, print_list, NULL) : rc;
 }
 
 static int run_labels(struct ctl *c)
@@ -398,7 +385,7 @@ static int run_labels(struct ctl *c)
 	}
 	ctl_url_add(&path, "match[]", ctl_flag(c, "match"));
 	int rc = add_window(c, &path);
-	return rc == CTL_OK ? request_list(c, &path) : rc;
+	return rc == CTL_OK ? show(c, &path, print_list, NULL) : rc;
 }
 
 #define TIME_DOC "seconds, RFC 3339, or a duration before now"
