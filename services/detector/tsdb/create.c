@@ -11,7 +11,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/json/json.h"
 #include "services/detector/tsdb/internal.h"
 
 struct telling {
@@ -30,14 +29,7 @@ static void on_block(void *arg, const struct det_block_meta *m)
 			from, to, m->samples, m->series, m->bytes);
 		return;
 	}
-	json_t *one = json_object();
-	ops_json_set_string(one, "ulid", m->ulid);
-	ops_json_set_i64(one, "minTime", m->mint_ms);
-	ops_json_set_i64(one, "maxTime", m->maxt_ms);
-	ops_json_set_i64(one, "samples", (int64_t)m->samples);
-	ops_json_set_i64(one, "series", (int64_t)m->series);
-	ops_json_set_i64(one, "bytes", (int64_t)m->bytes);
-	json_array_append_new(t->blocks, one);
+	json_array_append_new(t->blocks, det_tsdb_meta_json(m));
 }
 
 static void on_progress(void *arg, double done)
@@ -158,8 +150,7 @@ int det_tsdb_create(const struct det_tsdb_options *o)
 	}
 	rc = import_into(o, dir, &t);
 	if (o->json) {
-		OPS_CLEANUP(ops_freep) char *text = ops_json_text(t.blocks);
-		puts(text);
+		det_tsdb_print_json(json_incref(t.blocks));
 	}
 	json_decref(t.blocks);
 	return rc;

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/json/json.h"
 #include "services/detector/tsdb/internal.h"
 
-static void print_json(json_t *taken)
+void det_tsdb_print_json(json_t *taken)
 {
 	OPS_CLEANUP(ops_freep) char *text = ops_json_text(taken);
 	puts(text);
@@ -24,9 +23,8 @@ static double bytes_per_sample(const struct det_block_meta *m)
 	return m->samples != 0 ? (double)m->bytes / (double)m->samples : 0;
 }
 
-static json_t *block_json(const struct det_block *b)
+json_t *det_tsdb_meta_json(const struct det_block_meta *m)
 {
-	const struct det_block_meta *m = det_block_meta(b);
 	json_t *one = json_object();
 	ops_json_set_string(one, "ulid", m->ulid);
 	ops_json_set_i64(one, "minTime", m->mint_ms);
@@ -35,9 +33,15 @@ static json_t *block_json(const struct det_block *b)
 	ops_json_set_i64(one, "series", (int64_t)m->series);
 	ops_json_set_i64(one, "segments", (int64_t)m->segments);
 	ops_json_set_i64(one, "bytes", (int64_t)m->bytes);
+	ops_json_set_i64(one, "level", m->level);
+	return one;
+}
+
+static json_t *block_json(const struct det_block *b)
+{
+	json_t *one = det_tsdb_meta_json(det_block_meta(b));
 	ops_json_set_i64(one, "indexBytes", (int64_t)det_block_index_bytes(b));
 	ops_json_set_i64(one, "tombstones", (int64_t)det_block_tombstone_count(b));
-	ops_json_set_i64(one, "level", m->level);
 	return one;
 }
 
@@ -83,7 +87,7 @@ int det_tsdb_list(const struct det_tsdb_options *o)
 		}
 	}
 	if (o->json) {
-		print_json(json_incref(list));
+		det_tsdb_print_json(json_incref(list));
 	}
 	json_decref(list);
 	rc = set.findings != 0 ? TSDB_FAILED : TSDB_OK;
@@ -132,7 +136,7 @@ int det_tsdb_verify(const struct det_tsdb_options *o)
 		json_array_append_new(list, one);
 	}
 	if (o->json) {
-		print_json(json_incref(list));
+		det_tsdb_print_json(json_incref(list));
 	}
 	json_decref(list);
 	rc = set.findings != 0 ? TSDB_FAILED : rc;
@@ -249,7 +253,7 @@ static void analyze_block(const struct det_tsdb_options *o, const struct det_blo
 	ops_json_set(doc, "seriesByPair", show_top(o, &a.pairs, "series by label pair"));
 	ops_json_set(doc, "bytesByName", show_top(o, &a.bytes, "bytes of values by label name"));
 	if (o->json) {
-		print_json(json_incref(doc));
+		det_tsdb_print_json(json_incref(doc));
 	}
 	json_decref(doc);
 }

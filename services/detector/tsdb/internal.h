@@ -2,6 +2,7 @@
 #pragma once
 /* Private to services/detector/tsdb. */
 #include "common/base/error.h"
+#include "common/json/json.h"
 #include "services/detector/store/blocks.h"
 #include "services/detector/tsdb/tsdb.h"
 
@@ -30,6 +31,11 @@ struct det_tsdb_options {
 int det_tsdb_fail(int code, const char *fmt, ...) OPS_PRINTF(2, 3);
 /* The folder with blocks in it: dir/blocks where there is one, else dir. */
 char *det_tsdb_blocks_dir(const char *dir);
+
+/* What a block says of itself, as JSON. Owned. */
+json_t *det_tsdb_meta_json(const struct det_block_meta *m);
+/* On a line of stdout; takes it. */
+void det_tsdb_print_json(json_t *taken);
 
 struct det_tsdb_set { /* the blocks of a folder, by time */
 	char *dir;
