@@ -20,7 +20,7 @@ static const struct ops_conf_key filter_keys[] = {
 	OPS_CONF_END,
 };
 
-int col_sd_docker_filters(struct ops_arena *a, const struct ops_conf_node *node, const char **ret,
+static int make_filters(struct ops_arena *a, const struct ops_conf_node *node, const char **ret,
 	struct ops_error *err)
 {
 	*ret = NULL;
@@ -51,7 +51,7 @@ int col_sd_docker_filters(struct ops_arena *a, const struct ops_conf_node *node,
 	return 0;
 }
 
-int col_sd_docker_host(struct ops_arena *a, const struct ops_conf_node *node, const char *host,
+static int split_host(struct ops_arena *a, const struct ops_conf_node *node, const char *host,
 	const char **ret_base, const char **ret_socket, struct ops_error *err)
 {
 	bool tls = ops_conf_get(node, "tls_config") != NULL;
@@ -74,6 +74,27 @@ int col_sd_docker_host(struct ops_arena *a, const struct ops_conf_node *node, co
 		"\"%s\" is not an address of a Docker engine", host);
 	ops_error_hint(err, "unix:///var/run/docker.sock, tcp://HOST:2375, http:// or https://");
 	return r;
+}
+
+int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
+	struct col_sd_engine *e, struct ops_conf_warnings *w, struct ops_error *err)
+{
+	int r = split_host(a, node, e->host, &e->base, &e->socket, err);
+	if (r == 0) {
+		r = make_filters(a, e->filters_written, &e->filters, err);
+	}
+	return r != 0 ? r : col_http_finish(a, node, &e->http, w, err);
+}
+
+char *col_sd_engine_url(const struct col_sd_engine *e, const char *list, bool filtered)
+{
+	struct ops_strbuf url = OPS_STRBUF_INIT;
+	ops_strbuf_printf(&url, "%s/%s", e->base, list);
+	if (filtered && e->filters != NULL) {
+		ops_strbuf_adds(&url, "?filters=");
+		ops_strbuf_add_url(&url, e->filters, strlen(e->filters));
+	}
+	return ops_strbuf_take(&url);
 }
 
 void col_sd_labels(struct ops_labels_builder *b, const char *prefix, const json_t *object)

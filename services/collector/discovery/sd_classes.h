@@ -2,6 +2,7 @@
 #pragma once
 /* The ways of finding targets that there are, and what their tables of keys are written with. */
 #include "services/collector/discovery/sd.h"
+#include "services/collector/http_config.h"
 
 extern const struct col_sd_class col_sd_file, col_sd_http, col_sd_dns, col_sd_docker,
 	col_sd_dockerswarm, col_sd_consul, col_sd_kubernetes, col_sd_nomad, col_sd_eureka;
@@ -17,13 +18,27 @@ extern const struct col_sd_class col_sd_file, col_sd_http, col_sd_dns, col_sd_do
 		.fallback = (fallback_), .min = 0, .max = 65535                                    \
 	}
 
-/* A list of {name: ..., values: [...]} as Docker's JSON {"name": ["value", ...]}; NULL: no filters.
- */
-int col_sd_docker_filters(struct ops_arena *a, const struct ops_conf_node *node, const char **ret,
-	struct ops_error *err) OPS_MUST_CHECK;
-/* unix:///path, tcp://host:port, http:// or https:// -> base URL and socket (or NULL). */
-int col_sd_docker_host(struct ops_arena *a, const struct ops_conf_node *node, const char *host,
-	const char **ret_base, const char **ret_socket, struct ops_error *err) OPS_MUST_CHECK;
+/* What docker and dockerswarm are told of the engine, and what is made of it. */
+struct col_sd_engine {
+	const char *host;			     /* as written */
+	const struct ops_conf_node *filters_written; /* a list of {name: ..., values: [...]} */
+	int64_t port, refresh_ms;
+	struct col_http http;
+	const char *base, *socket; /* of URLs; NULL: no socket */
+	const char *filters;	   /* as Docker's JSON {"name": ["value", ...]}; NULL: none */
+};
+#define COL_SD_ENGINE_ROWS(type_, member_)                                                         \
+	COL_SD_KEY(type_, "host", OPS_CONF_K_STRING, member_.host, OPS_CONF_REQUIRED, NULL),       \
+		COL_SD_PORT(type_, member_.port, "80"),                                            \
+		COL_SD_KEY(type_, "filters", OPS_CONF_K_NODE, member_.filters_written, 0, NULL),   \
+		COL_SD_KEY(type_, "refresh_interval", OPS_CONF_K_DURATION, member_.refresh_ms, 0,  \
+			"1m"),                                                                     \
+		COL_HTTP_ROWS(struct type_, member_.http)
+/* Completes what was decoded by these rows from node. */
+int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
+	struct col_sd_engine *e, struct ops_conf_warnings *w, struct ops_error *err) OPS_MUST_CHECK;
+/* URL of a list of the engine, with the filters or without. Owned. */
+char *col_sd_engine_url(const struct col_sd_engine *e, const char *list, bool filtered);
 /* What Docker says about its networks, as labels with this prefix, set for the one with this id. */
 void col_sd_docker_network(
 	struct ops_labels_builder *b, const char *prefix, const json_t *networks, const char *id);

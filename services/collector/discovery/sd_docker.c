@@ -15,23 +15,17 @@
 #define META "__meta_docker_"
 
 struct settings {
-	const char *host, *base, *socket, *host_networking_host, *filters;
-	const struct ops_conf_node *filters_written;
-	int64_t port, refresh_ms;
+	struct col_sd_engine engine;
+	const char *host_networking_host;
 	bool match_first_network;
-	struct col_http http;
 };
 
 static const struct ops_conf_key keys[] = {
-	COL_SD_KEY(settings, "host", OPS_CONF_K_STRING, host, OPS_CONF_REQUIRED, NULL),
-	COL_SD_PORT(settings, port, "80"),
-	COL_SD_KEY(settings, "filters", OPS_CONF_K_NODE, filters_written, 0, NULL),
 	COL_SD_KEY(settings, "host_networking_host", OPS_CONF_K_STRING, host_networking_host, 0,
 		"localhost"),
 	COL_SD_KEY(
 		settings, "match_first_network", OPS_CONF_K_BOOL, match_first_network, 0, "true"),
-	COL_SD_KEY(settings, "refresh_interval", OPS_CONF_K_DURATION, refresh_ms, 0, "1m"),
-	COL_HTTP_ROWS(struct settings, http),
+	COL_SD_ENGINE_ROWS(settings, engine),
 	OPS_CONF_END,
 };
 
@@ -40,19 +34,13 @@ static int load(struct ops_arena *a, const struct ops_conf_node *node, struct op
 {
 	struct settings *s = ops_arena_new(a, struct settings);
 	int r = ops_conf_decode(a, node, keys, s, w, err);
-	if (r == 0) {
-		r = col_sd_docker_host(a, node, s->host, &s->base, &s->socket, err);
-	}
-	if (r == 0) {
-		r = col_sd_docker_filters(a, s->filters_written, &s->filters, err);
-	}
 	*ret = s;
-	return r != 0 ? r : col_http_finish(a, node, &s->http, w, err);
+	return r != 0 ? r : col_sd_engine_finish(a, node, &s->engine, w, err);
 }
 
 static int64_t interval_ms(const struct col_sd *sd)
 {
-	return ((const struct settings *)sd->settings)->refresh_ms;
+	return ((const struct settings *)sd->settings)->engine.refresh_ms;
 }
 
 /* ---- a container ---- */
@@ -126,7 +114,7 @@ static void add_target(const struct look *l, const struct ops_labels *common, co
 	} else if (strcmp(network_mode(container), "host") == 0) {
 		ops_labels_builder_set(&b, "__address__", l->s->host_networking_host);
 	} else {
-		col_sd_address(&b, ip, l->s->port);
+		col_sd_address(&b, ip, l->s->engine.port);
 	}
 	col_group_add(l->to, &b);
 }
@@ -197,10 +185,10 @@ static void on_replies(struct col_sd *sd, json_t *const *replies)
 {
 	const struct settings *s = sd->settings;
 	if (!json_is_array(replies[0]) || !json_is_array(replies[1])) {
-		col_sd_failed(sd, "%s: the answer is not that of a Docker engine", s->host);
+		col_sd_failed(sd, "%s: the answer is not that of a Docker engine", s->engine.host);
 		return;
 	}
-	struct col_group *g = col_group_new(s->host);
+	struct col_group *g = col_group_new(s->engine.host);
 	const struct look l = {s, replies[0], replies[1], g};
 	for (size_t i = 0; i < json_array_size(l.containers); i++) {
 		add_container(&l, json_array_get(l.containers, i));
@@ -211,17 +199,12 @@ static void on_replies(struct col_sd *sd, json_t *const *replies)
 static void refresh(struct col_sd *sd)
 {
 	const struct settings *s = sd->settings;
-	struct ops_strbuf list = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&list, "%s/containers/json", s->base);
-	if (s->filters != NULL) {
-		ops_strbuf_adds(&list, "?filters=");
-		ops_strbuf_add_url(&list, s->filters, strlen(s->filters));
-	}
-	OPS_CLEANUP(ops_freep) char *networks = ops_xasprintf("%s/networks", s->base);
-	const char *const urls[] = {ops_strbuf_text(&list), networks};
-	const struct col_sd_server server = {.http = &s->http, .unix_socket = s->socket};
+	const struct col_sd_engine *e = &s->engine;
+	OPS_CLEANUP(ops_freep) char *list = col_sd_engine_url(e, "containers/json", true);
+	OPS_CLEANUP(ops_freep) char *networks = col_sd_engine_url(e, "networks", false);
+	const char *const urls[] = {list, networks};
+	const struct col_sd_server server = {.http = &e->http, .unix_socket = e->socket};
 	col_sd_get(sd, &server, urls, OPS_LENGTH(urls));
-	ops_strbuf_done(&list);
 }
 
 const struct col_sd_class col_sd_docker = {.name = "docker",

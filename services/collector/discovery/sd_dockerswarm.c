@@ -15,19 +15,13 @@
 #define META "__meta_dockerswarm_"
 
 struct settings {
-	const char *host, *base, *socket, *role, *filters;
-	const struct ops_conf_node *filters_written;
-	int64_t port, refresh_ms;
-	struct col_http http;
+	struct col_sd_engine engine;
+	const char *role;
 };
 
 static const struct ops_conf_key keys[] = {
-	COL_SD_KEY(settings, "host", OPS_CONF_K_STRING, host, OPS_CONF_REQUIRED, NULL),
 	COL_SD_KEY(settings, "role", OPS_CONF_K_STRING, role, OPS_CONF_REQUIRED, NULL),
-	COL_SD_PORT(settings, port, "80"),
-	COL_SD_KEY(settings, "filters", OPS_CONF_K_NODE, filters_written, 0, NULL),
-	COL_SD_KEY(settings, "refresh_interval", OPS_CONF_K_DURATION, refresh_ms, 0, "1m"),
-	COL_HTTP_ROWS(struct settings, http),
+	COL_SD_ENGINE_ROWS(settings, engine),
 	OPS_CONF_END,
 };
 
@@ -51,19 +45,13 @@ static int load(struct ops_arena *a, const struct ops_conf_node *node, struct op
 	if (r == 0) {
 		r = check_role(node, s, err);
 	}
-	if (r == 0) {
-		r = col_sd_docker_host(a, node, s->host, &s->base, &s->socket, err);
-	}
-	if (r == 0) {
-		r = col_sd_docker_filters(a, s->filters_written, &s->filters, err);
-	}
 	*ret = s;
-	return r != 0 ? r : col_http_finish(a, node, &s->http, w, err);
+	return r != 0 ? r : col_sd_engine_finish(a, node, &s->engine, w, err);
 }
 
 static int64_t interval_ms(const struct col_sd *sd)
 {
-	return ((const struct settings *)sd->settings)->refresh_ms;
+	return ((const struct settings *)sd->settings)->engine.refresh_ms;
 }
 
 struct look {
@@ -169,7 +157,7 @@ static void add_virtual_address(const struct look *l, const struct ops_labels *c
 			ops_labels_builder_set(&b, META "service_endpoint_port_publish_mode",
 				col_json_text(port, "PublishMode"));
 		}
-		col_sd_address(&b, host, port != NULL ? published(port) : l->s->port);
+		col_sd_address(&b, host, port != NULL ? published(port) : l->s->engine.port);
 		col_group_add(l->to, &b);
 		added = true;
 	}
@@ -232,7 +220,7 @@ static void add_nodes(const struct look *l)
 		struct ops_labels_builder b;
 		ops_labels_builder_init(&b);
 		node_labels(&b, node);
-		col_sd_address(&b, node_address(node), l->s->port);
+		col_sd_address(&b, node_address(node), l->s->engine.port);
 		col_group_add(l->to, &b);
 	}
 }
@@ -273,7 +261,7 @@ static void add_task_target(const struct look *l, const struct ops_labels *commo
 		ops_labels_builder_set(
 			&b, META "task_port_publish_mode", col_json_text(port, "PublishMode"));
 	}
-	col_sd_address(&b, host, port != NULL ? published(port) : l->s->port);
+	col_sd_address(&b, host, port != NULL ? published(port) : l->s->engine.port);
 	col_group_add(l->to, &b);
 }
 
@@ -347,11 +335,11 @@ static void on_replies(struct col_sd *sd, json_t *const *replies)
 	size_t n = lists_of(s);
 	for (size_t i = 0; i < n; i++) {
 		if (!json_is_array(replies[i])) {
-			col_sd_failed(sd, "%s: the answer is not that of a swarm", s->host);
+			col_sd_failed(sd, "%s: the answer is not that of a swarm", s->engine.host);
 			return;
 		}
 	}
-	struct col_group *g = col_group_new(s->host);
+	struct col_group *g = col_group_new(s->engine.host);
 	struct look l = {.s = s, .to = g};
 	if (n == 1) {
 		l.nodes = replies[0];
@@ -373,17 +361,6 @@ static void on_replies(struct col_sd *sd, json_t *const *replies)
 	col_sd_replace(sd, &g, 1);
 }
 
-static char *list_url(const struct settings *s, const char *what, bool filtered)
-{
-	struct ops_strbuf url = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&url, "%s/%s", s->base, what);
-	if (filtered && s->filters != NULL) {
-		ops_strbuf_adds(&url, "?filters=");
-		ops_strbuf_add_url(&url, s->filters, strlen(s->filters));
-	}
-	return ops_strbuf_take(&url);
-}
-
 static void refresh(struct col_sd *sd)
 {
 	static const char *const lists[LISTS] = {
@@ -393,9 +370,10 @@ static void refresh(struct col_sd *sd)
 	char *urls[LISTS];
 	for (size_t i = 0; i < n; i++) {
 		const char *what = n == 1 ? "nodes" : lists[i];
-		urls[i] = list_url(s, what, strcmp(what, s->role) == 0);
+		urls[i] = col_sd_engine_url(&s->engine, what, strcmp(what, s->role) == 0);
 	}
-	const struct col_sd_server server = {.http = &s->http, .unix_socket = s->socket};
+	const struct col_sd_server server = {
+		.http = &s->engine.http, .unix_socket = s->engine.socket};
 	col_sd_get(sd, &server, (const char *const *)urls, n);
 	for (size_t i = 0; i < n; i++) {
 		free(urls[i]);
