@@ -273,6 +273,18 @@ void model_check(const struct det_block *b, const struct model *m)
 	ops_arena_done(&arena);
 }
 
+size_t model_count(const char *dir)
+{
+	struct det_block **blocks;
+	size_t n;
+	assert_int_equal(det_blocks_load(dir, false, &blocks, &n, NULL, NULL), 0);
+	for (size_t i = 0; i < n; i++) {
+		det_block_unref(blocks[i]);
+	}
+	free(blocks);
+	return n;
+}
+
 void model_no_finding(void *arg, const char *finding)
 {
 	(void)arg;

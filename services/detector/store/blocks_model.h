@@ -42,4 +42,5 @@ void model_delete_some(struct det_block *b, struct model *m);
 /* The block has what the model has, labels too. */
 void model_check(const struct det_block *b, const struct model *m);
 unsigned model_series_number(const struct ops_label *labels);
+size_t model_count(const char *dir);		       /* blocks that load */
 void model_no_finding(void *arg, const char *finding); /* for det_block_verify and others */

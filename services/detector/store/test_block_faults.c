@@ -166,19 +166,6 @@ static void test_truncated_files(void **state)
 /* ---- interruption -----------------------------------------------------------------------------
  */
 
-static size_t count_entries(const char *dir)
-{
-	struct det_block **blocks;
-	size_t n;
-	assert_int_equal(det_blocks_load(dir, false, &blocks, &n, NULL, NULL), 0);
-	for (size_t i = 0; i < n; i++) {
-		det_block_unref(blocks[i]);
-	}
-	free(blocks);
-	return n;
-}
-
-/* Whatever is in the folder, leftovers too. */
 static size_t count_names(const char *path)
 {
 	size_t n = 0;
@@ -242,7 +229,7 @@ static void test_full_disk(void **state)
 	for (rlim_t limit = 0; limit < 40000; limit += limit < 1000 ? 250 : 5000) {
 		bool written = in_limited_child(write_limited, dir, limit) == 0;
 		whole += written;
-		assert_int_equal(count_entries(dir), whole);
+		assert_int_equal(model_count(dir), whole);
 		/* Nothing is left behind: the folder holds whole blocks only. */
 		assert_int_equal(count_names(dir), whole);
 	}
@@ -313,7 +300,7 @@ static void test_killed(void **state)
 		uint64_t samples = samples_in(dir);
 		assert_int_equal(samples_in(dir), samples);
 		/* A leftover that was removed is not there any more. */
-		assert_int_equal(count_names(dir), count_entries(dir));
+		assert_int_equal(count_names(dir), model_count(dir));
 		tempdir_remove(dir);
 	}
 }
@@ -329,7 +316,7 @@ static void test_parents_removed(void **state)
 	assert_int_equal(det_blocks_compact(dir, blocks, 2, NULL, NULL, &meta, NULL), 0);
 	det_block_unref(blocks[0]);
 	det_block_unref(blocks[1]);
-	assert_int_equal(count_entries(dir), 3);
+	assert_int_equal(model_count(dir), 3);
 	assert_int_equal(det_blocks_load(dir, true, &loaded, &n, NULL, NULL), 0);
 	assert_int_equal(n, 1);
 	assert_string_equal(det_block_meta(loaded[0])->ulid, meta.ulid);

@@ -191,18 +191,6 @@ static void test_compact_nothing_left(void **state)
 	tempdir_remove(dir);
 }
 
-static size_t count_entries(const char *dir)
-{
-	struct det_block **blocks;
-	size_t n;
-	assert_int_equal(det_blocks_load(dir, false, &blocks, &n, NULL, NULL), 0);
-	for (size_t i = 0; i < n; i++) {
-		det_block_unref(blocks[i]);
-	}
-	free(blocks);
-	return n;
-}
-
 static bool stop_early(void *arg, double done)
 {
 	(void)arg;
@@ -217,7 +205,7 @@ static void test_canceled(void **state)
 	struct det_block_meta meta;
 	(void)state;
 	assert_int_equal(det_blocks_compact(dir, &b, 1, stop_early, NULL, &meta, NULL), -ECANCELED);
-	assert_int_equal(count_entries(dir), 1);
+	assert_int_equal(model_count(dir), 1);
 	det_block_unref(b);
 	free(path);
 	tempdir_remove(dir);
