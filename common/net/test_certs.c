@@ -13,6 +13,7 @@
 #include <openssl/x509v3.h>
 
 #include "common/base/file.h"
+#include "common/base/test_tempdir.h"
 
 struct test_ca {
 	EVP_PKEY *key;
@@ -101,4 +102,21 @@ void test_ca_issue(struct test_ca *ca, const char *dir, const char *name, const 
 	write_pem(dir, name, "key", NULL, key);
 	X509_free(cert);
 	EVP_PKEY_free(key);
+}
+
+int test_certs_make(void **state)
+{
+	char *dir = tempdir_make();
+	struct test_ca *ca = test_ca_new(dir);
+
+	test_ca_issue(ca, dir, "server", "DNS:mail.example");
+	test_ca_free(ca);
+	*state = dir;
+	return 0;
+}
+
+int test_certs_remove(void **state)
+{
+	tempdir_remove(*state);
+	return 0;
 }

@@ -136,18 +136,24 @@ static void write_users(void)
 	write_web(yaml);
 }
 
-static void test_requests(void **state)
+/* fn against a server that knows ann and bob. */
+static void run_with_users(void (*fn)(struct client *c))
 {
 	struct world w;
-	struct client c = {.fn = all_requests};
+	struct client c = {.fn = fn};
 	struct ops_http_config cfg = config();
 
-	(void)state;
 	write_users();
 	cfg.web_config_file = web_file;
 	open_world(&w, &cfg);
 	run_client(&w, &c);
 	close_world(&w);
+}
+
+static void test_requests(void **state)
+{
+	(void)state;
+	run_with_users(all_requests);
 }
 
 /* Two requests with one password at a time, then a client that leaves while its password is
@@ -183,16 +189,8 @@ static void crowd(struct client *c)
 
 static void test_crowd(void **state)
 {
-	struct world w;
-	struct client c = {.fn = crowd};
-	struct ops_http_config cfg = config();
-
 	(void)state;
-	write_users();
-	cfg.web_config_file = web_file;
-	open_world(&w, &cfg);
-	run_client(&w, &c);
-	close_world(&w);
+	run_with_users(crowd);
 }
 
 static void before_reload(struct client *c)

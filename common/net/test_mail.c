@@ -18,7 +18,6 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/base/test_tempdir.h"
 #include "common/net/test_certs.h"
 #include "common/net/test_fake.h"
 
@@ -243,23 +242,6 @@ static void test_mail_refuses(void **state)
 	ops_loop_free(r.loop);
 }
 
-static int make_files(void **state)
-{
-	char *dir = tempdir_make();
-	struct test_ca *ca = test_ca_new(dir);
-
-	test_ca_issue(ca, dir, "server", "DNS:mail.example");
-	test_ca_free(ca);
-	*state = dir;
-	return 0;
-}
-
-static int remove_files(void **state)
-{
-	tempdir_remove(*state);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,5 +249,5 @@ int main(void)
 		cmocka_unit_test(test_mail_refuses),
 	};
 
-	return cmocka_run_group_tests(tests, make_files, remove_files);
+	return cmocka_run_group_tests(tests, test_certs_make, test_certs_remove);
 }
