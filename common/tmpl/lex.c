@@ -282,22 +282,19 @@ static bool lex_close(struct tmpl_lexer *lx, struct tmpl_token *ret)
 
 static int lex_punctuation(struct tmpl_lexer *lx, struct tmpl_token *ret)
 {
+	static const struct {
+		char c;
+		enum tmpl_token_type type;
+	} singles[] = {{'|', TMPL_T_PIPE}, {'(', TMPL_T_LPAREN}, {')', TMPL_T_RPAREN},
+		{',', TMPL_T_COMMA}, {'=', TMPL_T_ASSIGN}};
+
+	for (size_t i = 0; i < OPS_LENGTH(singles); i++) {
+		if (peek(lx, 0) == singles[i].c) {
+			lex_symbol(lx, singles[i].type, 1, ret);
+			return 0;
+		}
+	}
 	switch (peek(lx, 0)) {
-	case '|':
-		lex_symbol(lx, TMPL_T_PIPE, 1, ret);
-		return 0;
-	case '(':
-		lex_symbol(lx, TMPL_T_LPAREN, 1, ret);
-		return 0;
-	case ')':
-		lex_symbol(lx, TMPL_T_RPAREN, 1, ret);
-		return 0;
-	case ',':
-		lex_symbol(lx, TMPL_T_COMMA, 1, ret);
-		return 0;
-	case '=':
-		lex_symbol(lx, TMPL_T_ASSIGN, 1, ret);
-		return 0;
 	case ':':
 		if (peek(lx, 1) == '=') {
 			lex_symbol(lx, TMPL_T_DECLARE, 2, ret);
