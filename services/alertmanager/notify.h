@@ -44,3 +44,9 @@ int alm_http_post_json(const struct alm_notification *n, struct ops_arena *a, co
 /* value, or the content of file; "" when neither is given. */
 int alm_secret(struct ops_arena *a, const char *value, const char *file, const char **ret,
 	struct ops_error *err) OPS_MUST_CHECK;
+/* Sets a text that is not empty. */
+static inline void alm_json_text(json_t *j, const char *key, const char *text)
+{
+	if (text[0] != '\0')
+		ops_json_set_string(j, key, text);
+}

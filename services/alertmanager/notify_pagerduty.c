@@ -18,12 +18,6 @@ enum {
 	EVENT_MAX = 512000
 };
 
-static void set_text(json_t *j, const char *key, const char *text)
-{
-	if (text[0] != '\0')
-		ops_json_set_string(j, key, text);
-}
-
 static void dedup_key(const char *group_key, char ret[65])
 {
 	unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -49,9 +43,9 @@ static json_t *payload_json(struct alm_expander *x, const struct alm_pagerduty *
 	ops_json_set_string(j, "summary", summary);
 	ops_json_set_string(j, "source", alm_expand(x, p->source));
 	ops_json_set_string(j, "severity", alm_expand(x, p->severity));
-	set_text(j, "class", alm_expand(x, p->class));
-	set_text(j, "component", alm_expand(x, p->component));
-	set_text(j, "group", alm_expand(x, p->group));
+	alm_json_text(j, "class", alm_expand(x, p->class));
+	alm_json_text(j, "component", alm_expand(x, p->component));
+	alm_json_text(j, "group", alm_expand(x, p->group));
 	ops_json_set(j, "custom_details", details_json(x, &p->details));
 	return j;
 }
@@ -70,8 +64,8 @@ static json_t *links_json(
 		j = json_object();
 		ops_json_set_string(j, image ? "src" : "href", main);
 		if (image)
-			set_text(j, "href", alm_expand(x, links[i].href));
-		set_text(j, image ? "alt" : "text",
+			alm_json_text(j, "href", alm_expand(x, links[i].href));
+		alm_json_text(j, image ? "alt" : "text",
 			alm_expand(x, image ? links[i].alt : links[i].text));
 		json_array_append_new(list, j);
 	}
@@ -110,8 +104,8 @@ int alm_build_pagerduty(const struct alm_notification *n, struct ops_arena *a,
 	ops_json_set_string(body, "routing_key", alm_expand(&x, key));
 	ops_json_set_string(body, "event_action", firing ? "trigger" : "resolve");
 	ops_json_set_string(body, "dedup_key", dedup);
-	set_text(body, "client", alm_expand(&x, p->client));
-	set_text(body, "client_url", alm_expand(&x, p->client_url));
+	alm_json_text(body, "client", alm_expand(&x, p->client));
+	alm_json_text(body, "client_url", alm_expand(&x, p->client_url));
 	ops_json_set(body, "payload", payload_json(&x, p));
 	ops_json_set(body, "images", links_json(&x, p->images, p->nimages, true));
 	ops_json_set(body, "links", links_json(&x, p->links, p->nlinks, false));

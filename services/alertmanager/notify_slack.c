@@ -15,12 +15,6 @@ enum {
 	TITLE_MAX = 1024
 };
 
-static void set_text(json_t *j, const char *key, const char *text)
-{
-	if (text[0] != '\0')
-		ops_json_set_string(j, key, text);
-}
-
 static json_t *fields_json(struct alm_expander *x, const struct alm_slack *s)
 {
 	json_t *list = json_array();
@@ -39,10 +33,10 @@ static json_t *fields_json(struct alm_expander *x, const struct alm_slack *s)
 static json_t *confirm_json(struct alm_expander *x, const struct alm_slack_action *a)
 {
 	json_t *j = json_object();
-	set_text(j, "title", alm_expand(x, a->confirm_title));
-	set_text(j, "text", alm_expand(x, a->confirm_text));
-	set_text(j, "ok_text", alm_expand(x, a->confirm_ok));
-	set_text(j, "dismiss_text", alm_expand(x, a->confirm_dismiss));
+	alm_json_text(j, "title", alm_expand(x, a->confirm_title));
+	alm_json_text(j, "text", alm_expand(x, a->confirm_text));
+	alm_json_text(j, "ok_text", alm_expand(x, a->confirm_ok));
+	alm_json_text(j, "dismiss_text", alm_expand(x, a->confirm_dismiss));
 	return j;
 }
 
@@ -55,10 +49,10 @@ static json_t *actions_json(struct alm_expander *x, const struct alm_slack *s)
 		json_t *j = json_object();
 		ops_json_set_string(j, "type", alm_expand(x, a->type));
 		ops_json_set_string(j, "text", alm_expand(x, a->text));
-		set_text(j, "url", alm_expand(x, a->url));
-		set_text(j, "style", alm_expand(x, a->style));
-		set_text(j, "name", alm_expand(x, a->name));
-		set_text(j, "value", alm_expand(x, a->value));
+		alm_json_text(j, "url", alm_expand(x, a->url));
+		alm_json_text(j, "style", alm_expand(x, a->style));
+		alm_json_text(j, "name", alm_expand(x, a->name));
+		alm_json_text(j, "value", alm_expand(x, a->value));
 		if (a->confirm_text != NULL && a->confirm_text[0] != '\0')
 			ops_json_set(j, "confirm", confirm_json(x, a));
 		json_array_append_new(list, j);
@@ -85,13 +79,13 @@ static json_t *attachment_json(struct alm_expander *x, const struct alm_slack *s
 
 	snprintf(title, sizeof title, "%s", alm_expand(x, s->title));
 	ops_json_set_string(j, "title", title);
-	set_text(j, "title_link", alm_expand(x, s->title_link));
-	set_text(j, "pretext", alm_expand(x, s->pretext));
+	alm_json_text(j, "title_link", alm_expand(x, s->title_link));
+	alm_json_text(j, "pretext", alm_expand(x, s->pretext));
 	ops_json_set_string(j, "text", alm_expand(x, s->text));
 	ops_json_set_string(j, "fallback", alm_expand(x, s->fallback));
-	set_text(j, "callback_id", alm_expand(x, s->callback_id));
-	set_text(j, "image_url", alm_expand(x, s->image_url));
-	set_text(j, "thumb_url", alm_expand(x, s->thumb_url));
+	alm_json_text(j, "callback_id", alm_expand(x, s->callback_id));
+	alm_json_text(j, "image_url", alm_expand(x, s->image_url));
+	alm_json_text(j, "thumb_url", alm_expand(x, s->thumb_url));
 	ops_json_set_string(j, "footer", alm_expand(x, s->footer));
 	ops_json_set_string(j, "color", alm_expand(x, s->color));
 	ops_json_set(j, "mrkdwn_in", mrkdwn_json(s));
@@ -116,11 +110,11 @@ int alm_build_slack(const struct alm_notification *n, struct ops_arena *a, struc
 		return rc;
 	alm_expander_init(&x, a, n->cfg->tmpl, n);
 	json_t *body = json_object(), *attachments = json_array();
-	set_text(body, "channel", alm_expand(&x, s->channel));
-	set_text(body, "username", alm_expand(&x, s->username));
-	set_text(body, "icon_emoji", alm_expand(&x, s->icon_emoji));
-	set_text(body, "icon_url", alm_expand(&x, s->icon_url));
-	set_text(body, "text", alm_expand(&x, s->message_text));
+	alm_json_text(body, "channel", alm_expand(&x, s->channel));
+	alm_json_text(body, "username", alm_expand(&x, s->username));
+	alm_json_text(body, "icon_emoji", alm_expand(&x, s->icon_emoji));
+	alm_json_text(body, "icon_url", alm_expand(&x, s->icon_url));
+	alm_json_text(body, "text", alm_expand(&x, s->message_text));
 	if (s->link_names)
 		ops_json_set_bool(body, "link_names", true);
 	json_array_append_new(attachments, attachment_json(&x, s));
