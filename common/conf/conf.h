@@ -121,6 +121,12 @@ struct ops_conf_key {
 		.name = NULL                                                                       \
 	}
 
+/* A list of texts; absent or null is none. */
+int ops_conf_string_list(struct ops_arena *a, const struct ops_conf_node *n, const char *what,
+	struct ops_conf_strings *ret, struct ops_error *err) OPS_MUST_CHECK;
+/* Of all that stands below n, whatever its positions and quotes; begins at hash. */
+uint64_t ops_conf_hash(const struct ops_conf_node *n, uint64_t hash);
+
 /* Collects what is accepted but should be looked at ("file:line:column: ..." lines). May be NULL.
  */
 struct ops_conf_warnings {

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 #include "common/base/number.h"
 
 enum {
@@ -183,4 +184,34 @@ int ops_conf_size(
 	refuse(n, what, "a size", err);
 	ops_error_hint(err, "write it as 512KB, 10MB, 2GB");
 	return -EINVAL;
+}
+
+int ops_conf_string_list(struct ops_arena *a, const struct ops_conf_node *n, const char *what,
+	struct ops_conf_strings *ret, struct ops_error *err)
+{
+	*ret = (struct ops_conf_strings){NULL, 0};
+	if (ops_conf_is_null(n))
+		return 0;
+	if (n->type != OPS_CONF_SEQUENCE)
+		return ops_conf_error(n, err, "%s must be a list", what);
+	ret->items = ops_arena_array(a, const char *, n->n);
+	for (size_t i = 0; i < n->n; i++) {
+		int r = ops_conf_string(n->items[i], what, &ret->items[i], err);
+		if (r != 0)
+			return r;
+		ret->n++;
+	}
+	return 0;
+}
+
+uint64_t ops_conf_hash(const struct ops_conf_node *n, uint64_t hash)
+{
+	if (n == NULL)
+		return hash;
+	hash = ops_hash64(n->text, n->len, hash + (uint64_t)n->type + 1);
+	for (size_t i = 0; i < n->n; i++) {
+		hash = n->keys != NULL ? ops_conf_hash(n->keys[i], hash) : hash;
+		hash = ops_conf_hash(n->items[i], hash);
+	}
+	return hash;
 }

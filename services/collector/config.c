@@ -187,7 +187,7 @@ static int load_jobs(struct loading *l, const struct ops_conf_node *list)
 			return r;
 		}
 		c->njobs++;
-		job->hash = col_config_hash(node, col_config_hash(l->global_node, 0));
+		job->hash = ops_conf_hash(node, ops_conf_hash(l->global_node, 0));
 		r = check_name_unique(c, c->njobs - 1, node, l->err);
 		if (r != 0) {
 			return r;

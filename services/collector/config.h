@@ -6,10 +6,10 @@
  */
 #include "common/base/arena.h"
 #include "common/conf/conf.h"
-#include "common/model/labels.h"
 #include "common/exposition/exposition.h"
+#include "common/model/labels.h"
+#include "common/net/http_options.h"
 #include "common/relabel/relabel.h"
-#include "services/collector/http_config.h"
 
 struct col_param { /* URL parameter; several values repeat it */
 	const char *name;
@@ -46,7 +46,7 @@ struct col_job { /* one entry of scrape_configs */
 	bool compression, legacy_names;
 	bool extra_metrics; /* about the scrape's limits, beside up and its kin */
 	struct col_limits limits;
-	struct col_http http;
+	struct ops_http_options http;
 	const char *accept;   /* value of the Accept header */
 	const char *escaping; /* of names that are not classic, as asked for there */
 	int fallback;	      /* enum ops_exposition_format, or -1 */
@@ -74,9 +74,6 @@ int col_config_load_text(const char *name, const char *text, struct ops_conf_war
 void col_config_free(struct col_config *c); /* NULL is fine */
 /* The file as it is understood, secrets as <secret>. */
 void col_config_print(const struct col_config *c, struct ops_strbuf *out);
-
-/* Texts of a tree in order: what makes a difference makes another hash. NULL is fine. */
-uint64_t col_config_hash(const struct ops_conf_node *n, uint64_t hash);
 
 /* A target group as static_configs and file_sd files hold it; release the labels. */
 int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,

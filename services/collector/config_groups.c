@@ -11,27 +11,6 @@
 #include "common/base/text.h"
 #include "services/collector/discovery/sd.h"
 
-int col_config_strings(struct ops_arena *a, const struct ops_conf_node *node, const char *what,
-	struct ops_conf_strings *ret, struct ops_error *err)
-{
-	*ret = (struct ops_conf_strings){NULL, 0};
-	if (ops_conf_is_null(node)) {
-		return 0;
-	}
-	if (node->type != OPS_CONF_SEQUENCE) {
-		return ops_conf_error(node, err, "%s must be a list", what);
-	}
-	ret->items = ops_arena_array(a, const char *, node->n);
-	for (size_t i = 0; i < node->n; i++) {
-		int r = ops_conf_string(node->items[i], what, &ret->items[i], err);
-		if (r != 0) {
-			return r;
-		}
-		ret->n++;
-	}
-	return 0;
-}
-
 static int group_labels(
 	const struct ops_conf_node *node, struct ops_labels **ret, struct ops_error *err)
 {
@@ -78,7 +57,7 @@ int col_group_load(struct ops_arena *a, const struct ops_conf_node *node,
 	struct ops_conf_strings targets = {NULL, 0};
 	int r = ops_conf_decode(a, node, group_keys, &w, NULL, err);
 	if (r == 0) {
-		r = col_config_strings(a, w.targets, "targets", &targets, err);
+		r = ops_conf_string_list(a, w.targets, "targets", &targets, err);
 	}
 	if (r == 0) {
 		r = group_labels(w.labels, &ret->labels, err);
@@ -137,19 +116,6 @@ int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, 
 
 /* ---- ways of finding targets ---- */
 
-uint64_t col_config_hash(const struct ops_conf_node *n, uint64_t hash)
-{
-	if (n == NULL) {
-		return hash;
-	}
-	hash = ops_hash64(n->text, n->len, hash + (uint64_t)n->type + 1);
-	for (size_t i = 0; i < n->n; i++) {
-		hash = n->keys != NULL ? col_config_hash(n->keys[i], hash) : hash;
-		hash = col_config_hash(n->items[i], hash);
-	}
-	return hash;
-}
-
 static size_t count_sds(const struct ops_conf_node *const *lists)
 {
 	size_t n = 0;
@@ -177,7 +143,7 @@ int col_job_load_sds(struct ops_arena *a, const struct ops_conf_node *const *lis
 			struct col_sd_setting *s = &sds[job->nsds];
 			s->class = col_sd_classes[i];
 			/* the same relative path in a file elsewhere is another one */
-			s->hash = col_config_hash(
+			s->hash = ops_conf_hash(
 				list->items[k], ops_hash64(list->file, strlen(list->file), 0));
 			int r = s->class->load(a, list->items[k], w, &s->settings, err);
 			if (r != 0) {

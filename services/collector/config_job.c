@@ -18,7 +18,7 @@ struct written_job {
 	const struct ops_conf_node *params, *protocols;
 	const struct ops_conf_node *statics, *relabel, *metric_relabel;
 	bool honor_labels, honor_timestamps, track_staleness, compression;
-	struct col_http http;
+	struct ops_http_options http;
 	const struct ops_conf_node *sds[COL_SD_CLASSES_MAX]; /* in the order of col_sd_classes */
 	const struct ops_conf_node *notes[COL_NOTES_MAX];
 };
@@ -45,7 +45,7 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("static_configs", statics),
 	NODE("relabel_configs", relabel),
 	NODE("metric_relabel_configs", metric_relabel),
-	COL_HTTP_ROWS(struct written_job, http),
+	OPS_HTTP_OPTIONS_ROWS(struct written_job, http),
 	NODE("body_size_limit", body),
 	NODE("sample_limit", limits[0]),
 	NODE("label_limit", limits[1]),
@@ -131,7 +131,7 @@ static int load_params(struct ops_arena *a, const struct ops_conf_node *node, st
 	struct col_param *params = ops_arena_array(a, struct col_param, node->n);
 	for (size_t i = 0; i < node->n; i++) {
 		struct ops_conf_strings values;
-		int r = col_config_strings(a, node->items[i], node->keys[i]->text, &values, err);
+		int r = ops_conf_string_list(a, node->items[i], node->keys[i]->text, &values, err);
 		if (r != 0) {
 			return r;
 		}
@@ -177,7 +177,7 @@ static int load_order(struct ops_arena *a, const struct ops_conf_node *node, siz
 	size_t *ret_n, struct ops_error *err)
 {
 	struct ops_conf_strings names;
-	int r = col_config_strings(a, node, "scrape_protocols", &names, err);
+	int r = ops_conf_string_list(a, node, "scrape_protocols", &names, err);
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		size_t which = 0;
 		r = find_protocol(node->items[i], names.items[i], &which, err);
@@ -375,7 +375,7 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 	if ((r = load_names(node, &written, global, ret, err)) != 0 ||
 		(r = load_times(node, &written, global, ret, err)) != 0 ||
 		(r = load_limits(&written, global, ret, err)) != 0 ||
-		(r = col_http_finish(a, node, &ret->http, w, err)) != 0 ||
+		(r = ops_http_options_finish(a, node, &ret->http, w, err)) != 0 ||
 		(r = load_params(a, written.params, ret, err)) != 0 ||
 		(r = load_accept(a, list, w, ret, err)) != 0 ||
 		(r = col_job_load_sds(a, written.sds, w, ret, err)) != 0 ||

@@ -24,9 +24,6 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 	struct ops_error *err) OPS_MUST_CHECK;
 void col_job_done(struct col_job *job);
 
-/* config_groups.c; node may be NULL or null. */
-int col_config_strings(struct ops_arena *a, const struct ops_conf_node *node, const char *what,
-	struct ops_conf_strings *ret, struct ops_error *err) OPS_MUST_CHECK;
 int col_job_load_statics(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
 	struct ops_error *err) OPS_MUST_CHECK;
 /* lists: what is written for each of col_sd_classes. */

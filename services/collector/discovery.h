@@ -12,7 +12,7 @@ struct col_discovery; /* opaque */
 struct col_discovery_config {
 	struct ops_loop *loop;
 	struct ops_http_client *client;
-	struct col_tokens *tokens;
+	struct ops_oauth2_tokens *tokens;
 	/* What was found changed; several changes at a time are one call. */
 	void (*on_change)(void *arg);
 	void *arg;

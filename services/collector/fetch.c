@@ -27,11 +27,11 @@ static size_t body_limit(const struct col_job *job)
 	return limit > 0 && limit < BODY_MAX ? (size_t)limit : BODY_MAX;
 }
 
-int col_fetch_token(struct col_tokens *tokens, const struct col_target *t, const char **ret,
+int col_fetch_token(struct ops_oauth2_tokens *tokens, const struct col_target *t, const char **ret,
 	struct ops_error *err)
 {
-	const struct col_http *http = &t->job->http;
-	return http->has_oauth2 ? col_tokens_get(tokens, &http->oauth2, ret, err) : 0;
+	const struct ops_http_options *http = &t->job->http;
+	return http->has_oauth2 ? ops_oauth2_tokens_get(tokens, &http->oauth2, ret, err) : 0;
 }
 
 /* ---- the request ---- */
@@ -97,7 +97,7 @@ static bool split_url(struct col_fetch *f)
 static bool is_rare(const struct col_target *t)
 {
 	const struct ops_tls_client *tls = &t->job->http.tls;
-	OPS_CLEANUP(ops_freep) char *proxy = col_proxy_for(&t->job->http.proxy, t->url);
+	OPS_CLEANUP(ops_freep) char *proxy = ops_proxy_for(&t->job->http.proxy, t->url);
 	return proxy != NULL || tls->ca != NULL || tls->cert != NULL || tls->key != NULL ||
 	       tls->min_version != OPS_TLS_DEFAULT || tls->max_version != OPS_TLS_DEFAULT;
 }
@@ -186,7 +186,7 @@ static int write_head(
 }
 
 /* The request as the settings of the target's job want it. */
-static int prepare(struct col_fetch *f, struct ops_http_request *req, struct col_http_hold *hold,
+static int prepare(struct col_fetch *f, struct ops_http_request *req, struct ops_http_hold *hold,
 	struct ops_error *err)
 {
 	const struct col_target *t = f->target;
@@ -195,7 +195,7 @@ static int prepare(struct col_fetch *f, struct ops_http_request *req, struct col
 	char timeout[64];
 	timeout_text(t, timeout, sizeof(timeout));
 	const char *const headers[] = {
-		col_http_keep(hold, accept), col_http_keep(hold, timeout), USER_AGENT};
+		ops_http_keep(hold, accept), ops_http_keep(hold, timeout), USER_AGENT};
 	const char *token = NULL;
 	*req = (struct ops_http_request){.url = t->url,
 		.headers = headers,
@@ -204,10 +204,10 @@ static int prepare(struct col_fetch *f, struct ops_http_request *req, struct col
 		.max_response_bytes = body_limit(job),
 		.gzip = job->compression};
 	int r = col_fetch_token(f->cfg.tokens, t, &token, err);
-	if (r == COL_TOKEN_WAIT) {
+	if (r == OPS_OAUTH2_WAIT) {
 		return ops_error_set(err, -EAGAIN, "the access token has not come yet");
 	}
-	return r != 0 ? r : col_http_fill(&job->http, token, req, hold, err);
+	return r != 0 ? r : ops_http_options_fill(&job->http, token, req, hold, err);
 }
 
 /* ---- by the client ---- */
@@ -236,7 +236,7 @@ static bool is_redirect(int code)
 /* The client asks again, in what is left of the time, and from now on at once. */
 static int follow(struct col_fetch *f)
 {
-	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
 	struct ops_http_request req;
 	struct ops_error err;
 	int64_t left_ms = f->target->timeout_ms - (ops_mono_ns() - f->started_ns) / 1000000;
@@ -263,7 +263,7 @@ int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
 	struct ops_error *err)
 {
-	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf head = OPS_STRBUF_INIT;
 	struct ops_http_request req;
 	f->target = t;

@@ -305,7 +305,7 @@ static void on_due(void *arg)
 	const char *token = NULL;
 	struct ops_error err;
 	if (col_fetch_token(s->owner->cfg.fetch.tokens, s->target, &token, &err) ==
-		COL_TOKEN_WAIT) {
+		OPS_OAUTH2_WAIT) {
 		ops_timer_start(s->timer, TOKEN_WAIT_MS);
 		return;
 	}

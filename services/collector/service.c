@@ -86,7 +86,7 @@ static void service_free(struct col_service *s)
 		col_scraping_done(&s->scraping);
 	}
 	col_puller_free(s->puller);
-	col_tokens_free(s->tokens);
+	ops_oauth2_tokens_free(s->tokens);
 	col_receive_close(s->receive);
 	col_members_close(s->members);
 	col_publisher_close(s->publisher);
@@ -135,7 +135,7 @@ static int open_bus(struct col_service *s, struct ops_error *err)
 		return r;
 	}
 	s->puller = col_puller_new(ops_daemon_loop(d));
-	s->tokens = col_tokens_new(ops_daemon_loop(d), ops_daemon_client(d));
+	s->tokens = ops_oauth2_tokens_new(ops_daemon_loop(d), ops_daemon_client(d));
 	const struct col_scraping_config scraping = {.loop = ops_daemon_loop(d),
 		.fetch = {.puller = s->puller, .client = ops_daemon_client(d), .tokens = s->tokens},
 		.publisher = s->publisher,

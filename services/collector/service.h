@@ -31,7 +31,7 @@ struct col_service {
 	struct col_members *members;
 	struct col_publisher *publisher;
 	struct col_puller *puller;
-	struct col_tokens *tokens;
+	struct ops_oauth2_tokens *tokens;
 	struct col_scraping scraping;
 	struct col_receive *receive;
 };

@@ -153,6 +153,13 @@ static void test_refusals(void **state)
 		{"scrape_configs: [{job_name: a, scrape_protocols: [Text]}]",
 			"p.yml:1:51: unknown scrape protocol \"Text\" (OpenMetricsText1.0.0, "
 			"OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4)"},
+		{"scrape_configs: [{job_name: a, scrape_protocols: [PrometheusText0.0.4, "
+		 "PrometheusText0.0.4]}]",
+			"p.yml:1:72: PrometheusText0.0.4 is there twice"},
+		{"scrape_configs: [{job_name: a, metric_name_validation_scheme: legacy, "
+		 "metric_name_escaping_scheme: allow-utf-8}]",
+			"p.yml:1:100: metric_name_escaping_scheme \"allow-utf-8\" is not one for "
+			"legacy names (underscores, dots, values)"},
 		{"scrape_configs: [{job_name: a, bearer_token: x, basic_auth: {username: u}}]",
 			"p.yml:1:61: basic_auth and another authorization exclude each other"},
 		{"scrape_configs: [{job_name: a, sample_limit: -1}]",
@@ -184,6 +191,31 @@ static void test_refusals(void **state)
 		assert_int_equal(
 			col_config_load_text("p.yml", rows[i].text, NULL, &c, &err), -EINVAL);
 		assert_string_equal(ops_error_text(&err, shown, sizeof(shown)), rows[i].shown);
+	}
+}
+
+static struct col_config *load_job(const char *settings)
+{
+	OPS_CLEANUP(ops_freep)
+	char *text = ops_xasprintf("scrape_configs: [{job_name: a, %s}]", settings);
+	return load(text, NULL);
+}
+
+static void test_escaping(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *part;
+	} rows[] = {
+		{"sample_limit: 1", "version=1.0.0;escaping=allow-utf-8;q=0.9"},
+		{"metric_name_escaping_scheme: dots", "version=1.0.0;escaping=dots;q=0.9"},
+		{"metric_name_validation_scheme: legacy",
+			"version=1.0.0;escaping=underscores;q=0.9"},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		struct col_config *c = load_job(rows[i].text);
+		assert_non_null(strstr(c->jobs[0].accept, rows[i].part));
+		col_config_free(c);
 	}
 }
 
@@ -246,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_whole),
 		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_empty),

@@ -83,7 +83,7 @@ int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
 	if (r == 0) {
 		r = make_filters(a, e->filters_written, &e->filters, err);
 	}
-	return r != 0 ? r : col_http_finish(a, node, &e->http, w, err);
+	return r != 0 ? r : ops_http_options_finish(a, node, &e->http, w, err);
 }
 
 char *col_sd_engine_url(const struct col_sd_engine *e, const char *list, bool filtered)

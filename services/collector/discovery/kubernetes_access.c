@@ -57,10 +57,10 @@ static int file_or_data(struct ops_arena *a, const struct ops_conf_node *node, c
 	return 0;
 }
 
-static int load_user(struct ops_arena *a, const struct ops_conf_node *user, struct col_http *http,
-	struct ops_error *err)
+static int load_user(struct ops_arena *a, const struct ops_conf_node *user,
+	struct ops_http_options *http, struct ops_error *err)
 {
-	struct col_authorization *z = &http->authorization;
+	struct ops_authorization_options *z = &http->authorization;
 	if (ops_conf_get(user, "exec") != NULL || ops_conf_get(user, "auth-provider") != NULL) {
 		return ops_conf_error(user, err,
 			"credentials by a program (exec, auth-provider) are not supported");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Where the Kubernetes API is and how to speak to it. */
-#include "services/collector/http_config.h"
+#include "common/net/http_options.h"
 
 struct col_k8s_access {
 	const char *base; /* https://host:port */
-	struct col_http http;
+	struct ops_http_options http;
 	const char *own_namespace; /* of this pod; NULL outside of a cluster */
 };
 

@@ -315,7 +315,7 @@ static void go_on(void *arg)
 	struct col_k8s_watch *w = arg;
 	struct col_sd *sd = w->cfg.sd;
 	bool watch = w->resource_version != NULL;
-	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
 	OPS_CLEANUP(ops_freep) char *url = make_url(w);
 	struct ops_error err;
 	struct ops_http_request req = {.url = url,
@@ -326,7 +326,7 @@ static void go_on(void *arg)
 		.gzip = !watch,
 		.on_data = watch ? on_watch_data : NULL};
 	int r = col_sd_fill(sd, w->cfg.http_of(sd), &req, &hold, &err);
-	if (r == COL_TOKEN_WAIT) {
+	if (r == OPS_OAUTH2_WAIT) {
 		ops_timer_start(w->timer, 100);
 		return;
 	}

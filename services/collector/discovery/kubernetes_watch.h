@@ -10,8 +10,8 @@ struct col_k8s_watch; /* opaque */
 
 struct col_k8s_watch_config {
 	struct col_sd *sd;
-	const struct col_http *(*http_of)(const struct col_sd *sd); /* asked each time */
-	char *path;						    /* URL without a query; taken */
+	const struct ops_http_options *(*http_of)(const struct col_sd *sd); /* asked each time */
+	char *path;		 /* URL without a query; taken */
 	char *selectors;	 /* "&labelSelector=..." or ""; taken */
 	struct ops_map *objects; /* key -> json_t; several watches may share it */
 	/* After each change of objects, and once after the first list. */

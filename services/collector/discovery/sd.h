@@ -11,8 +11,8 @@
 #include "common/json/json.h"
 #include "common/loop/loop.h"
 #include "common/model/labels.h"
-#include "services/collector/http_config.h"
-#include "services/collector/oauth2.h"
+#include "common/net/http_options.h"
+#include "common/net/oauth2.h"
 
 struct col_sd;
 struct col_sd_fetch; /* requests under way, sd_fetch.c */
@@ -57,7 +57,7 @@ void col_label_set(
 struct col_sd_env {
 	struct ops_loop *loop;
 	struct ops_http_client *client;
-	struct col_tokens *tokens;
+	struct ops_oauth2_tokens *tokens;
 	/* The groups of sd changed. */
 	void (*on_change)(void *arg);
 	void *arg;
@@ -101,7 +101,7 @@ enum {
 };
 
 struct col_sd_server {
-	const struct col_http *http;
+	const struct ops_http_options *http;
 	const char *unix_socket; /* NULL: by the URLs' hosts */
 };
 
@@ -114,11 +114,12 @@ void col_sd_get(
 	struct col_sd *sd, const struct col_sd_server *server, const char *const *urls, size_t n);
 void col_sd_fetch_free(struct col_sd_fetch *f); /* NULL is fine */
 /*
- * Fills a request that a class makes itself: credentials, headers, TLS. COL_TOKEN_WAIT: no token
+ * Fills a request that a class makes itself: credentials, headers, TLS. OPS_OAUTH2_WAIT: no token
  * yet, come back soon.
  */
-int col_sd_fill(struct col_sd *sd, const struct col_http *http, struct ops_http_request *req,
-	struct col_http_hold *hold, struct ops_error *err) OPS_MUST_CHECK;
+int col_sd_fill(struct col_sd *sd, const struct ops_http_options *http,
+	struct ops_http_request *req, struct ops_http_hold *hold,
+	struct ops_error *err) OPS_MUST_CHECK;
 
 /* Member getters for JSON from outside: "" when it is not there or something else. */
 const char *col_json_text(const json_t *obj, const char *key);

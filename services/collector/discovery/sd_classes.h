@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The ways of finding targets that there are, and what their tables of keys are written with. */
+#include "common/net/http_options.h"
 #include "services/collector/discovery/sd.h"
-#include "services/collector/http_config.h"
 
 extern const struct col_sd_class col_sd_file, col_sd_http, col_sd_dns, col_sd_docker,
 	col_sd_dockerswarm, col_sd_consul, col_sd_kubernetes, col_sd_nomad, col_sd_eureka;
@@ -23,7 +23,7 @@ struct col_sd_engine {
 	const char *host;			     /* as written */
 	const struct ops_conf_node *filters_written; /* a list of {name: ..., values: [...]} */
 	int64_t port, refresh_ms;
-	struct col_http http;
+	struct ops_http_options http;
 	const char *base, *socket; /* of URLs; NULL: no socket */
 	const char *filters;	   /* as Docker's JSON {"name": ["value", ...]}; NULL: none */
 };
@@ -33,7 +33,7 @@ struct col_sd_engine {
 		COL_SD_KEY(type_, "filters", OPS_CONF_K_NODE, member_.filters_written, 0, NULL),   \
 		COL_SD_KEY(type_, "refresh_interval", OPS_CONF_K_DURATION, member_.refresh_ms, 0,  \
 			"1m"),                                                                     \
-		COL_HTTP_ROWS(struct type_, member_.http)
+		OPS_HTTP_OPTIONS_ROWS(struct type_, member_.http)
 /* Completes what was decoded by these rows from node. */
 int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
 	struct col_sd_engine *e, struct ops_conf_warnings *w, struct ops_error *err) OPS_MUST_CHECK;

@@ -108,17 +108,17 @@ static void on_reply(void *arg, const struct ops_http_response *res)
 	}
 }
 
-int col_sd_fill(struct col_sd *sd, const struct col_http *http, struct ops_http_request *req,
-	struct col_http_hold *hold, struct ops_error *err)
+int col_sd_fill(struct col_sd *sd, const struct ops_http_options *http,
+	struct ops_http_request *req, struct ops_http_hold *hold, struct ops_error *err)
 {
 	const char *token = NULL;
 	if (http->has_oauth2) {
-		int r = col_tokens_get(sd->env->tokens, &http->oauth2, &token, err);
+		int r = ops_oauth2_tokens_get(sd->env->tokens, &http->oauth2, &token, err);
 		if (r != 0) {
 			return r;
 		}
 	}
-	return col_http_fill(http, token, req, hold, err);
+	return ops_http_options_fill(http, token, req, hold, err);
 }
 
 static int start_part(struct part *p, const struct col_sd_server *server, struct ops_error *err)
@@ -130,7 +130,7 @@ static int start_part(struct part *p, const struct col_sd_server *server, struct
 	int64_t ms = sd->class->interval_ms != NULL ? sd->class->interval_ms(sd) : 0;
 	snprintf(interval, sizeof(interval), "X-Prometheus-Refresh-Interval-Seconds: %g",
 		(double)ms / 1000);
-	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
 	struct ops_http_request req = {.url = p->url,
 		.headers = own,
 		.nheaders = OPS_LENGTH(own),
@@ -162,7 +162,7 @@ void col_sd_get(
 	for (size_t i = 0; i < n; i++) {
 		struct ops_error err;
 		int r = start_part(&f->parts[i], server, &err);
-		if (r == COL_TOKEN_WAIT) {
+		if (r == OPS_OAUTH2_WAIT) {
 			(void)end(f);
 			col_sd_again(sd, TOKEN_WAIT_MS);
 			return;

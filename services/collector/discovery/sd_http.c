@@ -9,13 +9,13 @@
 struct settings {
 	const char *url;
 	int64_t refresh_ms;
-	struct col_http http;
+	struct ops_http_options http;
 };
 
 static const struct ops_conf_key keys[] = {
 	COL_SD_KEY(settings, "url", OPS_CONF_K_STRING, url, OPS_CONF_REQUIRED, NULL),
 	COL_SD_KEY(settings, "refresh_interval", OPS_CONF_K_DURATION, refresh_ms, 0, "1m"),
-	COL_HTTP_ROWS(struct settings, http),
+	OPS_HTTP_OPTIONS_ROWS(struct settings, http),
 	OPS_CONF_END,
 };
 
@@ -33,7 +33,7 @@ static int load(struct ops_arena *a, const struct ops_conf_node *node, struct op
 			ops_conf_get(node, "refresh_interval"), err, "it must be above 0");
 	}
 	*ret = s;
-	return r != 0 ? r : col_http_finish(a, node, &s->http, w, err);
+	return r != 0 ? r : ops_http_options_finish(a, node, &s->http, w, err);
 }
 
 static int64_t interval_ms(const struct col_sd *sd)

@@ -33,7 +33,7 @@ struct settings {
 	} attach;
 	const struct ops_conf_node *selectors_written;
 	char *selectors[COL_K8S_KINDS]; /* as parts of a query; NULL: none */
-	struct col_http http;
+	struct ops_http_options http;
 };
 
 static const struct ops_conf_key namespace_keys[] = {
@@ -56,7 +56,7 @@ static const struct ops_conf_key keys[] = {
 	{.name = "namespaces", .kind = OPS_CONF_K_MAPPING, .sub = namespace_keys},
 	{.name = "attach_metadata", .kind = OPS_CONF_K_MAPPING, .sub = attach_keys},
 	COL_SD_KEY(settings, "selectors", OPS_CONF_K_NODE, selectors_written, 0, NULL),
-	COL_HTTP_ROWS(struct settings, http),
+	OPS_HTTP_OPTIONS_ROWS(struct settings, http),
 	OPS_CONF_END,
 };
 
@@ -201,7 +201,7 @@ static int load(struct ops_arena *a, const struct ops_conf_node *node, struct op
 		r = load_selectors(a, s, err);
 	}
 	*ret = s;
-	return r != 0 ? r : col_http_finish(a, node, &s->http, w, err);
+	return r != 0 ? r : ops_http_options_finish(a, node, &s->http, w, err);
 }
 
 /* ---- what runs ---- */
@@ -273,7 +273,7 @@ static char *object_path(const char *base, enum col_k8s_kind kind, const char *n
 		hole + 2);
 }
 
-static const struct col_http *http_of(const struct col_sd *sd)
+static const struct ops_http_options *http_of(const struct col_sd *sd)
 {
 	const struct settings *s = sd->settings;
 	const struct state *st = sd->state;

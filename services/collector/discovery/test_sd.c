@@ -32,7 +32,7 @@ struct world {
 	struct ops_loop *loop;
 	struct ops_http_server *server;
 	struct ops_http_client *client;
-	struct col_tokens *tokens;
+	struct ops_oauth2_tokens *tokens;
 	struct col_sd_env env;
 	struct ops_timer *timer, *poll;
 	const struct answer *answers;
@@ -93,7 +93,7 @@ static void world_init(struct world *w)
 	assert_int_equal(ops_http_server_new(w->loop, &cfg, &w->server, &err), 0);
 	ops_http_route(w->server, OPS_GET | OPS_POST, "/{path...}", OPS_ROLE_NONE, on_request, w);
 	w->client = ops_http_client_new(w->loop, &(struct ops_http_client_config){0});
-	w->tokens = col_tokens_new(w->loop, w->client);
+	w->tokens = ops_oauth2_tokens_new(w->loop, w->client);
 	w->env = (struct col_sd_env){
 		.loop = w->loop, .client = w->client, .tokens = w->tokens, .on_change = on_change};
 	w->timer = ops_timer_new(w->loop, give_up, w);
@@ -103,7 +103,7 @@ static void world_init(struct world *w)
 static void world_done(struct world *w)
 {
 	col_sd_free(w->sd);
-	col_tokens_free(w->tokens);
+	ops_oauth2_tokens_free(w->tokens);
 	col_config_free(w->config);
 	ops_timer_free(w->timer);
 	ops_timer_free(w->poll);

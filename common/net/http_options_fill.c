@@ -17,11 +17,11 @@
 #include "common/base/file.h"
 #include "common/base/number.h"
 #include "common/base/text.h"
-#include "services/collector/http_config.h"
+#include "common/net/http_options.h"
 
 /* ---- what a request points to ---- */
 
-void col_http_hold_done(struct col_http_hold *hold)
+void ops_http_hold_done(struct ops_http_hold *hold)
 {
 	for (size_t i = 0; i < hold->n; i++) {
 		explicit_bzero(hold->texts[i], strlen(hold->texts[i]));
@@ -30,28 +30,28 @@ void col_http_hold_done(struct col_http_hold *hold)
 	free(hold->texts);
 	free(hold->headers);
 	free(hold->proxy_headers);
-	*hold = (struct col_http_hold){.n = 0};
+	*hold = (struct ops_http_hold){.n = 0};
 }
 
-static const char *keep(struct col_http_hold *hold, char *taken)
+static const char *keep(struct ops_http_hold *hold, char *taken)
 {
 	OPS_GROW(hold->texts, hold->n, hold->cap);
 	hold->texts[hold->n++] = taken;
 	return taken;
 }
 
-const char *col_http_keep(struct col_http_hold *hold, const char *text)
+const char *ops_http_keep(struct ops_http_hold *hold, const char *text)
 {
 	return keep(hold, ops_xstrdup(text));
 }
 
-static void add_header(struct col_http_hold *hold, const char *header)
+static void add_header(struct ops_http_hold *hold, const char *header)
 {
 	OPS_GROW(hold->headers, hold->nheaders, hold->cap_headers);
 	hold->headers[hold->nheaders++] = header;
 }
 
-int col_http_secret(const char *text, const char *path, char **ret, struct ops_error *err)
+int ops_http_secret(const char *text, const char *path, char **ret, struct ops_error *err)
 {
 	if (path == NULL) {
 		*ret = ops_xstrdup(text);
@@ -63,28 +63,28 @@ int col_http_secret(const char *text, const char *path, char **ret, struct ops_e
 				strerror(-r));
 }
 
-static int hold_secret(struct col_http_hold *hold, const char *text, const char *path,
+static int hold_secret(struct ops_http_hold *hold, const char *text, const char *path,
 	const char **ret, struct ops_error *err)
 {
 	char *secret = NULL;
-	int r = col_http_secret(text, path, &secret, err);
+	int r = ops_http_secret(text, path, &secret, err);
 	*ret = secret != NULL ? keep(hold, secret) : NULL;
 	return r;
 }
 
 /* ---- parts ---- */
 
-static int fill_credentials(const struct col_http *http, const char *token,
-	struct ops_http_request *req, struct col_http_hold *hold, struct ops_error *err)
+static int fill_credentials(const struct ops_http_options *http, const char *token,
+	struct ops_http_request *req, struct ops_http_hold *hold, struct ops_error *err)
 {
-	const struct col_authorization *z = &http->authorization;
+	const struct ops_authorization_options *z = &http->authorization;
 	const char *credentials = NULL;
 	if (http->has_oauth2) {
 		req->bearer = token;
 		return 0;
 	}
 	if (http->has_basic) {
-		const struct col_basic *b = &http->basic;
+		const struct ops_basic_options *b = &http->basic;
 		int r = hold_secret(hold, b->username, b->username_file, &req->basic_user, err);
 		req->basic_user = req->basic_user != NULL ? req->basic_user : "";
 		return r != 0 ? r
@@ -104,10 +104,10 @@ static int fill_credentials(const struct col_http *http, const char *token,
 }
 
 static int fill_headers(
-	const struct col_http *http, struct col_http_hold *hold, struct ops_error *err)
+	const struct ops_http_options *http, struct ops_http_hold *hold, struct ops_error *err)
 {
 	for (size_t i = 0; i < http->nheaders; i++) {
-		const struct col_header *h = &http->headers[i];
+		const struct ops_header_option *h = &http->headers[i];
 		const char *value = h->value;
 		int r = h->file != NULL ? hold_secret(hold, NULL, h->file, &value, err) : 0;
 		if (r != 0) {
@@ -122,16 +122,16 @@ static int fill_headers(
 	return 0;
 }
 
-static void fill_proxy(
-	const struct col_proxy *proxy, struct ops_http_request *req, struct col_http_hold *hold)
+static void fill_proxy(const struct ops_proxy_options *proxy, struct ops_http_request *req,
+	struct ops_http_hold *hold)
 {
-	char *url = col_proxy_for(proxy, req->url);
+	char *url = ops_proxy_for(proxy, req->url);
 	if (url == NULL) {
 		return;
 	}
 	req->proxy_url = keep(hold, url);
 	for (size_t i = 0; i < proxy->nheaders; i++) {
-		const struct col_header *h = &proxy->headers[i];
+		const struct ops_header_option *h = &proxy->headers[i];
 		OPS_GROW(hold->proxy_headers, hold->nproxy_headers, hold->cap_proxy_headers);
 		hold->proxy_headers[hold->nproxy_headers++] =
 			keep(hold, ops_xasprintf("%s: %s", h->name, h->value));
@@ -140,8 +140,8 @@ static void fill_proxy(
 	req->nproxy_headers = hold->nproxy_headers;
 }
 
-int col_http_fill(const struct col_http *http, const char *token, struct ops_http_request *req,
-	struct col_http_hold *hold, struct ops_error *err)
+int ops_http_options_fill(const struct ops_http_options *http, const char *token,
+	struct ops_http_request *req, struct ops_http_hold *hold, struct ops_error *err)
 {
 	for (size_t i = 0; i < req->nheaders; i++) {
 		add_header(hold, req->headers[i]);
@@ -286,7 +286,7 @@ static const char *environment(const char *upper, const char *lower)
 	return value != NULL ? value : "";
 }
 
-char *col_proxy_for(const struct col_proxy *proxy, const char *url)
+char *ops_proxy_for(const struct ops_proxy_options *proxy, const char *url)
 {
 	const struct place p = place_of(url);
 	const char *through = proxy->url != NULL ? proxy->url : "";

@@ -7,7 +7,7 @@
  * authentication, some read only the form. The form is tried when basic authentication was refused,
  * and what worked is remembered. A token without expires_in is used for DEFAULT_LIFE_MS.
  */
-#include "services/collector/oauth2.h"
+#include "common/net/oauth2.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -37,11 +37,11 @@ static struct ops_metric requests_total = OPS_COUNTER(
 	"ops_oauth2_token_requests_total", "Access tokens asked for, by outcome.", "outcome");
 
 struct token {
-	struct col_tokens *owner;
+	struct ops_oauth2_tokens *owner;
 	char *id; /* the settings' hash as text */
 	/* copies of what a request needs; the settings live only as long as their configuration */
 	struct ops_arena arena;
-	struct col_oauth2 settings;
+	struct ops_oauth2_options settings;
 	char *form; /* without the client's name and secret */
 	bool in_form, tried_form;
 	char *text;
@@ -52,7 +52,7 @@ struct token {
 	struct ops_http_call *call;
 };
 
-struct col_tokens {
+struct ops_oauth2_tokens {
 	struct ops_loop *loop;
 	struct ops_http_client *client;
 	struct ops_map *tokens; /* id -> struct token */
@@ -74,9 +74,10 @@ static void copy_tls(struct ops_arena *a, struct ops_tls_client *t)
 	}
 }
 
-static void copy_proxy(struct ops_arena *a, struct col_proxy *p)
+static void copy_proxy(struct ops_arena *a, struct ops_proxy_options *p)
 {
-	struct col_header *headers = ops_arena_array(a, struct col_header, p->nheaders);
+	struct ops_header_option *headers =
+		ops_arena_array(a, struct ops_header_option, p->nheaders);
 	p->url = copy(a, p->url);
 	p->no_proxy = copy(a, p->no_proxy);
 	p->connect_header = NULL;
@@ -95,7 +96,7 @@ static void add_field(struct ops_strbuf *form, const char *name, const char *val
 	ops_strbuf_add_url(form, value, strlen(value));
 }
 
-static char *make_form(const struct col_oauth2 *s)
+static char *make_form(const struct ops_oauth2_options *s)
 {
 	struct ops_strbuf form = OPS_STRBUF_INIT, scopes = OPS_STRBUF_INIT;
 	const struct ops_conf_node *extra = s->endpoint_params;
@@ -215,10 +216,10 @@ static void send_request(struct token *t, const char *secret)
 	static const char *const headers[] = {
 		"Content-Type: application/x-www-form-urlencoded", "Accept: application/json"};
 	struct ops_strbuf body = OPS_STRBUF_INIT;
-	OPS_CLEANUP(col_http_hold_done) struct col_http_hold hold = {.n = 0};
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
 	OPS_CLEANUP(ops_freep) char *user = form_encoded(t->settings.client_id);
 	OPS_CLEANUP(ops_freep) char *password = form_encoded(secret);
-	const struct col_http http = {
+	const struct ops_http_options http = {
 		.tls = t->settings.tls, .proxy = t->settings.proxy, .follow_redirects = false};
 	struct ops_error err;
 	ops_strbuf_adds(&body, t->form);
@@ -234,7 +235,7 @@ static void send_request(struct token *t, const char *secret)
 		.body_len = body.len,
 		.timeout_ms = TIMEOUT_MS,
 		.max_response_bytes = RESPONSE_MAX};
-	int r = col_http_fill(&http, NULL, &req, &hold, &err);
+	int r = ops_http_options_fill(&http, NULL, &req, &hold, &err);
 	req.basic_user = t->in_form ? NULL : user;
 	req.basic_password = t->in_form ? NULL : password;
 	r = r != 0 ? r : ops_http_call_start(t->owner->client, &req, on_reply, t, &t->call);
@@ -250,7 +251,7 @@ static void ask(struct token *t)
 {
 	OPS_CLEANUP(ops_freep) char *secret = NULL;
 	struct ops_error err;
-	if (col_http_secret(t->settings.client_secret, t->settings.client_secret_file, &secret,
+	if (ops_http_secret(t->settings.client_secret, t->settings.client_secret_file, &secret,
 		    &err) != 0) {
 		failed(t, err.message);
 		return;
@@ -270,7 +271,8 @@ static void on_timer(void *arg)
 	ask(t);
 }
 
-static struct token *token_new(struct col_tokens *owner, const struct col_oauth2 *s, const char *id)
+static struct token *token_new(
+	struct ops_oauth2_tokens *owner, const struct ops_oauth2_options *s, const char *id)
 {
 	struct token *t = ops_xcalloc(1, sizeof(*t));
 	struct ops_arena *a = &t->arena;
@@ -293,9 +295,10 @@ static struct token *token_new(struct col_tokens *owner, const struct col_oauth2
 
 /* ---- all of them ---- */
 
-struct col_tokens *col_tokens_new(struct ops_loop *loop, struct ops_http_client *client)
+struct ops_oauth2_tokens *ops_oauth2_tokens_new(
+	struct ops_loop *loop, struct ops_http_client *client)
 {
-	struct col_tokens *t = ops_xcalloc(1, sizeof(*t));
+	struct ops_oauth2_tokens *t = ops_xcalloc(1, sizeof(*t));
 	t->loop = loop;
 	t->client = client;
 	t->tokens = ops_map_new();
@@ -303,7 +306,7 @@ struct col_tokens *col_tokens_new(struct ops_loop *loop, struct ops_http_client 
 	return t;
 }
 
-void col_tokens_free(struct col_tokens *t)
+void ops_oauth2_tokens_free(struct ops_oauth2_tokens *t)
 {
 	if (t != NULL) {
 		ops_map_free(t->tokens, token_free);
@@ -311,8 +314,8 @@ void col_tokens_free(struct col_tokens *t)
 	}
 }
 
-int col_tokens_get(struct col_tokens *all, const struct col_oauth2 *settings, const char **ret,
-	struct ops_error *err)
+int ops_oauth2_tokens_get(struct ops_oauth2_tokens *all, const struct ops_oauth2_options *settings,
+	const char **ret, struct ops_error *err)
 {
 	char id[24];
 	int64_t now = ops_mono_ms();
@@ -328,5 +331,5 @@ int col_tokens_get(struct col_tokens *all, const struct col_oauth2 *settings, co
 		*ret = t->text;
 		return 0;
 	}
-	return t->error[0] != '\0' ? ops_error_set(err, -EACCES, "%s", t->error) : COL_TOKEN_WAIT;
+	return t->error[0] != '\0' ? ops_error_set(err, -EACCES, "%s", t->error) : OPS_OAUTH2_WAIT;
 }

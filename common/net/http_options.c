@@ -4,7 +4,7 @@
  * certificate with its key, names of headers that the client sets itself are refused. What is meant
  * for other places than HTTP/1.1 (enable_http2) is read and changes nothing that one could see.
  */
-#include "services/collector/http_config.h"
+#include "common/net/http_options.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "common/base/text.h"
-#include "services/collector/config_job.h"
 
 #define ROW(type_, name_, kind_, field_, fallback_)                                                \
 	{                                                                                          \
@@ -20,50 +19,53 @@
 		.fallback = (fallback_)                                                            \
 	}
 
-const struct ops_conf_key col_basic_keys[] = {
-	ROW(col_basic, "username", OPS_CONF_K_STRING, username, NULL),
-	ROW(col_basic, "username_file", OPS_CONF_K_PATH, username_file, NULL),
-	ROW(col_basic, "password", OPS_CONF_K_SECRET, password, NULL),
-	ROW(col_basic, "password_file", OPS_CONF_K_PATH, password_file, NULL),
+const struct ops_conf_key ops_basic_keys[] = {
+	ROW(ops_basic_options, "username", OPS_CONF_K_STRING, username, NULL),
+	ROW(ops_basic_options, "username_file", OPS_CONF_K_PATH, username_file, NULL),
+	ROW(ops_basic_options, "password", OPS_CONF_K_SECRET, password, NULL),
+	ROW(ops_basic_options, "password_file", OPS_CONF_K_PATH, password_file, NULL),
 	OPS_CONF_END,
 };
 
-const struct ops_conf_key col_authorization_keys[] = {
-	ROW(col_authorization, "type", OPS_CONF_K_STRING, type, "Bearer"),
-	ROW(col_authorization, "credentials", OPS_CONF_K_SECRET, credentials, NULL),
-	ROW(col_authorization, "credentials_file", OPS_CONF_K_PATH, credentials_file, NULL),
+const struct ops_conf_key ops_authorization_keys[] = {
+	ROW(ops_authorization_options, "type", OPS_CONF_K_STRING, type, "Bearer"),
+	ROW(ops_authorization_options, "credentials", OPS_CONF_K_SECRET, credentials, NULL),
+	ROW(ops_authorization_options, "credentials_file", OPS_CONF_K_PATH, credentials_file, NULL),
 	OPS_CONF_END,
 };
 
-const struct ops_conf_key col_tls_keys[] = {
-	ROW(col_tls, "ca", OPS_CONF_K_STRING, ca, NULL),
-	ROW(col_tls, "cert", OPS_CONF_K_STRING, cert, NULL),
-	ROW(col_tls, "key", OPS_CONF_K_SECRET, key, NULL),
-	ROW(col_tls, "ca_file", OPS_CONF_K_PATH, ca_file, NULL),
-	ROW(col_tls, "cert_file", OPS_CONF_K_PATH, cert_file, NULL),
-	ROW(col_tls, "key_file", OPS_CONF_K_PATH, key_file, NULL),
-	ROW(col_tls, "server_name", OPS_CONF_K_STRING, server_name, NULL),
-	ROW(col_tls, "insecure_skip_verify", OPS_CONF_K_BOOL, insecure_skip_verify, "false"),
-	ROW(col_tls, "min_version", OPS_CONF_K_STRING, min_version, NULL),
-	ROW(col_tls, "max_version", OPS_CONF_K_STRING, max_version, NULL),
+const struct ops_conf_key ops_tls_keys[] = {
+	ROW(ops_tls_options, "ca", OPS_CONF_K_STRING, ca, NULL),
+	ROW(ops_tls_options, "cert", OPS_CONF_K_STRING, cert, NULL),
+	ROW(ops_tls_options, "key", OPS_CONF_K_SECRET, key, NULL),
+	ROW(ops_tls_options, "ca_file", OPS_CONF_K_PATH, ca_file, NULL),
+	ROW(ops_tls_options, "cert_file", OPS_CONF_K_PATH, cert_file, NULL),
+	ROW(ops_tls_options, "key_file", OPS_CONF_K_PATH, key_file, NULL),
+	ROW(ops_tls_options, "server_name", OPS_CONF_K_STRING, server_name, NULL),
+	ROW(ops_tls_options, "insecure_skip_verify", OPS_CONF_K_BOOL, insecure_skip_verify,
+		"false"),
+	ROW(ops_tls_options, "min_version", OPS_CONF_K_STRING, min_version, NULL),
+	ROW(ops_tls_options, "max_version", OPS_CONF_K_STRING, max_version, NULL),
 	OPS_CONF_END,
 };
 
-const struct ops_conf_key col_oauth2_keys[] = {
-	ROW(col_oauth2, "client_id", OPS_CONF_K_STRING, client_id, NULL),
-	ROW(col_oauth2, "client_secret", OPS_CONF_K_SECRET, client_secret, NULL),
-	ROW(col_oauth2, "client_secret_file", OPS_CONF_K_PATH, client_secret_file, NULL),
-	ROW(col_oauth2, "token_url", OPS_CONF_K_STRING, token_url, NULL),
-	ROW(col_oauth2, "scopes", OPS_CONF_K_STRINGS, scopes, NULL),
-	ROW(col_oauth2, "endpoint_params", OPS_CONF_K_NODE, endpoint_params, NULL),
+const struct ops_conf_key ops_oauth2_keys[] = {
+	ROW(ops_oauth2_options, "client_id", OPS_CONF_K_STRING, client_id, NULL),
+	ROW(ops_oauth2_options, "client_secret", OPS_CONF_K_SECRET, client_secret, NULL),
+	ROW(ops_oauth2_options, "client_secret_file", OPS_CONF_K_PATH, client_secret_file, NULL),
+	ROW(ops_oauth2_options, "token_url", OPS_CONF_K_STRING, token_url, NULL),
+	ROW(ops_oauth2_options, "scopes", OPS_CONF_K_STRINGS, scopes, NULL),
+	ROW(ops_oauth2_options, "endpoint_params", OPS_CONF_K_NODE, endpoint_params, NULL),
 	{.name = "tls_config",
 		.kind = OPS_CONF_K_MAPPING,
-		.offset = offsetof(struct col_oauth2, tls_written),
-		.sub = col_tls_keys},
-	ROW(col_oauth2, "proxy_url", OPS_CONF_K_STRING, proxy.url, NULL),
-	ROW(col_oauth2, "no_proxy", OPS_CONF_K_STRING, proxy.no_proxy, NULL),
-	ROW(col_oauth2, "proxy_from_environment", OPS_CONF_K_BOOL, proxy.from_environment, "false"),
-	ROW(col_oauth2, "proxy_connect_header", OPS_CONF_K_NODE, proxy.connect_header, NULL),
+		.offset = offsetof(struct ops_oauth2_options, tls_written),
+		.sub = ops_tls_keys},
+	ROW(ops_oauth2_options, "proxy_url", OPS_CONF_K_STRING, proxy.url, NULL),
+	ROW(ops_oauth2_options, "no_proxy", OPS_CONF_K_STRING, proxy.no_proxy, NULL),
+	ROW(ops_oauth2_options, "proxy_from_environment", OPS_CONF_K_BOOL, proxy.from_environment,
+		"false"),
+	ROW(ops_oauth2_options, "proxy_connect_header", OPS_CONF_K_NODE, proxy.connect_header,
+		NULL),
 	OPS_CONF_END,
 };
 
@@ -96,7 +98,7 @@ static int tls_version(const struct ops_conf_node *node, const char *key, const 
 }
 
 static int tls_pairs(
-	const struct ops_conf_node *node, const struct col_tls *t, struct ops_error *err)
+	const struct ops_conf_node *node, const struct ops_tls_options *t, struct ops_error *err)
 {
 	const struct {
 		const char *name, *text, *file;
@@ -121,7 +123,7 @@ static int tls_pairs(
 	return 0;
 }
 
-int col_tls_finish(const struct ops_conf_node *node, const struct col_tls *written,
+int ops_tls_options_finish(const struct ops_conf_node *node, const struct ops_tls_options *written,
 	struct ops_tls_client *ret, struct ops_error *err)
 {
 	struct ops_tls_client tls = {.ca = written->ca,
@@ -155,7 +157,7 @@ int col_tls_finish(const struct ops_conf_node *node, const struct col_tls *writt
 /* ---- headers ---- */
 
 struct header_list {
-	struct col_header *items;
+	struct ops_header_option *items;
 	size_t n, cap;
 };
 
@@ -166,14 +168,14 @@ static bool plain_header(const char *name, const char *value)
 }
 
 static int add_header(struct ops_arena *a, struct header_list *to, const struct ops_conf_node *node,
-	struct col_header header, struct ops_error *err)
+	struct ops_header_option header, struct ops_error *err)
 {
 	if (!plain_header(header.name, header.value)) {
 		return ops_conf_error(node, err, "\"%s\" cannot be a header", header.name);
 	}
 	if (to->n == to->cap) {
 		size_t cap = to->cap != 0 ? to->cap * 2 : 8;
-		struct col_header *items = ops_arena_array(a, struct col_header, cap);
+		struct ops_header_option *items = ops_arena_array(a, struct ops_header_option, cap);
 		if (to->n > 0) {
 			memcpy(items, to->items, to->n * sizeof(*items));
 		}
@@ -221,20 +223,21 @@ static int load_header(struct ops_arena *a, const char *name, const struct ops_c
 	}
 	int r = ops_conf_decode(a, node, header_keys, &w, NULL, err);
 	for (size_t i = 0; r == 0 && i < w.values.n; i++) {
-		r = add_header(
-			a, to, node, (struct col_header){name, w.values.items[i], NULL}, err);
+		r = add_header(a, to, node,
+			(struct ops_header_option){name, w.values.items[i], NULL}, err);
 	}
 	for (size_t i = 0; r == 0 && i < w.secrets.n; i++) {
-		r = add_header(
-			a, to, node, (struct col_header){name, w.secrets.items[i], NULL}, err);
+		r = add_header(a, to, node,
+			(struct ops_header_option){name, w.secrets.items[i], NULL}, err);
 	}
 	for (size_t i = 0; r == 0 && i < w.files.n; i++) {
-		r = add_header(a, to, node, (struct col_header){name, NULL, w.files.items[i]}, err);
+		r = add_header(
+			a, to, node, (struct ops_header_option){name, NULL, w.files.items[i]}, err);
 	}
 	return r;
 }
 
-static int load_headers(struct ops_arena *a, struct col_http *http, struct ops_error *err)
+static int load_headers(struct ops_arena *a, struct ops_http_options *http, struct ops_error *err)
 {
 	const struct ops_conf_node *node = http->headers_written;
 	struct header_list all = {.n = 0};
@@ -257,7 +260,8 @@ static int load_headers(struct ops_arena *a, struct col_http *http, struct ops_e
 
 /* ---- proxy ---- */
 
-static int load_connect_headers(struct ops_arena *a, struct col_proxy *proxy, struct ops_error *err)
+static int load_connect_headers(
+	struct ops_arena *a, struct ops_proxy_options *proxy, struct ops_error *err)
 {
 	const struct ops_conf_node *node = proxy->connect_header;
 	struct header_list all = {.n = 0};
@@ -267,9 +271,9 @@ static int load_connect_headers(struct ops_arena *a, struct col_proxy *proxy, st
 	for (size_t i = 0; i < node->n; i++) {
 		struct ops_conf_strings values;
 		const char *name = node->keys[i]->text;
-		int r = col_config_strings(a, node->items[i], name, &values, err);
+		int r = ops_conf_string_list(a, node->items[i], name, &values, err);
 		for (size_t k = 0; r == 0 && k < values.n; k++) {
-			const struct col_header header = {name, values.items[k], NULL};
+			const struct ops_header_option header = {name, values.items[k], NULL};
 			r = add_header(a, &all, node->items[i], header, err);
 		}
 		if (r != 0) {
@@ -292,8 +296,8 @@ static bool proxy_scheme(const char *url)
 	return false;
 }
 
-int col_proxy_finish(struct ops_arena *a, const struct ops_conf_node *node, struct col_proxy *proxy,
-	struct ops_error *err)
+int ops_proxy_options_finish(struct ops_arena *a, const struct ops_conf_node *node,
+	struct ops_proxy_options *proxy, struct ops_error *err)
 {
 	bool url = proxy->url != NULL && proxy->url[0] != '\0';
 	bool except = proxy->no_proxy != NULL && proxy->no_proxy[0] != '\0';
@@ -323,7 +327,7 @@ int col_proxy_finish(struct ops_arena *a, const struct ops_conf_node *node, stru
 /* ---- credentials ---- */
 
 static int check_basic(
-	const struct ops_conf_node *node, const struct col_basic *b, struct ops_error *err)
+	const struct ops_conf_node *node, const struct ops_basic_options *b, struct ops_error *err)
 {
 	if (b->username != NULL && b->username_file != NULL) {
 		return ops_conf_error(node, err, "username and username_file exclude each other");
@@ -334,8 +338,8 @@ static int check_basic(
 	return 0;
 }
 
-static int check_authorization(
-	const struct ops_conf_node *node, const struct col_authorization *z, struct ops_error *err)
+static int check_authorization(const struct ops_conf_node *node,
+	const struct ops_authorization_options *z, struct ops_error *err)
 {
 	if (z->credentials != NULL && z->credentials_file != NULL) {
 		return ops_conf_error(
@@ -349,8 +353,8 @@ static int check_authorization(
 	return 0;
 }
 
-static int check_one_kind(
-	const struct ops_conf_node *node, const struct col_http *http, struct ops_error *err)
+static int check_one_kind(const struct ops_conf_node *node, const struct ops_http_options *http,
+	struct ops_error *err)
 {
 	static const char *const kinds[] = {"basic_auth", "authorization", "oauth2"};
 	const struct ops_conf_node *first = NULL;
@@ -374,7 +378,7 @@ static int check_one_kind(
 }
 
 static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_oauth2 *o, struct ops_error *err)
+	struct ops_oauth2_options *o, struct ops_error *err)
 {
 	if (o->client_id == NULL || o->client_id[0] == '\0') {
 		return ops_conf_error(node, err, "oauth2 needs client_id");
@@ -389,13 +393,14 @@ static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
 	if (!ops_conf_is_null(o->endpoint_params) && o->endpoint_params->type != OPS_CONF_MAPPING) {
 		return ops_conf_error(o->endpoint_params, err, "endpoint_params must be a mapping");
 	}
-	o->hash = col_config_hash(node, 0);
-	int r = col_tls_finish(ops_conf_get(node, "tls_config"), &o->tls_written, &o->tls, err);
-	return r != 0 ? r : col_proxy_finish(a, node, &o->proxy, err);
+	o->hash = ops_conf_hash(node, 0);
+	int r = ops_tls_options_finish(
+		ops_conf_get(node, "tls_config"), &o->tls_written, &o->tls, err);
+	return r != 0 ? r : ops_proxy_options_finish(a, node, &o->proxy, err);
 }
 
 static int finish_credentials(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_http *http, struct ops_error *err)
+	struct ops_http_options *http, struct ops_error *err)
 {
 	const struct ops_conf_node *basic = ops_conf_get(node, "basic_auth");
 	const struct ops_conf_node *authorization = ops_conf_get(node, "authorization");
@@ -419,16 +424,16 @@ static int finish_credentials(struct ops_arena *a, const struct ops_conf_node *n
 	return r;
 }
 
-int col_http_finish(struct ops_arena *a, const struct ops_conf_node *node, struct col_http *http,
-	struct ops_conf_warnings *w, struct ops_error *err)
+int ops_http_options_finish(struct ops_arena *a, const struct ops_conf_node *node,
+	struct ops_http_options *http, struct ops_conf_warnings *w, struct ops_error *err)
 {
 	int r = finish_credentials(a, node, http, err);
 	if (r == 0) {
-		r = col_tls_finish(
+		r = ops_tls_options_finish(
 			ops_conf_get(node, "tls_config"), &http->tls_written, &http->tls, err);
 	}
 	if (r == 0) {
-		r = col_proxy_finish(a, node, &http->proxy, err);
+		r = ops_proxy_options_finish(a, node, &http->proxy, err);
 	}
 	if (r == 0) {
 		r = load_headers(a, http, err);

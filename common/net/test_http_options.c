@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP settings of a job: what is refused where, which proxy serves which URL, what a request gets.
+/* HTTP settings of a client: what is refused where, which proxy serves which URL, what a request
+ * gets.
  */
-#include "services/collector/config.h"
+#include "common/net/http_options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,18 +16,44 @@
 #include "common/base/file.h"
 #include "common/base/test_tempdir.h"
 
-static struct col_config *load(const char *settings)
+struct world {
+	struct ops_arena arena;
+	const char *name;
+	struct ops_http_options http;
+};
+
+static const struct ops_conf_key keys[] = {
+	{.name = "job_name", .kind = OPS_CONF_K_STRING, .offset = offsetof(struct world, name)},
+	OPS_HTTP_OPTIONS_ROWS(struct world, http),
+	OPS_CONF_END,
+};
+
+static int try_load(struct world *w, const char *settings, struct ops_error *err)
 {
-	struct col_config *c = NULL;
-	struct ops_error err = {.line = 0};
-	char shown[1100];
+	struct ops_conf_node *root = NULL;
 	OPS_CLEANUP(ops_freep)
 	char *text = ops_xasprintf("scrape_configs: [{job_name: a, %s}]", settings);
-	if (col_config_load_text("p.yml", text, NULL, &c, &err) != 0) {
-		print_message("%s\n", ops_error_text(&err, shown, sizeof(shown)));
+	*w = (struct world){.name = NULL};
+	ops_arena_init(&w->arena);
+	assert_int_equal(
+		ops_conf_load_text(&w->arena, "p.yml", text, strlen(text), NULL, &root, err), 0);
+	const struct ops_conf_node *job = ops_conf_get(root, "scrape_configs")->items[0];
+	int r = ops_conf_decode(&w->arena, job, keys, w, NULL, err);
+	return r != 0 ? r : ops_http_options_finish(&w->arena, job, &w->http, NULL, err);
+}
+
+static void load(struct world *w, const char *settings)
+{
+	struct ops_error err = {.line = 0};
+	char shown[1100];
+	if (try_load(w, settings, &err) != 0) {
+		fail_msg("%s", ops_error_text(&err, shown, sizeof(shown)));
 	}
-	assert_non_null(c);
-	return c;
+}
+
+static void done(struct world *w)
+{
+	ops_arena_done(&w->arena);
 }
 
 static void test_refusals(void **state)
@@ -66,21 +93,14 @@ static void test_refusals(void **state)
 			"p.yml:1:77: proxy_from_environment excludes proxy_url and no_proxy"},
 		{"proxy_connect_header: {A: [b]}", "p.yml:1:54: proxy_connect_header needs "
 						   "proxy_url or proxy_from_environment"},
-		{"scrape_protocols: [PrometheusText0.0.4, PrometheusText0.0.4]",
-			"p.yml:1:72: PrometheusText0.0.4 is there twice"},
-		{"metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8",
-			"p.yml:1:100: metric_name_escaping_scheme \"allow-utf-8\" is not one for "
-			"legacy "
-			"names (underscores, dots, values)"},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
-		struct col_config *c = NULL;
+		struct world w;
 		struct ops_error err;
 		char shown[1100];
-		OPS_CLEANUP(ops_freep)
-		char *text = ops_xasprintf("scrape_configs: [{job_name: a, %s}]", rows[i].text);
-		assert_int_equal(col_config_load_text("p.yml", text, NULL, &c, &err), -EINVAL);
+		assert_int_equal(try_load(&w, rows[i].text, &err), -EINVAL);
 		assert_string_equal(ops_error_text(&err, shown, sizeof(shown)), rows[i].shown);
+		done(&w);
 	}
 }
 
@@ -113,8 +133,9 @@ static void test_proxy(void **state)
 		{"10.0.0.0/x,/,[,:", "http://u@10.0.0.1/", "http://p:3128"},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
-		const struct col_proxy p = {.url = "http://p:3128", .no_proxy = rows[i].no_proxy};
-		OPS_CLEANUP(ops_freep) char *through = col_proxy_for(&p, rows[i].url);
+		const struct ops_proxy_options p = {
+			.url = "http://p:3128", .no_proxy = rows[i].no_proxy};
+		OPS_CLEANUP(ops_freep) char *through = ops_proxy_for(&p, rows[i].url);
 		if (rows[i].through == NULL) {
 			assert_null(through);
 		} else {
@@ -127,13 +148,13 @@ static void test_proxy(void **state)
 static void test_environment(void **state)
 {
 	(void)state;
-	const struct col_proxy p = {.from_environment = true};
+	const struct ops_proxy_options p = {.from_environment = true};
 	assert_int_equal(setenv("http_proxy", "proxy:1", 1), 0);
 	assert_int_equal(setenv("HTTPS_PROXY", "https://proxy:2", 1), 0);
 	assert_int_equal(setenv("NO_PROXY", "c", 1), 0);
-	OPS_CLEANUP(ops_freep) char *plain = col_proxy_for(&p, "http://a/");
-	OPS_CLEANUP(ops_freep) char *tls = col_proxy_for(&p, "https://a/");
-	OPS_CLEANUP(ops_freep) char *none = col_proxy_for(&p, "https://c/");
+	OPS_CLEANUP(ops_freep) char *plain = ops_proxy_for(&p, "http://a/");
+	OPS_CLEANUP(ops_freep) char *tls = ops_proxy_for(&p, "https://a/");
+	OPS_CLEANUP(ops_freep) char *none = ops_proxy_for(&p, "https://c/");
 	assert_string_equal(plain, "http://proxy:1");
 	assert_string_equal(tls, "https://proxy:2");
 	assert_null(none);
@@ -151,14 +172,15 @@ static void test_fill(void **state)
 		"http_headers: {X-A: {values: [a, ''], files: [%s]}}, proxy_url: http://p:1,"
 		"proxy_connect_header: {X-P: [q]}, tls_config: {min_version: TLS13, ca: x}",
 		path, path);
-	struct col_config *c = load(text);
+	struct world w;
+	load(&w, text);
 	static const char *const own[] = {"Accept: x"};
 	static const char *const wanted[] = {
 		"Accept: x", "Authorization: Token hidden", "X-A: a", "X-A:", "X-A: hidden"};
 	struct ops_http_request req = {.url = "http://a/", .headers = own, .nheaders = 1};
-	struct col_http_hold hold = {.n = 0};
+	struct ops_http_hold hold = {.n = 0};
 	struct ops_error err;
-	assert_int_equal(col_http_fill(&c->jobs[0].http, NULL, &req, &hold, &err), 0);
+	assert_int_equal(ops_http_options_fill(&w.http, NULL, &req, &hold, &err), 0);
 	assert_int_equal(req.nheaders, OPS_LENGTH(wanted));
 	for (size_t i = 0; i < OPS_LENGTH(wanted); i++) {
 		assert_string_equal(req.headers[i], wanted[i]);
@@ -166,31 +188,13 @@ static void test_fill(void **state)
 	assert_string_equal(req.proxy_headers[0], "X-P: q");
 	assert_true(req.no_redirects && req.tls.min_version == OPS_TLS_1_3);
 	assert_string_equal(req.tls.ca, "x");
-	col_http_hold_done(&hold);
+	ops_http_hold_done(&hold);
 	tempdir_remove(dir);
 	req = (struct ops_http_request){.url = "http://a/"};
-	assert_int_equal(col_http_fill(&c->jobs[0].http, NULL, &req, &hold, &err), -ENOENT);
+	assert_int_equal(ops_http_options_fill(&w.http, NULL, &req, &hold, &err), -ENOENT);
 	assert_non_null(strstr(err.message, "could not read the secret file"));
-	col_http_hold_done(&hold);
-	col_config_free(c);
-}
-
-static void test_escaping(void **state)
-{
-	(void)state;
-	static const struct {
-		const char *text, *part;
-	} rows[] = {
-		{"sample_limit: 1", "version=1.0.0;escaping=allow-utf-8;q=0.9"},
-		{"metric_name_escaping_scheme: dots", "version=1.0.0;escaping=dots;q=0.9"},
-		{"metric_name_validation_scheme: legacy",
-			"version=1.0.0;escaping=underscores;q=0.9"},
-	};
-	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
-		struct col_config *c = load(rows[i].text);
-		assert_non_null(strstr(c->jobs[0].accept, rows[i].part));
-		col_config_free(c);
-	}
+	ops_http_hold_done(&hold);
+	done(&w);
 }
 
 int main(void)
@@ -200,7 +204,6 @@ int main(void)
 		cmocka_unit_test(test_proxy),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_fill),
-		cmocka_unit_test(test_escaping),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
