@@ -81,6 +81,8 @@ int ops_pub_send_volatile(
 	struct ops_pub *p, const char *topic, const void *payload, size_t len) OPS_MUST_CHECK;
 uint64_t ops_pub_head(const struct ops_pub *p); /* last number sent */
 uint64_t ops_pub_epoch(const struct ops_pub *p);
+/* Bytes of the memory ring that are in use: what subscribers may still ask for. */
+uint64_t ops_pub_held_bytes(const struct ops_pub *p);
 
 /* ---- subscriber ---- */
 
@@ -110,6 +112,11 @@ struct ops_sub_config {
 	const char *replay_url;	    /* dial here; NULL = learn from heartbeats */
 	const char *checkpoint_dir; /* NULL = memory only (start at the publisher's oldest) */
 	bool from_now; /* without a checkpoint start at the head instead of the oldest */
+	/*
+	 * What is applied becomes durable later: the checkpoint, and with it what the publisher may
+	 * let go, follows ops_sub_commit() only.
+	 */
+	bool commits;
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;
 	/*
@@ -132,6 +139,12 @@ void ops_sub_close(struct ops_sub *s);
  * publishers. */
 bool ops_sub_live(const struct ops_sub *s);
 uint64_t ops_sub_lag(const struct ops_sub *s); /* records behind the heads heard of, all streams */
+/* With `commits`: what was applied until the last mark is durable. */
+void ops_sub_mark(struct ops_sub *s);
+void ops_sub_commit(struct ops_sub *s);
+/* Its messages refer to something that nobody here knows (any more): the publisher is told so, as
+ * if its oldest records were asked for (its on_gone). */
+void ops_sub_lacks(struct ops_sub *s, const char *stream);
 
 /* ---- request and reply ---- */
 

@@ -22,6 +22,8 @@ struct ops_metric ops_bus_lag = OPS_GAUGE(
 	"ops_bus_lag", "Messages that the publisher has and this subscriber has not.", "stream");
 struct ops_metric ops_bus_overflow = OPS_GAUGE("ops_bus_overflow_bytes",
 	"Bytes on disk that the publisher's ring in memory could not hold.", "stream");
+struct ops_metric ops_bus_held = OPS_GAUGE("ops_bus_held_bytes",
+	"Bytes in memory of a publisher's records that a subscriber may still ask for.", "stream");
 struct ops_metric ops_bus_refused = OPS_COUNTER("ops_bus_refused_total",
 	"Frames, requests and answers dropped before they reached anyone.", "reason");
 struct ops_metric ops_bus_requests =

@@ -6,7 +6,7 @@
 
 extern struct ops_metric ops_bus_published, ops_bus_received, ops_bus_replayed, ops_bus_duplicates;
 extern struct ops_metric ops_bus_gaps, ops_bus_lost, ops_bus_lag;
-extern struct ops_metric ops_bus_overflow;
+extern struct ops_metric ops_bus_overflow, ops_bus_held;
 extern struct ops_metric ops_bus_refused;  /* by reason */
 extern struct ops_metric ops_bus_requests; /* by outcome */
 extern struct ops_metric ops_bus_abandoned;

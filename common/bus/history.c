@@ -182,6 +182,11 @@ void ops_history_keep_all(struct ops_history *h, bool on)
 		ops_overflow_clear(h->overflow);
 }
 
+uint64_t ops_history_held_bytes(const struct ops_history *h)
+{
+	return h->bytes;
+}
+
 uint64_t ops_history_overflow_bytes(const struct ops_history *h)
 {
 	return h->overflow != NULL ? ops_overflow_bytes(h->overflow) : 0;

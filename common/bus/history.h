@@ -31,6 +31,7 @@ int ops_history_read(struct ops_history *h, uint64_t from, size_t max,
 void ops_history_trim(struct ops_history *h, uint64_t number); /* below number may go */
 /* While on, a ring's oldest records go to disk instead of away. Off lets go of those on disk. */
 void ops_history_keep_all(struct ops_history *h, bool on);
+uint64_t ops_history_held_bytes(const struct ops_history *h); /* in memory */
 uint64_t ops_history_overflow_bytes(const struct ops_history *h);
 uint64_t ops_history_overflow_end(const struct ops_history *h); /* 0: nothing is on disk */
 uint64_t ops_history_first(const struct ops_history *h);

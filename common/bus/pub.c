@@ -160,6 +160,11 @@ uint64_t ops_pub_epoch(const struct ops_pub *p)
 	return ops_history_epoch(p->history);
 }
 
+uint64_t ops_pub_held_bytes(const struct ops_pub *p)
+{
+	return ops_history_held_bytes(p->history);
+}
+
 /* ---- heartbeat ---- */
 
 static void send_heartbeat(struct ops_pub *p)
@@ -183,6 +188,9 @@ static void send_heartbeat(struct ops_pub *p)
  */
 static void manage_overflow(struct ops_pub *p, int64_t now_ms)
 {
+	if (!ops_history_on_disk(p->history))
+		ops_metric_set(
+			&ops_bus_held, (double)ops_history_held_bytes(p->history), p->stream);
 	if (!p->overflows)
 		return;
 	if (ops_socket_pipes(p->socket) == 0) {

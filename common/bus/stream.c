@@ -13,6 +13,9 @@
  * That the epoch changed, or that the publisher lost its tail (its head is below what we have), is
  * believed only from the replay door, whose answer carries our nonce; a heartbeat could be an old
  * one that somebody recorded. Without a door the heartbeat must do.
+ *
+ * What the checkpoint says is what the publisher may forget. It is where we are, or, when what is
+ * applied becomes durable later, where we were at the last mark that was committed.
  */
 #include "common/bus/stream.h"
 
@@ -44,7 +47,11 @@ struct ops_stream {
 	bool asking;	  /* a request is out */
 	bool refused;	  /* the handler does not want `next` now */
 	bool suspicious;  /* the heartbeat does not fit: ask even if nothing is missing */
+	bool lacks;	  /* what the oldest records said: ask for them, to be told it anew */
 	uint64_t epoch, next, head;
+	struct place {
+		uint64_t epoch, next; /* 0: nowhere */
+	} marked, safe;		      /* unless the checkpoint follows `next` */
 	uint64_t told_acked;
 	int64_t heard_ms, interval_ms, asked_ms;
 	unsigned attempts;
@@ -130,15 +137,44 @@ bool ops_stream_complete(const struct ops_stream *st)
 	return st->started && !st->refused && !st->suspicious && st->next > st->head;
 }
 
+/* What need not come again. */
+static struct place checkpoint(const struct ops_stream *st)
+{
+	return st->owner->cfg->commits ? st->safe : (struct place){st->epoch, st->next};
+}
+
 void ops_stream_flush(struct ops_stream *st)
 {
+	struct place at = checkpoint(st);
+
 	if (!st->dirty || !st->started)
 		return;
 	/* When the disk refuses, the position stays behind: messages repeat after a restart. */
-	if (st->position == NULL || ops_position_put(st->position, st->epoch, st->next) == 0)
+	if (st->position == NULL || at.next == 0 ||
+		ops_position_put(st->position, at.epoch, at.next) == 0)
 		st->dirty = false;
 	else
 		ops_metric_add(&ops_bus_refused, 1, "checkpoint_write_failed");
+}
+
+static void changed(struct ops_stream *st)
+{
+	st->dirty = true;
+	st->owner->on_moved(st->owner->arg);
+}
+
+void ops_stream_mark(struct ops_stream *st)
+{
+	if (st->started)
+		st->marked = (struct place){st->epoch, st->next};
+}
+
+void ops_stream_commit(struct ops_stream *st)
+{
+	if (st->marked.next == 0 || st->position == NULL)
+		return;
+	st->safe = st->marked;
+	changed(st);
 }
 
 /* ---- events and counters ---- */
@@ -154,10 +190,8 @@ static void tell(struct ops_stream *st, enum ops_sub_event event, uint64_t count
 static void move_to(struct ops_stream *st, uint64_t next)
 {
 	st->next = next;
-	if (st->position == NULL)
-		return;
-	st->dirty = true;
-	st->owner->on_moved(st->owner->arg);
+	if (st->position != NULL && !st->owner->cfg->commits)
+		changed(st);
 }
 
 /* Numbers below `next` will never come. */
@@ -195,7 +229,7 @@ static void reset(struct ops_stream *st, uint64_t epoch, uint64_t first, uint64_
 
 static bool wants_replay(const struct ops_stream *st)
 {
-	return st->started && (st->suspicious || st->next <= st->head);
+	return st->started && (st->suspicious || st->lacks || st->next <= st->head);
 }
 
 static void ask_later(struct ops_stream *st, int64_t delay_ms)
@@ -283,6 +317,7 @@ static void take_answer(struct ops_stream *st, const struct ops_replay_answer *a
 		return;
 	}
 	st->suspicious = false;
+	st->lacks = false;
 	st->head = OPS_MAX(st->head, a->head);
 	int r = take_records(st, a, records);
 	if (st->owner->closed)
@@ -340,8 +375,13 @@ static void ask(struct ops_stream *st)
 		return;
 	ops_stream_flush(st);
 	/* Only a position that outlives us allows the publisher to forget. */
-	if (st->position != NULL && !st->dirty)
-		q.acked = st->next - 1;
+	struct place at = checkpoint(st);
+	if (st->position != NULL && !st->dirty && at.epoch == st->epoch && at.next != 0)
+		q.acked = at.next - 1;
+	if (st->lacks) {
+		q.from = 1;
+		q.max_records = 1;
+	}
 	snprintf(q.consumer, sizeof(q.consumer), "%s", st->owner->cfg->name);
 	ops_replay_request_encode(&q, &out);
 	int r = open_req(st);
@@ -355,6 +395,12 @@ static void ask(struct ops_stream *st)
 		st->told_acked = q.acked;
 	else
 		ask_after_back_off(st);
+}
+
+void ops_stream_lacks(struct ops_stream *st)
+{
+	st->lacks = true;
+	ask_later(st, 0);
 }
 
 static void on_ask_timer(void *arg)
@@ -449,10 +495,14 @@ static void start(struct ops_stream *st, const struct ops_heartbeat *h)
 
 	st->head = h->head;
 	if (st->position != NULL && ops_position_get(st->position, &epoch, &next)) {
+		st->safe = (struct place){epoch, next};
 		start_at(st, epoch, next);
 		return;
 	}
 	start_at(st, h->epoch, st->owner->cfg->from_now ? h->head + 1 : h->first);
+	st->lacks = h->first > 1 && !st->owner->cfg->from_now && st->replay_url != NULL;
+	if (st->lacks)
+		ask_later(st, 0);
 }
 
 void ops_stream_on_heartbeat(struct ops_stream *st, const struct ops_heartbeat *h)
@@ -487,7 +537,8 @@ void ops_stream_tick(struct ops_stream *st, int64_t now_ms)
 	ops_metric_set(&ops_bus_lag, (double)ops_stream_lag(st), st->name);
 	if (st->asking || !st->started)
 		return;
-	bool acks = st->position != NULL && st->next - 1 > st->told_acked;
+	struct place at = checkpoint(st);
+	bool acks = st->position != NULL && at.epoch == st->epoch && at.next > st->told_acked + 1;
 	if (acks && st->replay_url != NULL && now_ms - st->asked_ms >= ACK_EVERY_MS)
 		ask_later(st, 0);
 	else if (st->req != NULL && now_ms - st->asked_ms >= IDLE_CLOSE_MS) {

@@ -30,8 +30,11 @@ void ops_stream_free(struct ops_stream *st); /* writes the checkpoint */
 
 void ops_stream_on_heartbeat(struct ops_stream *st, const struct ops_heartbeat *h);
 void ops_stream_on_frame(
-	struct ops_stream *st, const struct ops_frame *f);   /* seq > 0, of this epoch */
-void ops_stream_flush(struct ops_stream *st);		     /* writes the checkpoint if it moved */
+	struct ops_stream *st, const struct ops_frame *f); /* seq > 0, of this epoch */
+void ops_stream_flush(struct ops_stream *st);		   /* writes the checkpoint if it moved */
+void ops_stream_mark(struct ops_stream *st);		   /* see ops_sub_mark() */
+void ops_stream_commit(struct ops_stream *st);
+void ops_stream_lacks(struct ops_stream *st);
 void ops_stream_tick(struct ops_stream *st, int64_t now_ms); /* once a second */
 
 const char *ops_stream_name(const struct ops_stream *st);

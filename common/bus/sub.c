@@ -256,6 +256,32 @@ uint64_t ops_sub_lag(const struct ops_sub *s)
 	return lag;
 }
 
+/* ---- what is durable, what is lacking ---- */
+
+void ops_sub_mark(struct ops_sub *s)
+{
+	struct ops_map_entry e;
+
+	for (size_t at = 0; ops_map_next(s->by_name, &at, &e);)
+		ops_stream_mark(e.value);
+}
+
+void ops_sub_commit(struct ops_sub *s)
+{
+	struct ops_map_entry e;
+
+	for (size_t at = 0; ops_map_next(s->by_name, &at, &e);)
+		ops_stream_commit(e.value);
+}
+
+void ops_sub_lacks(struct ops_sub *s, const char *stream)
+{
+	struct ops_stream *st = ops_map_gets(s->by_name, stream);
+
+	if (st != NULL)
+		ops_stream_lacks(st);
+}
+
 /* ---- opening and closing ---- */
 
 static void copy_config(struct ops_sub *s, const struct ops_sub_config *cfg)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A batch is useless without its layout, and the ring that serves replays forgets its oldest
- * records. So a layout is sent again when half a ring has gone by since it was last sent: whatever
- * the ring holds of the newer half can be understood from the ring alone. What the detector has for
- * good leaves the ring earlier; when it asks for what is gone, it has lost it, and all are sent
- * again.
+ * records. What the detector has for good leaves it early, so it is nearly empty while all is well;
+ * when it fills, a layout is sent again when half a ring has gone by since it was last sent:
+ * whatever the ring holds of the newer half can be understood from the ring alone. A detector that
+ * has lost what it knew asks for what is gone, and all are sent again.
  *
  * A message costs a dozen switches between threads on its way, whatever its length: rows of scrapes
  * that end together are gathered into one. Who scrapes says when nothing more is to come; a row
@@ -161,7 +161,8 @@ void col_publisher_close(struct col_publisher *p)
 int col_publish_layout(struct col_publisher *p, struct col_layout *layout, bool announce)
 {
 	bool kept = layout->sent_at != 0 && layout->sent_at >= p->announce_from &&
-		    p->sent_bytes - layout->sent_at <= p->ring_bytes / 2;
+		    (p->sent_bytes - layout->sent_at <= p->ring_bytes / 2 ||
+			    ops_pub_held_bytes(p->pub) <= p->ring_bytes / 2);
 	if (kept && !announce) {
 		return 0;
 	}

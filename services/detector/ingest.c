@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store is in memory, so the subscription keeps no checkpoint: after a restart it starts at the
- * oldest record of each collector's ring and the store fills with what was scraped meanwhile and
- * before.
+ * The subscription's checkpoint follows what the store has on its disk: about once a second what
+ * was applied is marked, and the mark is committed when all of it is durable. So collectors keep
+ * what a power cut could still take away and no more. Without a directory nothing is committed, and
+ * a restart begins at the oldest record of each collector's ring.
  *
  * A target sends a new layout when its set of series changes. The old one is retired with the first
  * batch of the new one, at that batch's time; series that are in both go on without a marker.
  * Targets are kept per collector: two of them may announce the same layout while a target moves,
- * and the last one to do so owns it. One that no batch came for in a day is forgotten.
+ * and the last one to do so owns it. One that no batch came for in a day is forgotten. The store
+ * remembers who feeds a layout, so a restart goes on with the layouts that were. One is on disk
+ * with its first row: no mark is taken between the two.
  *
- * A batch whose layout is not known can only be the head of a ring that wrapped: it is counted and
- * dropped, the collector sends the layout again behind it.
+ * A batch whose layout is not known is counted and dropped. It can only be the head of a ring that
+ * wrapped, or the store has lost the layout: the collector is asked for all of them.
  */
 #include "services/detector/ingest.h"
 
@@ -30,6 +33,9 @@ enum {
 	MEMBER_SILENT_MS = 3500,
 	MEMBERS_MAX = 1024,
 	MAINTAIN_MS = 60000,
+	COMMIT_MS = 1000,
+	MARKS_LEFT_OUT_MAX = 5,
+	LACKS_AGAIN_MS = 1000,
 	TARGET_SILENT_MS = 24 * 3600 * 1000
 };
 
@@ -60,24 +66,25 @@ struct target {			    /* what a target's layout is, and was until the next batch
 struct det_ingest {
 	struct det_ingest_config cfg;
 	struct ops_sub *sub;
-	struct ops_timer *heartbeat, *maintain;
+	struct ops_timer *heartbeat, *maintain, *commit;
+	uint64_t moment;	   /* of the mark that is not committed yet; 0: none */
+	unsigned marks_left_out;   /* in a row */
+	int64_t lacked_ms;	   /* monotonic */
 	struct ops_map *members;   /* instance -> struct member */
 	struct ops_map *targets;   /* stream job instance -> struct target */
 	struct ops_map *by_layout; /* layout id -> struct target (not owned) */
+	struct ops_map *unfed;	   /* ids of layouts without a row, since the last mark */
 	struct ops_strbuf scratch;
 };
 
 /* ---- layouts and batches ---- */
 
-static struct target *target_of(
-	struct det_ingest *in, const char *stream, const struct ops_layout *l)
+static struct target *target_of(struct det_ingest *in, const char *source)
 {
-	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf key = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&key, "%s\n%s\n%s", stream, l->job, l->instance);
-	struct target *t = ops_map_get(in->targets, key.data, key.len);
+	struct target *t = ops_map_gets(in->targets, source);
 	if (t == NULL) {
 		t = ops_xcalloc(1, sizeof(*t));
-		ops_map_put(in->targets, key.data, key.len, t);
+		ops_map_puts(in->targets, source, t);
 	}
 	t->heard_ms = ops_mono_ms();
 	return t;
@@ -119,12 +126,36 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 			F_STR("error", err.message));
 		return;
 	}
+	OPS_CLEANUP(ops_freep)
+	char *source = ops_xasprintf("%s\n%s\n%s", m->stream, l->job, l->instance);
 	int rc = det_store_layout(in->cfg.store, l);
+	det_store_feed(in->cfg.store, l->id, source);
 	ops_metric_add(&layouts_total, 1, rc == 0 ? "new" : "known");
-	struct target *t = target_of(in, m->stream, l);
+	struct target *t = target_of(in, source);
 	change_layout(in, t, l->id);
 	ops_map_put(in->by_layout, &l->id, sizeof(l->id), t);
+	if (rc == 0) {
+		ops_map_put(in->unfed, &l->id, sizeof(l->id), in);
+	}
 	ops_layout_free(l);
+}
+
+/* The store goes on with it after a restart; of a target's layouts the newest comes last. */
+static void on_resumed(void *arg, uint64_t id, const char *source)
+{
+	struct det_ingest *in = arg;
+	struct target *t = target_of(in, source);
+	ops_map_put(in->by_layout, &id, sizeof(id), t);
+	change_layout(in, t, id);
+}
+
+static void lacks_layout(struct det_ingest *in, const char *stream)
+{
+	int64_t now_ms = ops_mono_ms();
+	if (in->lacked_ms == 0 || now_ms - in->lacked_ms >= LACKS_AGAIN_MS) {
+		in->lacked_ms = now_ms;
+		ops_sub_lacks(in->sub, stream);
+	}
 }
 
 static void retire_previous(struct det_ingest *in, const struct ops_batch *b)
@@ -172,7 +203,13 @@ static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
 	int rc = det_store_append_batch(in->cfg.store, &b);
 	if (rc != 0) {
 		ops_metric_add(&batches_total, 1, rc == 1 ? "layout_unknown" : "refused");
+		if (rc == 1) {
+			lacks_layout(in, m->stream);
+		}
 		return;
+	}
+	if (ops_map_count(in->unfed) != 0) {
+		(void)ops_map_remove(in->unfed, &b.layout_id, sizeof(b.layout_id));
 	}
 	ops_metric_add(&batches_total, 1, "stored");
 	ops_metric_add(&samples_total, (double)b.n);
@@ -315,6 +352,25 @@ static void on_maintain(void *arg)
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 }
 
+static void on_commit(void *arg)
+{
+	struct det_ingest *in = arg;
+	if (in->moment != 0 && det_store_durable(in->cfg.store, in->moment)) {
+		ops_sub_commit(in->sub);
+		in->moment = 0;
+	}
+	if (ops_map_count(in->unfed) != 0 && in->marks_left_out < MARKS_LEFT_OUT_MAX) {
+		in->marks_left_out++;
+	} else if (in->moment == 0) {
+		ops_sub_mark(in->sub);
+		in->moment = det_store_moment(in->cfg.store);
+		in->marks_left_out = 0;
+		ops_map_free(in->unfed, NULL);
+		in->unfed = ops_map_new();
+	}
+	ops_timer_start(in->commit, COMMIT_MS);
+}
+
 /* ---- the stream ---- */
 
 void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
@@ -362,15 +418,19 @@ int det_ingest_open(
 	in->members = ops_map_new();
 	in->targets = ops_map_new();
 	in->by_layout = ops_map_new();
+	in->unfed = ops_map_new();
 	ops_strbuf_init(&in->scratch);
 	const struct ops_sub_config sub = {.name = "ops-detector",
 		.url = cfg->listen,
 		.listen = true,
+		.checkpoint_dir = cfg->checkpoint_dir,
+		.commits = true,
 		.key = cfg->key,
 		.tls = cfg->tls,
 		.on_message = on_message,
 		.on_event = on_event,
 		.arg = in};
+	det_store_resume(cfg->store, on_resumed, in);
 	int rc = ops_sub_open(cfg->loop, &sub, &in->sub, err);
 	if (rc != 0) {
 		det_ingest_close(in);
@@ -378,7 +438,9 @@ int det_ingest_open(
 	}
 	in->heartbeat = ops_timer_new(cfg->loop, on_heartbeat, in);
 	in->maintain = ops_timer_new(cfg->loop, on_maintain, in);
+	in->commit = ops_timer_new(cfg->loop, on_commit, in);
 	ops_timer_start(in->heartbeat, 0);
+	ops_timer_start(in->commit, COMMIT_MS);
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 	*ret = in;
 	return 0;
@@ -391,9 +453,11 @@ void det_ingest_close(struct det_ingest *in)
 	}
 	ops_timer_free(in->heartbeat);
 	ops_timer_free(in->maintain);
+	ops_timer_free(in->commit);
 	ops_sub_close(in->sub);
 	ops_map_free(in->members, member_free);
 	ops_map_free(in->by_layout, NULL);
+	ops_map_free(in->unfed, NULL);
 	ops_map_free(in->targets, free);
 	ops_strbuf_done(&in->scratch);
 	free(in);

@@ -19,6 +19,7 @@ struct det_ingest_config { /* borrowed */
 	struct det_store *store;
 	struct ops_pub *alerts; /* members are told here */
 	const char *listen;
+	const char *checkpoint_dir; /* beside the store's files; NULL: none */
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;
 	void (*on_exemplar)(void *arg, const struct ops_exemplar *e); /* may be NULL */

@@ -244,10 +244,14 @@ static int receive(void *arg, const struct ops_strbuf *message, struct ops_error
 
 static int open_ingest(struct detector *d, struct ops_error *err)
 {
+	/* It goes with the store that it belongs to. */
+	OPS_CLEANUP(ops_freep)
+	char *checkpoint = ops_path_join(ops_daemon_state_dir(d->daemon), "tsdb/ingest");
 	const struct det_ingest_config cfg = {.loop = ops_daemon_loop(d->daemon),
 		.store = d->store,
 		.alerts = d->alerts,
 		.listen = d->config->samples_listen,
+		.checkpoint_dir = checkpoint,
 		.key = ops_daemon_bus_key(d->daemon),
 		.tls = ops_daemon_bus_tls(d->daemon),
 		.on_exemplar = on_exemplar,

@@ -198,6 +198,7 @@ static void load(const struct det_layouts *ls, struct det_layout *l)
 static bool learn(struct det_layout *l, const struct det_store_row *row)
 {
 	bool news = false;
+	struct ops_arena arena;
 
 	if (l->n != row->n) {
 		forget_series(l);
@@ -205,12 +206,16 @@ static bool learn(struct det_layout *l, const struct det_store_row *row)
 		l->n = row->n;
 		news = true;
 	}
-	for (size_t i = 0; i < row->n; i++)
-		if (l->series[i] == NULL && row->series[i] != NULL) {
-			const struct ops_labels *from = row->series[i]->labels;
+	ops_arena_init(&arena);
+	for (size_t i = 0; i < row->n; i++) {
+		const struct ops_labels *from =
+			l->series[i] == NULL ? det_store_row_labels(row, i, &arena) : NULL;
+		if (from != NULL) {
 			l->series[i] = ops_labels_from_sorted(from->items, from->n);
 			news = true;
 		}
+	}
+	ops_arena_done(&arena);
 	return news;
 }
 

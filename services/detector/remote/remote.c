@@ -101,7 +101,7 @@ static void on_row(void *arg, const struct det_store_row *row)
 	if (r->nqueues == 0)
 		return;
 	for (size_t i = 0; i < row->n; i++)
-		stored += row->series[i] != NULL && !det_is_absent(row->values[i]);
+		stored += !det_is_absent(row->values[i]);
 	if (stored == 0)
 		return;
 	const struct det_layout *l = det_layouts_of_row(r->layouts, row);

@@ -97,7 +97,7 @@ static void records_come_back(void **state)
 	size_t len = 0;
 
 	(void)state;
-	det_journal_row(&j, &(struct det_store_row){7, NULL, values, 3, 1000}, 2);
+	det_journal_row(&j, &(struct det_store_row){7, values, 3, 1000, NULL, NULL}, 2);
 	det_journal_sample(&j, labels, -5, 2.5);
 	det_journal_histogram(&j, labels, 6, &h);
 	const char *record = det_journal_record(&j, 40, &len);

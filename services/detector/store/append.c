@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Appending. A layout's columns are resolved to series once; from then on a batch is one memcpy
- * into its group (group.c). Only groups with a series that has samples elsewhere too (a target
- * whose layout changed, explicit timestamps, a rule's output that a target exports as well) are
- * looked at column by column: what is behind its series' last sample leaves the row and goes the
- * way of late samples. What is refused leaves the absent pattern, never a wrong sample.
+ * Appending. A layout's columns are resolved to series once (layouts.c); from then on a batch is
+ * one memcpy into its group (group.c). Only groups with a series that has samples elsewhere too (a
+ * target whose layout changed, explicit timestamps, a rule's output that a target exports as well)
+ * are looked at column by column: what is behind its series' last sample leaves the row and goes
+ * the way of late samples. What is refused leaves the absent pattern, never a wrong sample.
  *
  * The write lock is held for the change itself; listeners are told after it.
  */
@@ -32,129 +32,6 @@ bool det_entry_attached(const struct det_entry *e, const struct det_group *g)
 		}
 	}
 	return false;
-}
-
-/* How many columns the limits leave to a layout. */
-static uint32_t allowed_columns(
-	const struct det_store *s, const struct det_job *job, uint32_t n, enum det_refusal *ret_why)
-{
-	uint32_t allowed = n;
-	if (s->options.series_per_target != 0 && n > s->options.series_per_target) {
-		allowed = s->options.series_per_target;
-		*ret_why = DET_REFUSED_TARGET_LIMIT;
-	}
-	if (s->options.series_per_job != 0) {
-		uint64_t left = s->options.series_per_job -
-				OPS_MIN(job->columns, (uint64_t)s->options.series_per_job);
-		if (left < allowed) {
-			allowed = (uint32_t)left;
-			*ret_why = DET_REFUSED_JOB_LIMIT;
-		}
-	}
-	return allowed;
-}
-
-/* Finds or makes the series of every column that has none yet. */
-static void resolve(struct det_store *s, struct det_group *g, const struct ops_layout *layout)
-{
-	enum det_refusal why = DET_REFUSED_MEMORY;
-	uint32_t allowed = allowed_columns(s, g->job, g->ncolumns, &why);
-	g->dead = false;
-	det_group_forget_views(g);
-	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		struct det_entry *e = g->series[c];
-		if (e == NULL && c < allowed) {
-			e = det_store_intern(s, layout->series[c]);
-			/* A label set named twice in a layout keeps its first column. */
-			if (e != NULL && det_entry_attached(e, g)) {
-				e = NULL;
-			}
-			if (e != NULL) {
-				det_entry_attach(e, g, c);
-				g->filed = false;
-			}
-		}
-		g->dead = g->dead || e == NULL;
-		if (e != NULL) {
-			e->layouts++;
-		}
-	}
-	g->dead_why = why;
-	g->job->columns += g->ncolumns;
-}
-
-static struct det_job *job_of(struct det_store *s, const char *name)
-{
-	struct det_job *job = ops_map_gets(s->jobs, name);
-	if (job == NULL) {
-		job = ops_xcalloc(1, sizeof(*job));
-		(void)ops_map_puts(s->jobs, name, job);
-	}
-	return job;
-}
-
-static struct det_series **make_views(
-	const struct det_store *s, const struct det_group *g, struct ops_arena *arena)
-{
-	struct det_series **views =
-		ops_arena_array(arena, struct det_series *, OPS_MAX(g->ncolumns, 1u));
-	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		views[c] = g->series[c] != NULL ? det_entry_view(s, g->series[c], arena) : NULL;
-	}
-	return views;
-}
-
-static void tell_layout(const struct det_store *s, const struct det_group *g)
-{
-	if (s->listener.on_layout == NULL) {
-		return;
-	}
-	struct ops_arena arena;
-	ops_arena_init(&arena);
-	struct det_series **views = make_views(s, g, &arena);
-	s->listener.on_layout(s->listener.arg, g->layout_id, views, g->ncolumns);
-	ops_arena_done(&arena);
-}
-
-int det_store_layout(struct det_store *s, const struct ops_layout *layout)
-{
-	ops_assert(layout->n <= OPS_LAYOUT_MAX_SERIES);
-	struct det_group *g = ops_map_get(s->layouts, &layout->id, sizeof(layout->id));
-	if (g != NULL && !g->retired) {
-		return 1;
-	}
-	det_write_lock(s);
-	if (g == NULL) {
-		g = det_store_group_add(s, layout->id, (uint32_t)layout->n);
-		(void)ops_map_put(s->layouts, &layout->id, sizeof(layout->id), g);
-	}
-	size_t before = g->bytes;
-	g->retired = false;
-	g->job = job_of(s, layout->job != NULL ? layout->job : "");
-	resolve(s, g, layout);
-	det_store_learn(s, layout);
-	det_store_account(s, g, before);
-	s->stats.layouts++;
-	det_write_unlock(s);
-	tell_layout(s, g);
-	return 0;
-}
-
-void det_store_announce(const struct det_store *s)
-{
-	struct ops_map_entry e;
-	for (size_t at = 0; ops_map_next(s->layouts, &at, &e);) {
-		const struct det_group *g = e.value;
-		if (!g->retired) {
-			tell_layout(s, g);
-		}
-	}
-}
-
-bool det_store_has_layout(const struct det_store *s, uint64_t layout_id)
-{
-	const struct det_group *g = ops_map_get(s->layouts, &layout_id, sizeof(layout_id));
-	return g != NULL && !g->retired;
 }
 
 void det_store_note_time(struct det_store *s, int64_t time_ms)
@@ -194,15 +71,11 @@ static void tell_sample(struct det_store *s, struct det_entry *e, int64_t t, dou
 	ops_arena_done(&arena);
 }
 
-/* A tap hears of every row: its views are kept as long as the columns stay what they are. */
-static struct det_series *const *tap_views(const struct det_store *s, struct det_group *g)
+struct ops_labels *det_store_row_labels(
+	const struct det_store_row *row, size_t column, struct ops_arena *arena)
 {
-	if (g->views == NULL) {
-		g->views = ops_xcalloc(1, sizeof(*g->views));
-		ops_arena_init(&g->views->arena);
-		g->views->series = make_views(s, g, &g->views->arena);
-	}
-	return g->views->series;
+	const struct det_entry *e = row->entries[column];
+	return e != NULL ? det_entry_labels(row->store, e, arena) : NULL;
 }
 
 /* The row is corrected and visible: everybody hears of it. */
@@ -211,7 +84,7 @@ static void tell_row(struct det_store *s, struct det_group *g)
 	int64_t t = g->last_ms;
 	if (s->tap.on_row != NULL) {
 		const struct det_store_row row = {
-			g->layout_id, tap_views(s, g), det_group_last_row(g), g->ncolumns, t};
+			g->layout_id, det_group_last_row(g), g->ncolumns, t, s, g->series};
 		s->tap.on_row(s->tap.arg, &row);
 	}
 	if (s->listener.on_batch != NULL) {
@@ -365,7 +238,7 @@ static void scatter(
 	}
 }
 
-static void add_row(struct det_store *s, struct det_group *g, int64_t t, const double *values)
+void det_store_add_row(struct det_store *s, struct det_group *g, int64_t t, const double *values)
 {
 	if (det_group_full(g)) {
 		det_store_seal(s, g);
@@ -384,13 +257,13 @@ static void add_row(struct det_store *s, struct det_group *g, int64_t t, const d
 static void append_row(struct det_store *s, struct det_group *g, const struct ops_batch *batch)
 {
 	if (batch->times_ms == NULL && !g->shared) {
-		add_row(s, g, batch->time_ms, batch->values);
+		det_store_add_row(s, g, batch->time_ms, batch->values);
 		return;
 	}
 	double *values = ops_xcalloc(OPS_MAX(g->ncolumns, 1u), sizeof(double));
 	memcpy(values, batch->values, g->ncolumns * sizeof(double));
 	scatter(s, g, batch, values);
-	add_row(s, g, batch->time_ms, values);
+	det_store_add_row(s, g, batch->time_ms, values);
 	free(values);
 }
 
@@ -477,49 +350,4 @@ int det_store_append(struct det_store *s, struct ops_labels *labels, int64_t tim
 		return 1;
 	}
 	return det_store_append_entry(s, e, time_ms, value) == 2 ? 1 : 0;
-}
-
-/* ---- the end of a layout ---- */
-
-/* One last row: a staleness marker where no live layout feeds the series any more. */
-static void mark_stale(struct det_store *s, struct det_group *g, int64_t time_ms)
-{
-	double *values = ops_xcalloc(OPS_MAX(g->ncolumns, 1u), sizeof(double));
-	size_t ended = 0;
-	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		bool ends = g->series[c] != NULL && g->series[c]->layouts == 0 &&
-			    time_ms > det_entry_last(g->series[c]);
-		values[c] = ends ? ops_stale_nan() : det_absent();
-		ended += ends;
-	}
-	if (ended != 0 && time_ms > g->last_ms && time_ms >= s->closed_ms) {
-		uint64_t samples = s->stats.samples;
-		add_row(s, g, time_ms, values);
-		s->stats.samples = samples; /* markers are none */
-	}
-	free(values);
-}
-
-void det_store_retire_layout(struct det_store *s, uint64_t layout_id, int64_t time_ms)
-{
-	struct det_group *g = ops_map_get(s->layouts, &layout_id, sizeof(layout_id));
-	if (g == NULL || g->retired) {
-		return;
-	}
-	for (uint32_t c = 0; c < g->ncolumns; c++) {
-		if (g->series[c] != NULL) {
-			g->series[c]->layouts--;
-		}
-	}
-	g->job->columns -= g->ncolumns;
-	if (time_ms != 0) {
-		mark_stale(s, g, time_ms);
-	}
-	g->retired = true;
-	det_group_forget_views(g);
-	det_store_seal(s, g);
-	s->stats.layouts--;
-	if (s->listener.on_layout_gone != NULL) {
-		s->listener.on_layout_gone(s->listener.arg, layout_id);
-	}
 }

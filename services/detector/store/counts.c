@@ -106,3 +106,14 @@ void det_store_disk(struct det_store *s, struct det_store_disk *ret)
 	ret->failures = s->failures;
 	ret->bad_segments = det_block_corruptions();
 }
+
+uint64_t det_store_moment(struct det_store *s)
+{
+	return s->disk != NULL ? det_disk_moment(s->disk) : 1;
+}
+
+bool det_store_durable(const struct det_store *s, uint64_t moment)
+{
+	/* The log that holds what is in memory may have lost it. */
+	return s->disk != NULL && s->in_memory == 0 && det_disk_durable(s->disk, moment);
+}

@@ -6,11 +6,12 @@
  *	2 series	varint id, varint n, n numbers of pairs in the order of names
  *	3 group		u64 id, u64 layout, varint n, n times varint series id + 1 (0: dead column)
  *	4 family	u8 type, name NUL help NUL unit NUL
+ *	5 feed		u64 group, u8 1: it is fed, 0: not any more; job NUL, who feeds it NUL
  *
  * A thing is defined when the log first needs it, so a layout that never had a row is not. A group
- * that is defined again has columns that it lacked before. The file only grows; a new one without
- * what is gone is begun when enough is. Both may be there after a crash in between: what is defined
- * twice is the same.
+ * that is defined again has columns that it lacked before; the last feed of a group counts. The
+ *file only grows; a new one without what is gone is begun when enough is. Both may be there after a
+ *crash in between: what is defined twice is the same.
  */
 #include <string.h>
 
@@ -22,7 +23,8 @@ enum {
 	RECORD_PAIR = 1,
 	RECORD_SERIES = 2,
 	RECORD_GROUP = 3,
-	RECORD_FAMILY = 4
+	RECORD_FAMILY = 4,
+	RECORD_FEED = 5
 };
 
 static bool defining(const struct det_store *s)
@@ -80,6 +82,19 @@ static void define_entry(struct det_store *s, struct det_entry *e, struct ops_st
 	det_log_end(out, begun);
 }
 
+static void add_feed(const struct det_group *g, struct ops_strbuf *out)
+{
+	if (g->source == NULL || g->job == NULL) {
+		return;
+	}
+	size_t begun = det_log_begin(out, RECORD_FEED);
+	put_u64(out, g->id);
+	ops_strbuf_addc(out, !g->retired || g->resumes ? 1 : 0);
+	ops_strbuf_add(out, g->job->name, strlen(g->job->name) + 1);
+	ops_strbuf_add(out, g->source, strlen(g->source) + 1);
+	det_log_end(out, begun);
+}
+
 static void define_columns(struct det_store *s, struct det_group *g, struct ops_strbuf *out)
 {
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
@@ -96,6 +111,7 @@ static void define_columns(struct det_store *s, struct det_group *g, struct ops_
 		put_varint(out, g->series[c] != NULL ? g->series[c]->id + (uint64_t)1 : 0);
 	}
 	det_log_end(out, begun);
+	add_feed(g, out);
 }
 
 static void add_family(const struct det_metadata *m, struct ops_strbuf *out)
@@ -119,6 +135,15 @@ void det_define_group(struct det_store *s, struct det_group *g)
 	if (defining(s) && !g->filed) {
 		struct ops_strbuf out = OPS_STRBUF_INIT;
 		define_columns(s, g, &out);
+		flush(s, &out);
+	}
+}
+
+void det_define_feed(struct det_store *s, struct det_group *g)
+{
+	if (defining(s) && g->filed) {
+		struct ops_strbuf out = OPS_STRBUF_INIT;
+		add_feed(g, &out);
 		flush(s, &out);
 	}
 }
@@ -309,6 +334,26 @@ static bool load_group(struct loading *l, const uint8_t *at, size_t len)
 	return good;
 }
 
+static bool load_feed(struct loading *l, const uint8_t *at, size_t len)
+{
+	const char *job = (const char *)at + 9, *end = (const char *)at + len;
+	const char *stop = len > 9 ? memchr(job, '\0', len - 9) : NULL;
+	if (stop == NULL || stop + 1 == end ||
+		memchr(stop + 1, '\0', (size_t)(end - stop) - 1) != end - 1) {
+		return false;
+	}
+	uint64_t id = ops_get_u64(at);
+	struct det_group *g = ops_map_get(l->groups, &id, sizeof(id));
+	if (g == NULL || g->layout_id == 0) {
+		return false;
+	}
+	g->job = det_store_job(l->s, job);
+	g->resumes = at[8] != 0;
+	free(g->source);
+	g->source = ops_xstrdup(stop + 1);
+	return true;
+}
+
 static bool load_family(struct loading *l, const uint8_t *at, size_t len)
 {
 	const char *texts[3] = {"", "", ""};
@@ -343,6 +388,7 @@ void det_definitions_load(struct det_store *s, struct ops_map *groups, const voi
 			    : type == RECORD_SERIES ? load_series(&l, p, n)
 			    : type == RECORD_GROUP  ? load_group(&l, p, n)
 			    : type == RECORD_FAMILY ? load_family(&l, p, n)
+			    : type == RECORD_FEED   ? load_feed(&l, p, n)
 						    : false;
 		s->recovery.lost_records += !good;
 	}

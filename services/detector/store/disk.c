@@ -62,6 +62,9 @@ struct det_disk {
 	struct det_head_file **dirty, **gone; /* under the lock */
 	size_t ndirty, dirty_cap, ngone, gone_cap;
 	uint64_t asked, answered; /* rounds for det_disk_flush() */
+	uint64_t moment, durable; /* rounds begun; the last one before which all is durable */
+	uint64_t settled;	  /* nothing before it counts */
+	bool unsettled;
 	struct det_disk_state state;
 	int head_error; /* the loop's */
 	bool stop;
@@ -199,7 +202,7 @@ struct round { /* what the thread took under the lock */
 	uint64_t remove_below[KINDS];
 	struct det_head_file **dirty, **gone;
 	size_t ndirty, ngone;
-	uint64_t asked;
+	uint64_t asked, moment;
 };
 
 static void take(struct det_disk *d, struct round *r)
@@ -208,7 +211,8 @@ static void take(struct det_disk *d, struct round *r)
 		.ndirty = d->ndirty,
 		.gone = d->gone,
 		.ngone = d->ngone,
-		.asked = d->asked};
+		.asked = d->asked,
+		.moment = ++d->moment};
 	for (size_t i = 0; i < KINDS; i++) {
 		r->remove_below[i] = d->streams[i].remove_below;
 	}
@@ -312,6 +316,7 @@ static void finish_round(struct det_disk *d, struct round *r, int rc)
 	}
 	d->state.error = -rc;
 	d->state.syncs++;
+	d->durable = rc == 0 ? r->moment : d->durable;
 	d->answered = r->asked;
 	pthread_cond_broadcast(&d->done);
 }
@@ -451,7 +456,7 @@ static bool enqueue(struct det_disk *d, enum det_log_kind kind, const void *data
 	struct stream *st = stream_of(d, kind);
 	if (d->queued + len > QUEUE_MAX && d->state.error != 0) {
 		d->state.lost_bytes += len;
-		d->state.lost_now = true;
+		d->state.lost_now = d->unsettled = true;
 		return false;
 	}
 	ops_strbuf_add(&last_chunk(st)->bytes, data, len);
@@ -560,6 +565,31 @@ void det_disk_look(struct det_disk *d, struct det_disk_state *ret)
 	pthread_mutex_lock(&d->lock);
 	*ret = d->state;
 	ret->error = ret->error != 0 ? ret->error : d->head_error;
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* A round that begins later has all that was put before. */
+uint64_t det_disk_moment(struct det_disk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	uint64_t moment = d->moment + 1;
+	pthread_mutex_unlock(&d->lock);
+	return moment;
+}
+
+bool det_disk_durable(struct det_disk *d, uint64_t moment)
+{
+	pthread_mutex_lock(&d->lock);
+	bool durable = !d->unsettled && d->durable >= OPS_MAX(moment, d->settled);
+	pthread_mutex_unlock(&d->lock);
+	return durable;
+}
+
+void det_disk_settled(struct det_disk *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->settled = d->moment + 1;
+	d->unsettled = d->state.lost_now;
 	pthread_mutex_unlock(&d->lock);
 }
 

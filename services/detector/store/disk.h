@@ -56,6 +56,11 @@ struct det_disk_state {
 	uint64_t wal_bytes, syncs;
 };
 void det_disk_look(struct det_disk *d, struct det_disk_state *ret);
+/* Everything until now, and whether it is durable: what was dropped meanwhile is not, before
+ * det_disk_settled() says that it is elsewhere. */
+uint64_t det_disk_moment(struct det_disk *d);
+bool det_disk_durable(struct det_disk *d, uint64_t moment);
+void det_disk_settled(struct det_disk *d);
 /* Bytes were dropped and the disk works again: what follows may not refer to them. Asked once. */
 bool det_disk_lost(struct det_disk *d);
 

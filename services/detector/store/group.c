@@ -2,7 +2,9 @@
 /*
  * Raw rows lie row after row, so a batch of n series is appended by one memcpy of n doubles; the
  * price is a stride when one column is read, at most DET_HEAD_ROWS steps. Sealing encodes them as a
- * segment (segment.h) and gives the raw memory back.
+ * segment (segment.h) and gives the raw memory back. It grows by steps of one size, which groups of
+ * equal width take over from each other; groups begin at different places of the cycle, so that
+ * half of the rows are there on average, and sealing is spread.
  *
  * Reading a column decodes it segment by segment. A query reads one series after the other, and
  * neighbours lie in the same segments, where one may be coded against the one before: the decoder
@@ -52,30 +54,28 @@ struct det_group *det_group_new(uint64_t layout_id, uint32_t ncolumns)
 	g->ncolumns = ncolumns;
 	g->series = ops_xcalloc(ncolumns != 0 ? ncolumns : 1, sizeof(struct det_entry *));
 	g->last_ms = INT64_MIN;
-	/* Half to all of the rows, by chance of the id, for the first segment. */
-	g->seal_at = DET_HEAD_ROWS / 2 + (uint32_t)(layout_id >> 32) % (DET_HEAD_ROWS / 2 + 1);
+	/* By chance of the id, for the first segment. */
+	g->seal_at = DET_HEAD_ROWS - (uint32_t)(layout_id >> 32) % (DET_HEAD_ROWS - DET_HEAD_STEP);
 	g->bytes = sizeof(*g) + ncolumns * sizeof(struct det_entry *);
 	return g;
 }
 
-static void rows_free(struct det_group *g)
+static size_t row_bytes(const struct det_group *g)
 {
-	g->bytes -= g->rows_cap * ((size_t)g->ncolumns + 1) * sizeof(double);
-	free(g->times);
-	free(g->rows);
-	g->times = NULL;
-	g->rows = NULL;
-	g->nrows = 0;
-	g->rows_cap = 0;
+	return ((size_t)g->ncolumns + 1) * sizeof(double);
 }
 
-void det_group_forget_views(struct det_group *g)
+static void rows_free(struct det_group *g)
 {
-	if (g->views != NULL) {
-		ops_arena_done(&g->views->arena);
-		free(g->views);
-		g->views = NULL;
+	g->bytes -= g->rows_cap * row_bytes(g);
+	free(g->times);
+	g->times = NULL;
+	for (size_t i = 0; i < OPS_LENGTH(g->steps); i++) {
+		free(g->steps[i]);
+		g->steps[i] = NULL;
 	}
+	g->nrows = 0;
+	g->rows_cap = 0;
 }
 
 void det_group_free(struct det_group *g)
@@ -84,22 +84,29 @@ void det_group_free(struct det_group *g)
 		return;
 	}
 	rows_free(g);
-	det_group_forget_views(g);
 	free(g->sealed);
+	free(g->source);
 	free(g->series);
 	free(g);
 }
 
-/* A lone series grows one by one at first: most are markers and alerts with few samples. */
 static void rows_grow(struct det_group *g)
 {
-	uint32_t step = g->ncolumns > 1 ? DET_HEAD_STEP : OPS_MAX(g->rows_cap, 1u);
-	uint32_t cap = OPS_MIN(g->rows_cap + step, DET_HEAD_ROWS);
-	size_t row = (size_t)g->ncolumns;
-	g->bytes += (cap - g->rows_cap) * (row + 1) * sizeof(double);
-	g->times = ops_xrealloc(g->times, cap, sizeof(int64_t));
-	g->rows = ops_xrealloc(g->rows, cap * OPS_MAX(row, (size_t)1), sizeof(double));
-	g->rows_cap = cap;
+	size_t values = DET_HEAD_STEP * OPS_MAX((size_t)g->ncolumns, (size_t)1);
+	g->steps[g->rows_cap / DET_HEAD_STEP] = ops_xmalloc(values * sizeof(double));
+	g->rows_cap += DET_HEAD_STEP;
+	g->times = ops_xrealloc(g->times, g->rows_cap, sizeof(int64_t));
+	g->bytes += DET_HEAD_STEP * row_bytes(g);
+}
+
+static double *row_at(const struct det_group *g, uint32_t row)
+{
+	return g->steps[row / DET_HEAD_STEP] + (size_t)(row % DET_HEAD_STEP) * g->ncolumns;
+}
+
+const double *det_group_row(const struct det_group *g, uint32_t row)
+{
+	return row_at(g, row);
 }
 
 bool det_group_full(const struct det_group *g)
@@ -113,7 +120,7 @@ double *det_group_add(struct det_group *g, int64_t time_ms, const double *values
 	if (g->nrows == g->rows_cap) {
 		rows_grow(g);
 	}
-	double *row = g->rows + (size_t)g->nrows * g->ncolumns;
+	double *row = row_at(g, g->nrows);
 	if (g->ncolumns != 0) {
 		memcpy(row, values, (size_t)g->ncolumns * sizeof(double));
 	}
@@ -124,15 +131,14 @@ double *det_group_add(struct det_group *g, int64_t time_ms, const double *values
 
 const double *det_group_last_row(const struct det_group *g)
 {
-	return g->nrows != 0 ? g->rows + (size_t)(g->nrows - 1) * g->ncolumns : NULL;
+	return g->nrows != 0 ? row_at(g, g->nrows - 1) : NULL;
 }
 
 static const double *raw_column(void *arg, uint32_t column, double *scratch)
 {
 	const struct det_group *g = arg;
 	for (uint32_t r = 0; r < g->nrows; r++) {
-		scratch[r] = g->series[column] != NULL ? g->rows[(size_t)r * g->ncolumns + column]
-						       : det_absent();
+		scratch[r] = g->series[column] != NULL ? row_at(g, r)[column] : det_absent();
 	}
 	return scratch;
 }
@@ -313,7 +319,7 @@ void det_group_read(const struct det_group *g, uint32_t column, const int64_t ra
 	make_room(out, g->nrows);
 	for (uint32_t r = 0; r < g->nrows; r++) {
 		if (g->times[r] >= range_ms[0] && g->times[r] <= range_ms[1]) {
-			put_sample(out, g->times[r], g->rows[(size_t)r * g->ncolumns + column]);
+			put_sample(out, g->times[r], row_at(g, r)[column]);
 		}
 	}
 }
@@ -342,7 +348,7 @@ bool det_group_has_time(const struct det_group *g, int64_t time_ms)
 int64_t det_group_column_last(const struct det_group *g, uint32_t column)
 {
 	for (uint32_t r = g->nrows; r-- > 0;) {
-		if (!det_is_absent(g->rows[(size_t)r * g->ncolumns + column])) {
+		if (!det_is_absent(row_at(g, r)[column])) {
 			return g->times[r];
 		}
 	}

@@ -9,17 +9,13 @@
 #include "services/detector/store/store.h"
 
 /* Raw rows at most. Fewer cost less memory, more compress better until the block cut joins them. */
-#define DET_HEAD_ROWS 32u
-#define DET_HEAD_STEP 8u /* rows that the raw part grows by */
+#define DET_HEAD_ROWS 16u
+#define DET_HEAD_STEP 4u /* rows that the raw part grows by */
 
 /* A row has this where a column has no sample. Signalling, so no computation ever makes it. */
 #define DET_ABSENT_BITS 0x7ff0000000000003ULL
 double det_absent(void);
 bool det_is_absent(double v);
-/* A histogram stands here (histogram_log.h); signalling too. */
-#define DET_HISTOGRAM_BITS 0x7ff0000000000004ULL
-double det_histogram_mark(void);
-bool det_is_histogram(double v);
 /* A histogram stands here (histogram_log.h); signalling too. */
 #define DET_HISTOGRAM_BITS 0x7ff0000000000004ULL
 double det_histogram_mark(void);
@@ -41,16 +37,14 @@ struct det_group {
 	uint64_t layout_id; /* 0: a single series */
 	uint32_t ncolumns;
 	struct det_entry **series; /* per column; NULL: refused, dead */
-	struct det_views {
-		struct ops_arena arena;
-		struct det_series **series;
-	} * views;	     /* for the tap; NULL until a row is told */
-	struct det_job *job; /* that its columns count for while it is live */
-	int64_t last_ms;     /* of the newest row, INT64_MIN before the first */
-	bool shared;	     /* some series here may have another group as well */
-	bool dead;	     /* some column has no series */
+	struct det_job *job;	   /* that its columns count for while it is live */
+	int64_t last_ms;	   /* of the newest row, INT64_MIN before the first */
+	bool shared;		   /* some series here may have another group as well */
+	bool dead;		   /* some column has no series */
 	enum det_refusal dead_why;
 	bool retired;		  /* no more rows come */
+	bool resumes;		  /* it was not when the store was closed */
+	char *source;		  /* who feeds it; NULL: nobody said */
 	bool filed;		  /* stands in the definitions file as it is */
 	uint32_t nrows, rows_cap; /* head */
 	uint32_t seal_at;	  /* rows; differs at first, so that groups do not seal at once */
@@ -58,7 +52,7 @@ struct det_group {
 	uint64_t wal_chain;	  /* of the log file that the row before is in; 0: none */
 	uint32_t wal_index;	  /* of the row before in its chain */
 	int64_t *times;
-	double *rows; /* row after row */
+	double *steps[DET_HEAD_ROWS / DET_HEAD_STEP]; /* of DET_HEAD_STEP rows each */
 	struct det_sealed *sealed;
 	uint32_t nsealed, sealed_cap;
 	size_t bytes; /* all of the above that is memory */
@@ -67,11 +61,11 @@ struct det_group {
 
 struct det_group *det_group_new(uint64_t layout_id, uint32_t ncolumns);
 void det_group_free(struct det_group *g); /* segments' memory must be gone */
-void det_group_forget_views(struct det_group *g);
 /* time_ms > last_ms and there is room (det_group_full). Returns the new row (ncolumns values) to be
  * corrected; valid until the next call. */
 double *det_group_add(struct det_group *g, int64_t time_ms, const double *values);
-bool det_group_full(const struct det_group *g); /* seal it first */
+bool det_group_full(const struct det_group *g);			      /* seal it first */
+const double *det_group_row(const struct det_group *g, uint32_t row); /* below nrows */
 /* The newest row, or NULL when it is sealed. */
 const double *det_group_last_row(const struct det_group *g);
 /* Appends the raw rows as one segment to out. -E2BIG. */

@@ -115,6 +115,13 @@ static void histograms_maintain(struct det_store *s)
 	}
 }
 
+static void seal_all(struct det_store *s)
+{
+	for (struct det_group *g = s->groups; g != NULL; g = g->next) {
+		det_store_seal(s, g);
+	}
+}
+
 static void disk_maintain(struct det_store *s)
 {
 	if (s->disk == NULL) {
@@ -131,6 +138,10 @@ static void disk_maintain(struct det_store *s)
 		det_definitions_rewrite(s);
 	}
 	det_wal_maintain(s);
+	if (lost) { /* and what was dropped goes elsewhere */
+		seal_all(s);
+		det_disk_settled(s->disk);
+	}
 }
 
 void det_store_maintain(struct det_store *s, int64_t now_ms)

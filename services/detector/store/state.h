@@ -66,6 +66,7 @@ struct det_readers {
 
 struct det_job {
 	uint64_t columns; /* of its live layouts */
+	char name[];
 };
 
 struct det_store {
@@ -189,6 +190,7 @@ void det_wal_replay(
 /* ---- definitions.c: likewise ---- */
 void det_define_group(struct det_store *s, struct det_group *g); /* with its series */
 void det_define_series(struct det_store *s, struct det_entry *e);
+void det_define_feed(struct det_store *s, struct det_group *g); /* if it is defined */
 void det_define_family(struct det_store *s, const struct det_metadata *m);
 void det_definitions_rewrite(struct det_store *s); /* a new file without what is gone */
 /* Makes what a file of them says; groups by id are added to the map. */
@@ -206,6 +208,11 @@ int det_store_put_late(struct det_store *s, struct det_entry *e, int64_t t, doub
 void det_store_note_time(struct det_store *s, int64_t time_ms);
 bool det_entry_attached(const struct det_entry *e, const struct det_group *g);
 struct det_group *det_store_group_add(struct det_store *s, uint64_t layout_id, uint32_t ncolumns);
+
+void det_store_add_row(struct det_store *s, struct det_group *g, int64_t t, const double *values);
+
+/* ---- layouts.c ---- */
+struct det_job *det_store_job(struct det_store *s, const char *name); /* made when new */
 
 /* ---- select.c ---- */
 /* Samples of the head, under the lock or by the writer. Replaces what is in out. */

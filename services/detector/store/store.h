@@ -100,12 +100,16 @@ struct det_store_listener {
 };
 
 struct det_store_row {
-	uint64_t layout_id; /* of one array of series, as long as the layout lives */
-	struct det_series *const *series;
+	uint64_t layout_id; /* column c is one series as long as the layout lives */
 	const double *values;
 	size_t n;
 	int64_t time_ms;
+	const struct det_store *store;
+	struct det_entry *const *entries; /* the store's */
 };
+/* What a column stands for; NULL: its series was refused. In the arena. */
+struct ops_labels *det_store_row_labels(
+	const struct det_store_row *row, size_t column, struct ops_arena *arena);
 
 /*
  * What is stored, with its values, for those who pass samples on: each sample once, when it becomes
@@ -113,8 +117,7 @@ struct det_store_row {
  * NULL. Everything is borrowed for the call.
  */
 struct det_store_tap {
-	/* Value c is a sample of series[c] unless that is NULL or det_is_absent(value) (group.h).
-	 */
+	/* Value c is a sample of column c unless det_is_absent() (group.h). */
 	void (*on_row)(void *arg, const struct det_store_row *row);
 	void (*on_sample)(
 		void *arg, const struct det_series *series, int64_t time_ms, double value);
@@ -148,6 +151,14 @@ void det_store_announce(const struct det_store *s);
 int det_store_layout(struct det_store *s, const struct ops_layout *layout) OPS_MUST_CHECK;
 bool det_store_has_layout(const struct det_store *s, uint64_t layout_id);
 /*
+ * Who feeds a live layout, one line of text: kept over a restart. det_store_resume(), once after
+ * opening, makes those live again that were when the store was closed, the ones with the oldest
+ * rows first, and tells the listener of them.
+ */
+void det_store_feed(struct det_store *s, uint64_t layout_id, const char *source);
+void det_store_resume(struct det_store *s,
+	void (*fn)(void *arg, uint64_t layout_id, const char *source), void *arg);
+/*
  * The target has another layout now, or is gone: series that no other live layout feeds get a
  * staleness marker at time_ms (0: none). Register the successor first. Unknown ids are ignored.
  */
@@ -179,6 +190,11 @@ struct det_store_disk {
 	uint64_t bad_segments;		      /* left out: their checksum fails */
 };
 void det_store_disk(struct det_store *s, struct det_store_disk *ret);
+
+/* A moment, and whether everything that was appended before it is on the disk by now (with a
+ * directory; never without). */
+uint64_t det_store_moment(struct det_store *s);
+bool det_store_durable(const struct det_store *s, uint64_t moment);
 
 /* What det_store_open() found; for the log. */
 struct det_store_recovery {

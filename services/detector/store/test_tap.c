@@ -12,9 +12,9 @@
 
 static const int64_t T0 = 1795208400000LL;
 
-static void add(struct ops_strbuf *b, const struct det_series *series, int64_t t, double v)
+static void add(struct ops_strbuf *b, const struct ops_labels *labels, int64_t t, double v)
 {
-	ops_strbuf_printf(b, "%s+%lld=", ops_labels_get(series->labels, "i"), (long long)(t - T0));
+	ops_strbuf_printf(b, "%s+%lld=", ops_labels_get(labels, "i"), (long long)(t - T0));
 	if (ops_is_stale(v)) {
 		ops_strbuf_adds(b, "stale ");
 	} else {
@@ -24,23 +24,27 @@ static void add(struct ops_strbuf *b, const struct det_series *series, int64_t t
 
 static void on_row(void *arg, const struct det_store_row *row)
 {
+	struct ops_arena arena;
+	ops_arena_init(&arena);
 	for (size_t i = 0; i < row->n; i++) {
-		if (row->series[i] != NULL && !det_is_absent(row->values[i])) {
-			add(arg, row->series[i], row->time_ms, row->values[i]);
+		if (!det_is_absent(row->values[i])) {
+			add(arg, det_store_row_labels(row, i, &arena), row->time_ms,
+				row->values[i]);
 		}
 	}
+	ops_arena_done(&arena);
 }
 
 static void on_sample(void *arg, const struct det_series *series, int64_t time_ms, double value)
 {
-	add(arg, series, time_ms, value);
+	add(arg, series->labels, time_ms, value);
 }
 
 static void on_histogram(
 	void *arg, const struct det_series *series, int64_t time_ms, const struct ops_histogram *h)
 {
 	ops_strbuf_adds(arg, "h:");
-	add(arg, series, time_ms, h->count);
+	add(arg, series->labels, time_ms, h->count);
 }
 
 static void expect(struct ops_strbuf *heard, const char *text)

@@ -59,7 +59,7 @@ void det_wal_row(struct det_store *s, struct det_group *g)
 	const double *row = det_group_last_row(g), *before = NULL;
 	det_define_group(s, g);
 	if (g->wal_chain == number && g->nrows > 1) {
-		before = row - g->ncolumns;
+		before = det_group_row(g, g->nrows - 2);
 		g->wal_index++;
 	} else {
 		g->wal_chain = number;
