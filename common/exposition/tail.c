@@ -19,6 +19,7 @@
 
 #include "common/base/number.h"
 #include "common/base/text.h"
+#include "common/exposition/plain_number.h"
 
 static bool blank(char c)
 {
@@ -99,7 +100,7 @@ static int bad(struct tail_reader *r, const char *what)
 
 static int read_number(struct tail_reader *r, double *ret)
 {
-	if (plain_number(&r->at, r->end, ret)) {
+	if (ops_plain_number(r->at, r->end, ret, &r->at) || plain_number(&r->at, r->end, ret)) {
 		return 0;
 	}
 	const char *stop = token_end(r->format, r->at, r->end);

@@ -7,9 +7,13 @@
 #include <stdarg.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "common/base/number.h"
+#include "common/exposition/plain_number.h"
 
 static struct ops_exposition p;
 
@@ -217,6 +221,46 @@ static void test_exemplars(void **state)
 	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_END);
 }
 
+/* The reader of eight characters at a time against the one that reads them all. */
+static void check_plain(const char *text)
+{
+	char line[64];
+	double plain = 0, whole = 0;
+	const char *end = NULL;
+	int len = snprintf(line, sizeof(line), "%s\n# and more that can be read", text);
+	if (!ops_plain_number(line, line + len, &plain, &end)) {
+		return;
+	}
+	assert_int_equal(end - line, strlen(text));
+	assert_int_equal(ops_parse_double(text, strlen(text), &whole), 0);
+	assert_memory_equal(&plain, &whole, sizeof(plain));
+}
+
+static void test_plain_numbers(void **state)
+{
+	(void)state;
+	static const char *const odd[] = {"", ".", "1.", ".5", "-1", "1e5", "0x1", "1_0", "NaN",
+		"12345678.12345678", "123456789.123456789", "1.2.3", "00012", "1:", "1/"};
+	char text[40];
+	double v;
+	const char *end;
+	for (size_t i = 0; i < OPS_LENGTH(odd); i++) {
+		check_plain(odd[i]);
+	}
+	for (unsigned i = 0; i < 20000; i++) {
+		uint64_t n = (uint64_t)i * 0x9e3779b97f4a7c15ULL;
+		snprintf(text, sizeof(text), "%.*s", (int)(1 + i % 17), "98765432109876543210");
+		check_plain(text);
+		snprintf(text, sizeof(text), "%u.%0*u", (unsigned)(n >> 40) >> (i % 24),
+			(int)(1 + i % 9), (unsigned)(n >> 50));
+		check_plain(text);
+	}
+	static const char far[] = "1234567.25 and so on, long enough";
+	assert_true(ops_plain_number(far, far + sizeof(far) - 1, &v, &end));
+	assert_true(v == 1234567.25 && *end == ' ');
+	assert_false(ops_plain_number(far, far + 23, &v, &end));
+}
+
 static void test_content_type(void **state)
 {
 	(void)state;
@@ -254,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exemplars, setup, teardown),
+		cmocka_unit_test(test_plain_numbers),
 		cmocka_unit_test(test_content_type),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,28 @@ static const char *labels_tail(const struct ops_labels *ls)
 	return (const char *)&ls->items[ls->n];
 }
 
+/* Most texts are short: a call would cost more than the copy. Returns behind the NUL. */
+static inline char *put_text(char *at, const char *text, size_t len)
+{
+	if (len >= 8 && len <= 16) {
+		uint64_t head, tail;
+		memcpy(&head, text, sizeof(head));
+		memcpy(&tail, text + len - sizeof(tail), sizeof(tail));
+		memcpy(at, &head, sizeof(head));
+		memcpy(at + len - sizeof(tail), &tail, sizeof(tail));
+	} else if (len >= 4 && len < 8) {
+		uint32_t head, tail;
+		memcpy(&head, text, sizeof(head));
+		memcpy(&tail, text + len - sizeof(tail), sizeof(tail));
+		memcpy(at, &head, sizeof(head));
+		memcpy(at + len - sizeof(tail), &tail, sizeof(tail));
+	} else if (len > 0) {
+		memcpy(at, text, len);
+	}
+	at[len] = '\0';
+	return at + len + 1;
+}
+
 struct ops_labels *ops_labels_from_sorted(const struct ops_label *items, size_t n)
 {
 	size_t tail = 0, kept = 0;
@@ -46,13 +68,9 @@ struct ops_labels *ops_labels_from_sorted(const struct ops_label *items, size_t 
 			continue;
 		*to = (struct ops_label){
 			.name = at, .name_len = from->name_len, .value_len = from->value_len};
-		memcpy(at, from->name, from->name_len);
-		at[from->name_len] = '\0';
-		at += from->name_len + 1;
+		at = put_text(at, from->name, from->name_len);
 		to->value = at;
-		memcpy(at, from->value, from->value_len);
-		at[from->value_len] = '\0';
-		at += from->value_len + 1;
+		at = put_text(at, from->value, from->value_len);
 		to++;
 	}
 	ls->refs = 1;

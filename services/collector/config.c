@@ -112,10 +112,6 @@ static int load_global(struct ops_arena *a, const struct ops_conf_node *node,
 		return r;
 	}
 	note_unused(w, node, global_keys, ret->notes, offsetof(struct col_global, notes));
-	if (ret->extra_metrics) {
-		ops_conf_warn(w, ops_conf_get(node, "extra_scrape_metrics"),
-			"extra_scrape_metrics is accepted but has no effect yet");
-	}
 	if (ret->interval_ms <= 0) {
 		return ops_conf_error(ops_conf_get(node, "scrape_interval"), err,
 			"scrape_interval must be above 0");
@@ -163,11 +159,21 @@ static int check_name_unique(const struct col_config *c, size_t i, const struct 
 
 struct loading {
 	struct col_config *config;
+	unsigned features;
 	const struct ops_conf_node *global_node;
 	struct col_global global;
 	struct ops_conf_warnings *warnings;
 	struct ops_error *err;
 };
+
+/* What is written wins. */
+static void apply_features(struct loading *l)
+{
+	const struct ops_conf_node *n = l->global_node;
+	if (n == NULL || ops_conf_get(n, "extra_scrape_metrics") == NULL) {
+		l->global.extra_metrics = (l->features & COL_FEATURE_EXTRA_SCRAPE_METRICS) != 0;
+	}
+}
 
 static int load_jobs(struct loading *l, const struct ops_conf_node *list)
 {
@@ -187,7 +193,7 @@ static int load_jobs(struct loading *l, const struct ops_conf_node *list)
 			return r;
 		}
 		c->njobs++;
-		job->hash = ops_conf_hash(node, ops_conf_hash(l->global_node, 0));
+		job->hash = ops_conf_hash(node, ops_conf_hash(l->global_node, l->features));
 		r = check_name_unique(c, c->njobs - 1, node, l->err);
 		if (r != 0) {
 			return r;
@@ -234,10 +240,11 @@ static int load_parts(struct loading *l, const struct ops_conf_strings *patterns
 	return r;
 }
 
-static int load_root(struct col_config *c, struct ops_conf_warnings *w, struct ops_error *err)
+static int load_root(
+	struct col_config *c, unsigned features, struct ops_conf_warnings *w, struct ops_error *err)
 {
 	struct written_root root = {.global = NULL};
-	struct loading l = {.config = c, .warnings = w, .err = err};
+	struct loading l = {.config = c, .features = features, .warnings = w, .err = err};
 	int r = ops_conf_decode(&c->arena, c->root, root_keys, &root, w, err);
 	if (r != 0) {
 		return r;
@@ -250,6 +257,7 @@ static int load_root(struct col_config *c, struct ops_conf_warnings *w, struct o
 	l.global_node = ops_conf_is_null(root.global) ? NULL : root.global;
 	r = load_global(&c->arena, l.global_node, w, &l.global, err);
 	if (r == 0) {
+		apply_features(&l);
 		r = load_jobs(&l, root.scrape_configs);
 	}
 	return r != 0 ? r : load_parts(&l, &root.files);
@@ -262,12 +270,8 @@ static struct col_config *config_new(void)
 	return c;
 }
 
-static int finish(struct col_config *c, int r, struct ops_conf_warnings *w, struct col_config **ret,
-	struct ops_error *err)
+static int finish(struct col_config *c, int r, struct col_config **ret)
 {
-	if (r == 0 && c->root != NULL) {
-		r = load_root(c, w, err);
-	}
 	if (r != 0) {
 		col_config_free(c);
 		return r;
@@ -276,8 +280,8 @@ static int finish(struct col_config *c, int r, struct ops_conf_warnings *w, stru
 	return 0;
 }
 
-int col_config_load(const char *path, struct ops_conf_warnings *warnings, struct col_config **ret,
-	struct ops_error *err)
+int col_config_load(const char *path, unsigned features, struct ops_conf_warnings *warnings,
+	struct col_config **ret, struct ops_error *err)
 {
 	struct col_config *c = config_new();
 	struct ops_conf_node *root = NULL;
@@ -286,7 +290,10 @@ int col_config_load(const char *path, struct ops_conf_warnings *warnings, struct
 		r = ops_conf_load_file(&c->arena, path, &options, &root, err);
 	}
 	c->root = root;
-	return finish(c, r, warnings, ret, err);
+	if (r == 0 && root != NULL) {
+		r = load_root(c, features, warnings, err);
+	}
+	return finish(c, r, ret);
 }
 
 int col_config_load_text(const char *name, const char *text, struct ops_conf_warnings *warnings,
@@ -296,7 +303,10 @@ int col_config_load_text(const char *name, const char *text, struct ops_conf_war
 	struct ops_conf_node *root = NULL;
 	int r = ops_conf_load_text(&c->arena, name, text, strlen(text), &options, &root, err);
 	c->root = root;
-	return finish(c, r, warnings, ret, err);
+	if (r == 0 && root != NULL) {
+		r = load_root(c, 0, warnings, err);
+	}
+	return finish(c, r, ret);
 }
 
 void col_config_free(struct col_config *c)

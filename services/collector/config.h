@@ -66,9 +66,14 @@ struct col_config {
 	size_t njobs, cap_jobs;
 };
 
-/* path NULL or empty: no jobs. Errors are file:line:column. */
-int col_config_load(const char *path, struct ops_conf_warnings *warnings, struct col_config **ret,
-	struct ops_error *err) OPS_MUST_CHECK;
+/* What Prometheus has as --enable-feature: another default for a key of global. */
+enum col_features {
+	COL_FEATURE_EXTRA_SCRAPE_METRICS = 1,
+};
+
+/* path NULL or empty: no jobs. features: of enum col_features. Errors are file:line:column. */
+int col_config_load(const char *path, unsigned features, struct ops_conf_warnings *warnings,
+	struct col_config **ret, struct ops_error *err) OPS_MUST_CHECK;
 int col_config_load_text(const char *name, const char *text, struct ops_conf_warnings *warnings,
 	struct col_config **ret, struct ops_error *err) OPS_MUST_CHECK;
 void col_config_free(struct col_config *c); /* NULL is fine */

@@ -358,10 +358,6 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 		return r;
 	}
 	note_unused(node, &written, w);
-	if (!ops_conf_is_null(written.extra_metrics)) {
-		ops_conf_warn(w, written.extra_metrics,
-			"extra_scrape_metrics is accepted but has no effect yet");
-	}
 	const struct ops_conf_node *list =
 		written.protocols != NULL ? written.protocols : global->protocols;
 	*ret = (struct col_job){.name = written.name,

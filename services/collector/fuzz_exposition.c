@@ -68,7 +68,7 @@ static void run(enum ops_exposition_format format, struct ops_exposition_text fi
 	struct col_values values = {.n = 0};
 	struct col_layout *l = NULL;
 	struct ops_error err;
-	col_reports_build(rules.labels, rules.reports);
+	col_reports_build(rules.labels, false, rules.reports);
 	int r = col_layout_parse(&rules, format, first, &values, &l, &err);
 	if (r == 0) {
 		check_wire(l);

@@ -19,6 +19,7 @@
 
 #include "common/msg/exemplars.h"
 #include "services/collector/label_merge.h"
+#include "common/exposition/plain_number.h"
 #include "common/relabel/relabel.h"
 #include "services/collector/config.h"
 #include "services/collector/families.h"
@@ -410,12 +411,21 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 		size_t len = (size_t)line->shared_len + line->own_len;
 		if ((size_t)(end - at) < len ||
 			memcmp(at + line->shared_len, prefix, line->own_len) != 0 ||
-			memcmp(at, before, line->shared_len) != 0 ||
-			ops_exposition_tail(format, at + len, end, &tail, &at, &what) != 0) {
+			memcmp(at, before, line->shared_len) != 0) {
 			return false;
 		}
 		before = from;
 		prefix += line->own_len;
+		if (ops_plain_number(at + len, end, &tail.value, &at) && *at == '\n') {
+			at++;
+			if (line->column != UINT32_MAX) {
+				values->values[line->column] = tail.value;
+			}
+			continue;
+		}
+		if (ops_exposition_tail(format, from + len, end, &tail, &at, &what) != 0) {
+			return false;
+		}
 		if (line->column != UINT32_MAX) {
 			put_value(values, line->column, &tail, rules->honor_timestamps);
 		}
@@ -480,7 +490,7 @@ void col_layout_retire(struct col_layout *l, struct col_values *last, struct col
 	col_series_set_done(&set);
 }
 
-void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REPORTS])
+void col_reports_build(struct ops_labels *target, bool extra, struct ops_labels *ret[COL_REPORTS])
 {
 	static const char *const names[COL_REPORTS] = {
 		[COL_REPORT_UP] = "up",
@@ -488,10 +498,15 @@ void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REP
 		[COL_REPORT_SCRAPED] = "scrape_samples_scraped",
 		[COL_REPORT_POST_RELABEL] = "scrape_samples_post_metric_relabeling",
 		[COL_REPORT_ADDED] = "scrape_series_added",
+		[COL_REPORT_TIMEOUT] = "scrape_timeout_seconds",
+		[COL_REPORT_SAMPLE_LIMIT] = "scrape_sample_limit",
+		[COL_REPORT_BODY_BYTES] = "scrape_body_size_bytes",
 	};
 	struct ops_labels_builder b;
+	size_t n = extra ? COL_REPORTS : COL_REPORT_TIMEOUT;
+	memset(ret, 0, COL_REPORTS * sizeof(*ret));
 	ops_labels_builder_from(&b, target);
-	for (size_t i = 0; i < COL_REPORTS; i++) {
+	for (size_t i = 0; i < n; i++) {
 		ops_labels_builder_set(&b, OPS_LABEL_NAME, names[i]);
 		ret[i] = ops_labels_builder_build(&b);
 	}

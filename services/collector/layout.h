@@ -17,6 +17,9 @@ enum col_report { /* columns behind those of the exposition */
 	COL_REPORT_SCRAPED,
 	COL_REPORT_POST_RELABEL,
 	COL_REPORT_ADDED,
+	COL_REPORT_TIMEOUT, /* this and what follows: extra_scrape_metrics */
+	COL_REPORT_SAMPLE_LIMIT,
+	COL_REPORT_BODY_BYTES,
 	COL_REPORTS
 };
 
@@ -26,7 +29,8 @@ struct col_limits;
 struct col_series_rules {	   /* of a target; everything is borrowed */
 	struct ops_labels *labels; /* the target's */
 	const char *instance;	   /* names the target's layouts, with the job label */
-	struct ops_labels *reports[COL_REPORTS]; /* all NULL: no report series */
+	/* NULL behind those that there are: all, those before COL_REPORT_TIMEOUT, or none */
+	struct ops_labels *reports[COL_REPORTS];
 	bool honor_labels, honor_timestamps, legacy_names;
 	const struct ops_relabel *relabel; /* may be NULL */
 	const struct col_limits *limits;
@@ -109,5 +113,5 @@ void col_values_reserve(struct col_values *v, size_t n);
 int64_t col_values_time(const struct col_values *v, size_t column); /* 0: scrape time */
 void col_values_set_time(struct col_values *v, size_t column, int64_t time_ms);
 
-/* Labels of the report series for a target with these labels. */
-void col_reports_build(struct ops_labels *target, struct ops_labels *ret[COL_REPORTS]);
+/* Labels of the report series for a target with these labels; extra: all of them. */
+void col_reports_build(struct ops_labels *target, bool extra, struct ops_labels *ret[COL_REPORTS]);

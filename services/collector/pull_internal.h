@@ -61,7 +61,8 @@ struct col_connection {
 	size_t request_cap, sent;
 	bool reused; /* the connection has answered before: it may have been closed meanwhile */
 	int64_t started_ns;
-	struct col_buffer *in, *plain; /* plain: unpacked */
+	bool active;
+	struct col_buffer *in, *plain; /* in: from the first byte on; plain: unpacked */
 	struct col_head head;
 	struct col_chunks chunks;
 	struct col_gunzip gunzip;

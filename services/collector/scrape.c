@@ -45,6 +45,9 @@ static struct ops_metric duplicates_total =
 		"Samples that name a series again within one scrape.");
 static struct ops_metric skipped_total = OPS_COUNTER("ops_scrapes_skipped_total",
 	"Scrapes that were due while the one before was still under way.");
+static const double delay_buckets[] = {0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5};
+static struct ops_metric start_delay = OPS_HISTOGRAM("ops_scrape_start_delay_seconds",
+	"How much later than its place in the interval a scrape began.", delay_buckets);
 static struct ops_metric sample_limit_total =
 	OPS_COUNTER("prometheus_target_scrapes_exceeded_sample_limit_total",
 		"Scrapes refused by sample_limit or a label limit.");
@@ -103,6 +106,41 @@ static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool
 	v[COL_REPORT_SCRAPED] = (double)l->nlines;
 	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates);
 	v[COL_REPORT_ADDED] = (double)added;
+	if (s->rules.reports[COL_REPORT_TIMEOUT] != NULL) {
+		v[COL_REPORT_TIMEOUT] = (double)s->target->timeout_ms / 1000;
+		v[COL_REPORT_SAMPLE_LIMIT] = (double)s->target->job->limits.samples;
+		v[COL_REPORT_BODY_BYTES] = s->body_bytes;
+	}
+}
+
+static bool reports_fit(const struct col_scraper *s)
+{
+	size_t n = 0;
+	while (n < COL_REPORTS && s->rules.reports[n] != NULL) {
+		n++;
+	}
+	return s->reports != NULL && s->reports->wire.n == n;
+}
+
+/* A row of the report series alone. A reload may have made them more or fewer. */
+static void publish_reports(struct col_scraper *s)
+{
+	struct col_layout *old = NULL;
+	if (!reports_fit(s)) {
+		old = s->reports;
+		s->reports = col_layout_reports(&s->rules);
+	}
+	s->now.n = s->reports->wire.n;
+	s->now.has_times = false;
+	col_values_reserve(&s->now, s->now.n);
+	fill_reports(s, s->reports, false, 0);
+	if (publish_row(s, s->reports) != 0 && old != NULL) { /* counted and logged there */
+		col_layout_free(s->reports);
+		s->reports = old;
+		old = NULL;
+	}
+	col_layout_pack(s->reports);
+	col_layout_free(old);
 }
 
 static void finish_down(struct col_scraper *s, const char *reason, const char *error)
@@ -115,16 +153,7 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	ops_metric_add(&errors_total, 1, reason);
 	s->health = COL_HEALTH_DOWN;
 	snprintf(s->last_error, sizeof(s->last_error), "%s", error);
-	if (s->reports == NULL) {
-		s->reports = col_layout_reports(&s->rules);
-	}
-	s->now.n = s->reports->wire.n;
-	s->now.has_times = false;
-	col_values_reserve(&s->now, s->now.n);
-	fill_reports(s, s->reports, false, 0);
-	int r = publish_row(s, s->reports);
-	col_layout_pack(s->reports);
-	(void)r; /* five series always fit; a failure is counted and logged there */
+	publish_reports(s);
 }
 
 /* The row is in s->last now, and the body is still there. */
@@ -233,16 +262,19 @@ static void on_response(void *arg, const struct ops_http_response *res)
 	const char *reason = NULL;
 	ops_metric_add(&scrapes_total, 1);
 	s->last_scrape_ms = s->time_ms;
+	s->body_bytes = 0;
 	if (col_fetch_check(s->target, res, &format, &reason, &err) != 0) {
 		char text[512];
 		clock_duration(s);
 		if (res->outcome == OPS_HTTP_TOO_BIG) {
 			ops_metric_add(&body_limit_total, 1);
+			s->body_bytes = -1;
 		}
 		finish_down(s, reason, ops_error_text(&err, text, sizeof(text)));
 	} else {
 		const struct ops_exposition_text body = {
 			res->body != NULL ? res->body : "", res->len};
+		s->body_bytes = (double)res->len;
 		on_body(s, format, body);
 	}
 	ops_metric_observe(&duration, s->last_duration);
@@ -253,7 +285,7 @@ static void refuse_scrape(struct col_scraper *s, const char *reason, const char 
 {
 	ops_metric_add(&scrapes_total, 1);
 	s->last_scrape_ms = s->time_ms;
-	s->last_duration = 0;
+	s->last_duration = s->body_bytes = 0;
 	finish_down(s, reason, error);
 }
 
@@ -316,6 +348,7 @@ static void on_due(void *arg)
 		return;
 	}
 	s->time_ms = on_time ? due : now;
+	ops_metric_observe(&start_delay, (double)OPS_MAX(late, (int64_t)0) / 1000);
 	start_scrape(s);
 }
 
@@ -368,7 +401,7 @@ static void set_rules(struct col_scraper *s)
 		.legacy_names = job->legacy_names,
 		.relabel = &job->metric_relabel,
 		.limits = &job->limits};
-	col_reports_build(s->target->labels, s->rules.reports);
+	col_reports_build(s->target->labels, job->extra_metrics, s->rules.reports);
 }
 
 static struct col_scraper *scraper_new(struct col_scraping *owner, struct col_target *target)
@@ -436,6 +469,7 @@ void col_scraping_init(struct col_scraping *s, const struct col_scraping_config 
 	ops_metric_register(&sample_limit_total);
 	ops_metric_register(&body_limit_total);
 	ops_metric_register(&duration);
+	ops_metric_register(&start_delay);
 }
 
 void col_scraping_done(struct col_scraping *s)

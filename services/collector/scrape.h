@@ -38,6 +38,7 @@ struct col_scraper {
 	enum col_health health;
 	int64_t last_scrape_ms;
 	double last_duration;
+	double body_bytes; /* unpacked; 0: none came, -1: too many */
 	char last_error[512];
 };
 

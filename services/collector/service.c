@@ -8,6 +8,7 @@
 #include "services/collector/service.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -160,13 +161,43 @@ static void log_warnings(const struct ops_conf_warnings *w)
 	}
 }
 
-static int load_scrape_config(
+static int read_features(const struct ops_conf_strings *names, unsigned *ret, struct ops_error *err)
+{
+	static const struct {
+		const char *name;
+		unsigned feature;
+	} known[] = {{"extra-scrape-metrics", COL_FEATURE_EXTRA_SCRAPE_METRICS}};
+	*ret = 0;
+	for (size_t i = 0; i < names->n; i++) {
+		unsigned feature = 0;
+		for (size_t k = 0; k < OPS_LENGTH(known); k++) {
+			feature |=
+				ops_str_eq(known[k].name, names->items[i]) ? known[k].feature : 0;
+		}
+		if (feature == 0) {
+			return ops_error_set(err, -EINVAL,
+				"enable_features: there is no feature '%s'", names->items[i]);
+		}
+		*ret |= feature;
+	}
+	return 0;
+}
+
+static int load_scrape_config(const struct col_service_config *c, struct ops_conf_warnings *w,
+	struct col_config **ret, struct ops_error *err)
+{
+	unsigned features = 0;
+	int r = read_features(&c->features, &features, err);
+	return r != 0 ? r : col_config_load(c->scrape_config_file, features, w, ret, err);
+}
+
+static int load_and_log(
 	const struct col_service_config *c, struct col_config **ret, struct ops_error *err)
 {
 	struct ops_arena a;
 	ops_arena_init(&a);
 	struct ops_conf_warnings warnings = {.arena = &a};
-	int r = col_config_load(c->scrape_config_file, &warnings, ret, err);
+	int r = load_scrape_config(c, &warnings, ret, err);
 	log_warnings(&warnings);
 	ops_arena_done(&a);
 	return r;
@@ -215,13 +246,26 @@ static void start_discovery(struct col_service *s)
 	col_discovery_apply(s->discovery, s->scrape_config);
 }
 
+/*
+ * Messages of some hundred kilobytes are made and freed many times a second: handing their memory
+ * back to the kernel each time would cost as much as reading the bodies.
+ */
+static void keep_memory(void)
+{
+#if defined(M_TRIM_THRESHOLD) && defined(M_MMAP_THRESHOLD)
+	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 static int start(struct ops_daemon *d, const void *config, void **ret_state, struct ops_error *err)
 {
 	struct col_service *s = ops_xcalloc(1, sizeof(*s));
+	keep_memory();
 	s->daemon = d;
 	s->config = config;
 	s->instance = instance_name(d, s->config);
-	int r = load_scrape_config(s->config, &s->scrape_config, err);
+	int r = load_and_log(s->config, &s->scrape_config, err);
 	if (r != 0) {
 		ops_daemon_exit_code(d, 3);
 		service_free(s);
@@ -258,7 +302,7 @@ static int reload(struct ops_daemon *d, void *state, const void *config, struct 
 	(void)d;
 	struct col_service *s = state;
 	struct col_config *next = NULL;
-	int r = load_scrape_config(config, &next, err);
+	int r = load_and_log(config, &next, err);
 	if (r != 0) {
 		return r;
 	}
@@ -281,7 +325,7 @@ static int check(const void *config, struct ops_conf_warnings *w, struct ops_err
 {
 	const struct col_service_config *c = config;
 	struct col_config *loaded = NULL;
-	int r = col_config_load(c->scrape_config_file, w, &loaded, err);
+	int r = load_scrape_config(c, w, &loaded, err);
 	if (r == 0) {
 		col_config_free(loaded);
 		r = col_receive_check(&c->receive, w, err);
@@ -347,6 +391,7 @@ static const struct ops_conf_key keys[] = {
 		.min = 50,
 		.max = 60000,
 		.doc = "how often this collector announces itself"},
+	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL, "extra-scrape-metrics"),
 	{.name = "receive",
 		.kind = OPS_CONF_K_MAPPING,
 		.offset = offsetof(struct col_service_config, receive),

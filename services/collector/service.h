@@ -18,6 +18,7 @@ struct col_service_config {
 	const char *instance;
 	uint64_t ring_bytes, ring_disk_bytes;
 	int64_t heartbeat_ms;
+	struct ops_conf_strings features;
 	struct col_receive_config receive;
 };
 

@@ -248,13 +248,24 @@ static void test_parts(void **state)
 	write_file(whole, "global: {scrape_interval: 7s}\nscrape_config_files: ['*.part.yml']\n"
 			  "scrape_configs: [{job_name: a}]\n");
 	write_file(part, "scrape_configs: [{job_name: b}]\n");
-	assert_int_equal(col_config_load(whole, NULL, &c, &err), 0);
+	assert_int_equal(col_config_load(whole, 0, NULL, &c, &err), 0);
 	assert_int_equal(c->njobs, 2);
 	assert_string_equal(c->jobs[1].name, "b");
 	assert_int_equal(c->jobs[1].interval_ms, 7000);
+	assert_false(c->jobs[1].extra_metrics);
+	uint64_t hash = c->jobs[1].hash;
+	col_config_free(c);
+	assert_int_equal(
+		col_config_load(whole, COL_FEATURE_EXTRA_SCRAPE_METRICS, NULL, &c, &err), 0);
+	assert_true(c->jobs[1].extra_metrics && c->jobs[1].hash != hash);
+	col_config_free(c);
+	write_file(part, "scrape_configs: [{job_name: b, extra_scrape_metrics: false}]\n");
+	assert_int_equal(
+		col_config_load(whole, COL_FEATURE_EXTRA_SCRAPE_METRICS, NULL, &c, &err), 0);
+	assert_false(c->jobs[1].extra_metrics);
 	col_config_free(c);
 	write_file(part, "scrape_configs: [{job_name: a}]\n");
-	assert_int_equal(col_config_load(whole, NULL, &c, &err), -EINVAL);
+	assert_int_equal(col_config_load(whole, 0, NULL, &c, &err), -EINVAL);
 	assert_string_equal(err.file, part);
 	assert_string_equal(err.message, "there are two jobs named \"a\"");
 	tempdir_remove(dir);
@@ -265,10 +276,10 @@ static void test_empty(void **state)
 	(void)state;
 	struct col_config *c = NULL;
 	struct ops_error err;
-	assert_int_equal(col_config_load(NULL, NULL, &c, &err), 0);
+	assert_int_equal(col_config_load(NULL, 0, NULL, &c, &err), 0);
 	assert_int_equal(c->njobs, 0);
 	col_config_free(c);
-	assert_int_equal(col_config_load("/does/not/exist.yml", NULL, &c, &err), -ENOENT);
+	assert_int_equal(col_config_load("/does/not/exist.yml", 0, NULL, &c, &err), -ENOENT);
 }
 
 int main(void)

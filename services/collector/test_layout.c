@@ -25,7 +25,7 @@ static int setup(void **state)
 		.instance = "h:1",
 		.honor_timestamps = true,
 		.limits = &limits};
-	col_reports_build(rules.labels, rules.reports);
+	col_reports_build(rules.labels, false, rules.reports);
 	return 0;
 }
 
@@ -321,11 +321,11 @@ static void test_retire(void **state)
 	struct col_layout *old = parse("a 1\nb 2\nc 3 1000\n", 0, &err);
 	struct col_values last = values, now = {.n = 0};
 	struct col_layout *new = NULL;
-	memset(last.values + old->nseries, 0, COL_REPORTS * sizeof(double));
+	memset(last.values + old->nseries, 0, COL_REPORT_TIMEOUT * sizeof(double));
 	assert_int_equal(col_layout_parse(&rules, OPS_EXPOSITION_TEXT, text_of("b 20\nd 4\n"), &now,
 				 &new, &err),
 		0);
-	for (size_t i = 0; i < COL_REPORTS; i++) {
+	for (size_t i = 0; i < COL_REPORT_TIMEOUT; i++) {
 		now.values[new->nseries + i] = (double)i;
 	}
 	assert_int_equal(col_layout_added(new, old), 1);
@@ -355,10 +355,21 @@ static void test_reports_alone(void **state)
 	(void)state;
 	struct col_layout *l = col_layout_reports(&rules);
 	assert_int_equal(l->nseries, 0);
-	assert_int_equal(l->wire.n, COL_REPORTS);
+	assert_int_equal(l->wire.n, COL_REPORT_TIMEOUT);
 	assert_series(l, COL_REPORT_UP, "up{instance=\"h:1\",job=\"j\"}");
 	assert_series(l, COL_REPORT_SCRAPED, "scrape_samples_scraped{instance=\"h:1\",job=\"j\"}");
 	col_layout_free(l);
+	struct col_series_rules more = rules;
+	col_reports_build(rules.labels, true, more.reports);
+	l = col_layout_reports(&more);
+	assert_int_equal(l->wire.n, COL_REPORTS);
+	assert_series(l, COL_REPORT_TIMEOUT, "scrape_timeout_seconds{instance=\"h:1\",job=\"j\"}");
+	assert_series(
+		l, COL_REPORT_BODY_BYTES, "scrape_body_size_bytes{instance=\"h:1\",job=\"j\"}");
+	col_layout_free(l);
+	for (size_t i = 0; i < COL_REPORTS; i++) {
+		ops_labels_unref(more.reports[i]);
+	}
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

@@ -66,7 +66,7 @@ int main(void)
 	struct col_values values = {.n = 0};
 	struct col_layout *layout = NULL;
 	struct ops_error err;
-	col_reports_build(rules.labels, rules.reports);
+	col_reports_build(rules.labels, false, rules.reports);
 	for (unsigned i = 0; i < RUNS; i++) {
 		write_body(&body, i);
 		const struct ops_exposition_text text = {body.data, body.len};

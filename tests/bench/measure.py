@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
-os.environ["OPS_BUILD"] = os.environ.get("OPS_BUILD_DIR", str(REPO / "build/release"))
+BUILD = pathlib.Path(os.environ.get("OPS_BUILD_DIR", REPO / "build/release"))
+os.environ["OPS_BUILD"] = str(BUILD)
 sys.path.insert(0, str(REPO / "tests/integration"))
 import harness  # noqa: E402,F401
 from harness import free_port, http, http_get, wait_until  # noqa: E402,F401

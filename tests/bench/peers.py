@@ -8,9 +8,12 @@ import subprocess
 from measure import free_port, harness, http_get, version_of, wait_until
 
 
-def scrape_config(folder, port, targets, interval, alertmanager=None):
-    """A prometheus.yml with one job per fake target, and rules.yml beside it where there is one."""
+def scrape_config(folder, port, targets, interval, alertmanager=None, one_job=False):
+    """A prometheus.yml with one job per fake target, or one for all, and rules.yml beside it where there is one."""
     jobs = "".join(f"- job_name: t{i}\n  metrics_path: /{i}\n  static_configs:\n  - targets: ['127.0.0.1:{port}']\n" for i in range(targets))
+    if one_job:
+        jobs = "- job_name: bench\n  static_configs:\n" + "".join(
+            f"  - {{targets: ['127.0.0.1:{port}'], labels: {{__metrics_path__: /{i}, instance: '{i}'}}}}\n" for i in range(targets))
     rules = "rule_files: [rules.yml]\n" if (folder / "rules.yml").exists() else ""
     alerting = f"alerting:\n  alertmanagers:\n  - static_configs:\n    - targets: ['127.0.0.1:{alertmanager}']\n" if alertmanager else ""
     text = f"global: {{scrape_interval: {interval}, evaluation_interval: {interval}}}\n{rules}{alerting}"

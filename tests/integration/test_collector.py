@@ -132,6 +132,22 @@ def test_samples_reach_the_detector(stack, target):
     assert metadata == {"hits": [{"type": "counter", "help": "Hits.", "unit": ""}]}
 
 
+def test_extra_scrape_metrics(stack, target):
+    t = target("a 1\nb 2\n")
+    stack.write([job("web", t, sample_limit=50, body_size_limit="1KB", extra_scrape_metrics=True), job("plain", t)])
+    c = stack.collector()
+    wait_until(lambda: stack.value("scrape_body_size_bytes") == len(t.body))
+    assert stack.value("scrape_timeout_seconds") == 0.3 and stack.value("scrape_sample_limit") == 50
+    t.body = "a 1\n" * 500
+    wait_until(lambda: stack.value("scrape_body_size_bytes") == -1)
+    assert stack.value('up{job="web"}') == 0
+    # a reload takes them away while the target is down
+    stack.write([job("web", t, sample_limit=50, body_size_limit="1KB"), job("plain", t)])
+    assert c.post("/-/reload").code == 200
+    wait_until(lambda: stack.query("scrape_body_size_bytes") == {})
+    assert stack.value('up{job="web"}') == 0
+
+
 def test_what_vanishes_is_stale(stack, target):
     t, other = target("a 1\nb 2\n"), target("z 1\n")
     stack.write([job("web", t), job("other", other)])

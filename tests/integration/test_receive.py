@@ -246,6 +246,35 @@ def test_otlp_protobuf(stack):
     assert otlp(c, [], **{"Content-Encoding": "br"}).code == 415
 
 
+def post_text(collector, body, query="", **headers):
+    data = body if isinstance(body, bytes) else body.encode()
+    return http("POST", f"{collector.url}/api/v1/import/prometheus{query}", body=data, headers={"Content-Type": "text/plain", **headers})
+
+
+def test_import_of_text_with_times(stack):
+    c = receiver(stack, max_series=4)
+    heard(c)
+    now = int(time.time() * 1000)
+    assert post_text(c, f"# TYPE hits counter\nhits{{a=\"1\"}} 3 {now - 60000}\nhits{{a=\"1\"}} 5 {now - 30000}\n",
+                     "?extra_label=site%3Dx").code == 204
+    wait_until(lambda: stack.query("count_over_time(hits[5m])") == {(("a", "1"), ("site", "x")): 2})
+    packed = gzip.compress(b"# TYPE load gauge\nload 1.5\n# EOF\n")
+    assert post_text(c, packed, f"?timestamp={now - 1000}", **{
+        "Content-Encoding": "gzip", "Content-Type": "application/openmetrics-text"}).code == 204
+    wait_until(lambda: stack.value("load") == 1.5)
+    # a document with a mistake leaves nothing behind
+    refused = post_text(c, "whole 1\nbroken{ 2\n")
+    assert refused.code == 400 and "line 2" in refused.text
+    assert post_text(c, "a 1\n", "?extra_label=nothing").code == 400
+    assert post_text(c, packed[:-9], **{"Content-Encoding": "gzip"}).code == 400
+    more = post_text(c, "".join(f'more{{i="{i}"}} 1\n' for i in range(9)))
+    assert more.code == 400 and "7 of 9 samples refused" in more.text
+    wait_until(lambda: len(stack.query("more")) == 2)
+    assert stack.query("whole") == {}
+    stack.detector.sigterm()
+    wait_until(lambda: post_text(c, "a 1\n").code == 503)
+
+
 def test_limits_answer_429(stack):
     c = receiver(stack, samples_per_second=10, max_series=3)
     heard(c)
@@ -255,6 +284,7 @@ def test_limits_answer_429(stack):
     reply = otlp(c, [gauge])
     assert reply.code == 429 and reply.headers["Retry-After"] and reply.json["code"] == 8
     assert c.metric("ops_received_refused_total", door="otlp", reason="series_limit") == 27
+    assert post_text(c, "a 1\n").code == 429
 
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "services/collector/receive/receive.h"
 
+#include "services/collector/receive/import_door.h"
 #include "services/collector/receive/otlp.h"
 #include "services/collector/receive/push.h"
 #include "services/collector/receive/remote_write.h"
@@ -11,6 +12,7 @@ struct col_receive {
 	struct col_statsd *statsd;
 	struct col_outlet *outlet;
 	struct col_remote_door remote;
+	struct col_import_door import;
 	struct col_otlp_door otlp;
 };
 
@@ -149,6 +151,13 @@ const struct ops_conf_key col_receive_keys[] = {
 		.flags = OPS_CONF_RESTART,
 		.fallback = "true",
 		.doc = "Prometheus' remote write 1.0 and 2.0: POST /api/v1/write (role operator)"},
+	{.name = "import",
+		.kind = OPS_CONF_K_BOOL,
+		.offset = offsetof(struct col_receive_config, import),
+		.flags = OPS_CONF_RESTART,
+		.fallback = "true",
+		.doc = "samples as exposition text with their own times: POST "
+		       "/api/v1/import/prometheus (role operator)"},
 	{.name = "otlp",
 		.kind = OPS_CONF_K_MAPPING,
 		.offset = 0,
@@ -160,14 +169,16 @@ const struct ops_conf_key col_receive_keys[] = {
 		.flags = OPS_CONF_RESTART,
 		.fallback = "0",
 		.max = 1000000000,
-		.doc = "remote write and OTLP together; more are answered with 429; 0: no limit"},
+		.doc = "remote write, import and OTLP together; more are answered with 429; 0: no "
+		       "limit"},
 	{.name = "max_series",
 		.kind = OPS_CONF_K_INT,
 		.offset = offsetof(struct col_receive_config, max_series),
 		.flags = OPS_CONF_RESTART,
 		.fallback = "1000000",
 		.max = 1000000000,
-		.doc = "different series within an hour, remote write and OTLP together; new ones "
+		.doc = "different series within an hour, remote write, import and OTLP together; "
+		       "new ones "
 		       "above are refused; 0: no limit"},
 	{.name = "push",
 		.kind = OPS_CONF_K_MAPPING,
@@ -226,6 +237,11 @@ static void open_forwarding(const struct col_receive_world *w, const struct col_
 		r->remote = (struct col_remote_door){
 			.outlet = r->outlet, .heard = w->heard, .arg = w->arg};
 		col_remote_register(&r->remote, w->http);
+	}
+	if (cfg->import) {
+		r->import = (struct col_import_door){
+			.outlet = r->outlet, .heard = w->heard, .arg = w->arg};
+		col_import_register(&r->import, w->http);
 	}
 	if (cfg->otlp.enabled) {
 		const struct col_otlp_limits otlp = {

@@ -22,7 +22,7 @@ struct col_receive_config {
 		bool enabled;
 		int64_t max_delta_series, delta_ttl_ms;
 	} otlp;
-	bool remote_write;
+	bool remote_write, import;
 	int64_t samples_per_second, max_series;
 };
 extern const struct ops_conf_key col_receive_keys[]; /* of a struct col_receive_config */

@@ -4,13 +4,17 @@
  * OpenMetrics, which has an end of its own, is read as a whole. Lines that name the same series as
  * the one before share its label set.
  */
-#include "services/detector/api/import.h"
+#include "common/exposition/import.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <zlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/number.h"
+#include "common/net/http_server.h"
 
 enum {
 	LINE_MAX_BYTES = 4 << 20,
@@ -20,7 +24,7 @@ enum {
 
 /* ---- lines ---- */
 
-static struct ops_labels *labels_of(const struct det_import *im)
+static struct ops_labels *labels_of(const struct ops_import *im)
 {
 	const struct ops_exposition *p = &im->parser;
 	struct ops_labels_builder b;
@@ -41,7 +45,7 @@ static struct ops_labels *labels_of(const struct det_import *im)
 	return labels;
 }
 
-static void take_sample(struct det_import *im)
+static void take_sample(struct ops_import *im)
 {
 	const struct ops_sample_tail *tail = &im->parser.tail;
 	struct ops_labels *labels = labels_of(im);
@@ -52,43 +56,24 @@ static void take_sample(struct det_import *im)
 		im->last = labels;
 	}
 	int64_t time_ms = tail->has_time ? tail->time_ms : im->time_ms;
-	if (det_store_append(im->store, im->last, time_ms, tail->value) == 0) {
-		im->stored++;
+	if (im->sink.on_sample(im->sink.arg, im->last, time_ms, tail->value) == 0) {
+		im->taken++;
 	} else {
 		im->refused++;
 	}
 }
 
-static void describe(struct det_import *im, enum ops_exposition_entry kind)
-{
-	const struct ops_exposition *p = &im->parser;
-	OPS_CLEANUP(ops_freep) char *name = ops_xstrndup(p->name.data, p->name.len);
-	const struct det_metadata *old = det_store_metadata(im->store, name);
-	OPS_CLEANUP(ops_freep)
-	char *help = kind == OPS_ENTRY_HELP ? ops_xstrndup(p->text.data, p->text.len)
-					    : ops_xstrdup(old != NULL ? old->help : "");
-	OPS_CLEANUP(ops_freep)
-	char *unit = kind == OPS_ENTRY_UNIT ? ops_xstrndup(p->text.data, p->text.len)
-					    : ops_xstrdup(old != NULL ? old->unit : "");
-	const struct ops_layout_family family = {.name = name,
-		.help = help,
-		.unit = unit,
-		.type = kind == OPS_ENTRY_TYPE ? p->type
-			: old != NULL	       ? old->type
-					       : OPS_T_UNKNOWN};
-	det_store_describe(im->store, &family);
-}
-
 /* Whole lines. */
-static int take_lines(struct det_import *im, const char *data, size_t len)
+static int take_lines(struct ops_import *im, const char *data, size_t len)
 {
 	int kind;
 	ops_exposition_start(&im->parser, im->format, data, len);
 	while ((kind = ops_exposition_next(&im->parser, &im->err)) > 0) {
 		if (kind == OPS_ENTRY_SAMPLE) {
 			take_sample(im);
-		} else if (kind != OPS_ENTRY_COMMENT) {
-			describe(im, (enum ops_exposition_entry)kind);
+		} else if (kind != OPS_ENTRY_COMMENT && im->sink.on_metadata != NULL) {
+			im->sink.on_metadata(
+				im->sink.arg, (enum ops_exposition_entry)kind, &im->parser);
 		}
 	}
 	if (kind < 0) {
@@ -102,8 +87,13 @@ static int take_lines(struct det_import *im, const char *data, size_t len)
 	return 0;
 }
 
-static int take_text(struct det_import *im, const char *data, size_t len)
+static int take_text(struct ops_import *im, const char *data, size_t len)
 {
+	im->bytes += len;
+	if (im->max_bytes > 0 && im->bytes > im->max_bytes) {
+		return ops_error_set(
+			&im->err, -EFBIG, "more than %zu bytes of text", im->max_bytes);
+	}
 	if (im->format == OPS_EXPOSITION_OPENMETRICS) { /* one document, with an end of its own */
 		ops_strbuf_add(&im->rest, data, len);
 		return im->rest.len > DOCUMENT_MAX ? ops_error_set(&im->err, -EFBIG,
@@ -138,7 +128,7 @@ static int take_text(struct det_import *im, const char *data, size_t len)
 
 /* ---- the body ---- */
 
-static int inflate_some(struct det_import *im, char *out, size_t room, size_t *ret_n)
+static int inflate_some(struct ops_import *im, char *out, size_t room, size_t *ret_n)
 {
 	if (im->ended) { /* another member follows */
 		im->ended = false;
@@ -154,7 +144,7 @@ static int inflate_some(struct det_import *im, char *out, size_t room, size_t *r
 	return rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR ? 0 : -EBADMSG;
 }
 
-static int take_packed(struct det_import *im, const char *data, size_t len)
+static int take_packed(struct ops_import *im, const char *data, size_t len)
 {
 	OPS_CLEANUP(ops_freep) char *out = ops_xmalloc(UNPACKED_AT_ONCE);
 	im->z->next_in = (z_const Bytef *)(uintptr_t)data;
@@ -173,15 +163,15 @@ static int take_packed(struct det_import *im, const char *data, size_t len)
 	return 0;
 }
 
-void det_import_init(struct det_import *im, struct det_store *store)
+void ops_import_init(struct ops_import *im, const struct ops_import_sink *sink)
 {
-	*im = (struct det_import){.store = store, .format = OPS_EXPOSITION_TEXT};
+	*im = (struct ops_import){.sink = *sink, .format = OPS_EXPOSITION_TEXT};
 	ops_exposition_init(&im->parser);
 	im->z = ops_xcalloc(1, sizeof(*im->z));
 	ops_assert(inflateInit2(im->z, 15 + 16) == Z_OK);
 }
 
-void det_import_done(struct det_import *im)
+void ops_import_done(struct ops_import *im)
 {
 	inflateEnd(im->z);
 	free(im->z);
@@ -190,7 +180,7 @@ void det_import_done(struct det_import *im)
 	ops_labels_unref(im->last);
 }
 
-int det_import_take(struct det_import *im, const char *data, size_t len)
+int ops_import_take(struct ops_import *im, const char *data, size_t len)
 {
 	if (len == 0) {
 		return 0;
@@ -198,7 +188,7 @@ int det_import_take(struct det_import *im, const char *data, size_t len)
 	return im->packed ? take_packed(im, data, len) : take_text(im, data, len);
 }
 
-int det_import_finish(struct det_import *im)
+int ops_import_finish(struct ops_import *im)
 {
 	if (im->packed && !im->ended) {
 		return ops_error_set(&im->err, -EBADMSG, "the body is cut off");
@@ -210,4 +200,41 @@ int det_import_finish(struct det_import *im)
 		return take_lines(im, im->rest.data, im->rest.len);
 	}
 	return 0;
+}
+
+/* ---- the request ---- */
+
+static int read_labels(struct ops_import *im, struct ops_http_req *req)
+{
+	im->nextra = ops_http_params(req, "extra_label", im->extra, OPS_IMPORT_EXTRA_MAX);
+	if (im->nextra > OPS_IMPORT_EXTRA_MAX) {
+		return ops_error_set(
+			&im->err, -EINVAL, "more than %d extra_label", OPS_IMPORT_EXTRA_MAX);
+	}
+	for (size_t i = 0; i < im->nextra; i++) {
+		const char *eq = strchr(im->extra[i], '=');
+		if (eq == NULL || eq == im->extra[i]) {
+			return ops_error_set(&im->err, -EINVAL,
+				"extra_label must be name=value, not \"%.100s\"", im->extra[i]);
+		}
+	}
+	return 0;
+}
+
+int ops_import_request(struct ops_import *im, struct ops_http_req *req)
+{
+	const char *text = ops_http_param(req, "timestamp");
+	const char *encoding = ops_http_header(req, "Content-Encoding");
+	im->time_ms = ops_now_ms();
+	if (text != NULL && *text != '\0' && ops_parse_i64(text, strlen(text), &im->time_ms) != 0) {
+		return ops_error_set(
+			&im->err, -EINVAL, "timestamp must be a number of milliseconds");
+	}
+	im->packed = encoding != NULL && strcmp(encoding, "gzip") == 0;
+	if (encoding != NULL && !im->packed && strcmp(encoding, "identity") != 0) {
+		return ops_error_set(&im->err, -EINVAL, "Content-Encoding must be gzip or none");
+	}
+	int rc = ops_exposition_format_of(
+		ops_http_header(req, "Content-Type"), OPS_EXPOSITION_TEXT, &im->format, &im->err);
+	return rc != 0 ? rc : read_labels(im, req);
 }
