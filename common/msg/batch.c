@@ -113,3 +113,25 @@ int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,
 	};
 	return 0;
 }
+
+/* ---- released ---- */
+
+void ops_released_add(struct ops_strbuf *out, uint64_t layout_id)
+{
+	char id[8];
+	ops_put_u64(id, layout_id);
+	ops_strbuf_add(out, id, sizeof(id));
+}
+
+int ops_released_decode(const void *data, size_t len, void (*fn)(void *arg, uint64_t layout_id),
+	void *arg, struct ops_error *err)
+{
+	const char *at = data;
+	if (len == 0 || len % 8 != 0) {
+		return ops_error_set(err, -EINVAL, "%zu bytes are no list of layout ids", len);
+	}
+	for (size_t i = 0; i < len; i += 8) {
+		fn(arg, ops_get_u64(at + i));
+	}
+	return 0;
+}

@@ -14,6 +14,7 @@ void ops_member_done(struct ops_member *m)
 {
 	free(m->instance);
 	free(m->replay_url);
+	free(m->url);
 	*m = (struct ops_member){0};
 }
 
@@ -22,6 +23,8 @@ json_t *ops_member_to_json(const struct ops_member *m)
 	json_t *j = json_object();
 	ops_json_set_string(j, "instance", m->instance);
 	ops_json_set_string(j, "replay_url", m->replay_url);
+	if (m->url != NULL && m->url[0] != '\0')
+		ops_json_set_string(j, "url", m->url);
 	ops_json_set_i64(j, "started_ms", m->started_ms);
 	return j;
 }
@@ -32,6 +35,7 @@ int ops_member_from_json(const json_t *data, struct ops_member *ret, struct ops_
 	const struct ops_msg_text texts[] = {
 		{"instance", 1, 256, &m.instance},
 		{"replay_url", 1, 512, &m.replay_url},
+		{"url", 0, 512, &m.url},
 		{NULL, 0, 0, NULL},
 	};
 	if (!json_is_object(data))

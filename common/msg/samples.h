@@ -65,6 +65,12 @@ void ops_layout_free(struct ops_layout *l); /* decoded ones */
 #define OPS_BATCHES_TOPIC "batches"
 /* Samples that a collector was sent, with their own times: a remote write 2.0 message. */
 #define OPS_RECEIVED_TOPIC "received"
+/* A collector lets go of targets that another goes on with: ids of their layouts. */
+#define OPS_RELEASED_TOPIC "released"
+void ops_released_add(struct ops_strbuf *out, uint64_t layout_id); /* appends */
+/* fn for each; -EINVAL: not a list of ids, fn was not called. */
+int ops_released_decode(const void *data, size_t len, void (*fn)(void *arg, uint64_t layout_id),
+	void *arg, struct ops_error *err) OPS_MUST_CHECK;
 /* Appends. */
 void ops_batch_encode(const struct ops_batch *b, struct ops_strbuf *out);
 /* values and times_ms point into scratch, which must outlive the use of *ret. */
@@ -75,11 +81,12 @@ int ops_batch_decode(const void *data, size_t len, struct ops_strbuf *scratch,
  */
 int ops_batch_size(const void *data, size_t len, size_t *ret, struct ops_error *err) OPS_MUST_CHECK;
 
-/* Members, as JSON: {"instance","replay_url","started_ms"}; the list of the live ones is
+/* Members, as JSON: {"instance","replay_url","url","started_ms"}; the list of the live ones is
  * {"members":[...]}. */
 struct ops_member {
 	char *instance; /* unique name */
 	char *replay_url;
+	char *url; /* of its HTTP doors, for other members; NULL: not told */
 	int64_t started_ms;
 };
 struct ops_members {

@@ -21,7 +21,20 @@ static void reply_success(struct ops_http_req *req, json_t *data)
 	ops_http_reply_json(req, 200, whole);
 }
 
-static json_t *active_json(const struct col_scraper *x)
+/* Who scrapes it, the first of its ranking first: its rows are the ones that are stored, usually.
+ */
+static json_t *owners_json(const struct col_service *s, const struct col_target *t)
+{
+	const char *names[COL_REPLICAS_MAX];
+	json_t *list = json_array();
+	size_t n = col_members_owners(s->members, t->hash, t->job->replicas, names);
+	for (size_t i = 0; i < n; i++) {
+		json_array_append_new(list, json_string(names[i]));
+	}
+	return list;
+}
+
+static json_t *active_json(const struct col_service *s, const struct col_scraper *x)
 {
 	const struct col_target *t = x->target;
 	char text[32];
@@ -41,6 +54,9 @@ static json_t *active_json(const struct col_scraper *x)
 	ops_json_set_string(
 		j, "scrapeTimeout", ops_duration_format(t->timeout_ms, text, sizeof(text)));
 	ops_json_set_bool(j, "local", ours);
+	ops_json_set_string(j, "collector", s->instance);
+	ops_json_set_i64(j, "replicas", (int64_t)t->job->replicas);
+	ops_json_set(j, "owners", owners_json(s, t));
 	return j;
 }
 
@@ -64,7 +80,7 @@ static json_t *active_targets(const struct col_service *s, const char *pool)
 	qsort(all, n, sizeof(struct col_scraper *), compare_scrapers);
 	json_t *list = json_array();
 	for (size_t i = 0; i < n; i++) {
-		json_array_append_new(list, active_json(all[i]));
+		json_array_append_new(list, active_json(s, all[i]));
 	}
 	free(all);
 	return list;

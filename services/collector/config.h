@@ -40,6 +40,7 @@ struct col_limits { /* 0 = none */
 struct col_job { /* one entry of scrape_configs */
 	const char *name, *scheme, *metrics_path;
 	int64_t interval_ms, timeout_ms;
+	size_t replicas; /* collectors that scrape each target */
 	const struct col_param *params;
 	size_t nparams;
 	bool honor_labels, honor_timestamps, track_timestamps_staleness;

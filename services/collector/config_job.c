@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
+#include "services/collector/members.h"
 
 struct written_job {
 	const char *name, *metrics_path, *scheme, *fallback, *names, *escaping;
@@ -18,6 +19,7 @@ struct written_job {
 	const struct ops_conf_node *params, *protocols;
 	const struct ops_conf_node *statics, *relabel, *metric_relabel;
 	bool honor_labels, honor_timestamps, track_staleness, compression;
+	int64_t replicas;
 	struct ops_http_options http;
 	const struct ops_conf_node *sds[COL_SD_CLASSES_MAX]; /* in the order of col_sd_classes */
 	const struct ops_conf_node *notes[COL_NOTES_MAX];
@@ -38,6 +40,13 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("scrape_timeout", timeout),
 	KEY("metrics_path", OPS_CONF_K_STRING, metrics_path, "/metrics"),
 	KEY("scheme", OPS_CONF_K_STRING, scheme, "http"),
+	{.name = "replicas",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct written_job, replicas),
+		.fallback = "1",
+		.min = 1,
+		.max = COL_REPLICAS_MAX,
+		.doc = "collectors that scrape each target; the detector stores one of them"},
 	NODE("params", params),
 	KEY("honor_labels", OPS_CONF_K_BOOL, honor_labels, "false"),
 	KEY("honor_timestamps", OPS_CONF_K_BOOL, honor_timestamps, "true"),
@@ -367,6 +376,7 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 		.honor_timestamps = written.honor_timestamps,
 		.track_timestamps_staleness = written.track_staleness,
 		.compression = written.compression,
+		.replicas = (size_t)written.replicas,
 		.http = written.http};
 	if ((r = load_names(node, &written, global, ret, err)) != 0 ||
 		(r = load_times(node, &written, global, ret, err)) != 0 ||

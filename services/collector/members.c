@@ -7,8 +7,9 @@
  * The rules around the list make gaps impossible rather than overlaps: a target scraped twice for a
  * moment is stored once, one that nobody scrapes is lost. So a collector that hears no list for the
  * grace time (three heartbeats) scrapes everything, and one that the list leaves out for that long
- * counts itself in. Only in the moment after its start does a collector wait: it cannot know yet
- * whether others are there.
+ * counts itself in; until then it goes on by the last list that had it, because a detector that was
+ * restarted has not heard of everybody yet. Only in the moment after its start does a collector
+ * wait: it cannot know yet whether others are there.
  */
 #include "services/collector/members.h"
 
@@ -34,9 +35,9 @@ static struct ops_metric members_gauge =
 
 /* ---- the decision ---- */
 
-void col_roster_init(struct col_roster *r, const char *self, int64_t now_ms)
+void col_roster_init(struct col_roster *r, const char *self, int64_t grace_ms, int64_t now_ms)
 {
-	*r = (struct col_roster){.self = self, .started_ms = now_ms};
+	*r = (struct col_roster){.self = self, .grace_ms = grace_ms, .started_ms = now_ms};
 }
 
 static void forget_names(struct col_roster *r)
@@ -64,6 +65,12 @@ static bool contains(const char *const *names, size_t n, const char *name)
 	return false;
 }
 
+/* A list without self: is it too early to believe it? */
+static bool overlooked(const struct col_roster *r, int64_t now_ms)
+{
+	return !r->listed && now_ms - r->left_out_ms <= r->grace_ms;
+}
+
 bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, int64_t now_ms)
 {
 	bool same = n == r->n && r->heard_ms != 0;
@@ -72,12 +79,13 @@ bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, i
 	}
 	r->heard_ms = now_ms;
 	r->listed = contains(names, n, r->self);
+	r->was_listed |= r->listed;
 	if (r->listed) {
 		r->left_out_ms = 0;
 	} else if (r->left_out_ms == 0) {
 		r->left_out_ms = now_ms;
 	}
-	if (same) {
+	if (same || (r->was_listed && overlooked(r, now_ms))) {
 		return false;
 	}
 	forget_names(r);
@@ -88,18 +96,13 @@ bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, i
 	return true;
 }
 
-enum col_share col_roster_share(const struct col_roster *r, int64_t grace_ms, int64_t now_ms)
+enum col_share col_roster_share(const struct col_roster *r, int64_t now_ms)
 {
-	if (r->heard_ms == 0) {
-		return now_ms - r->started_ms < grace_ms ? COL_SHARE_WAIT : COL_SHARE_ALL;
+	bool fresh = now_ms - r->started_ms < r->grace_ms;
+	if (r->heard_ms == 0 || (overlooked(r, now_ms) && !r->was_listed)) {
+		return fresh ? COL_SHARE_WAIT : COL_SHARE_ALL;
 	}
-	if (now_ms - r->heard_ms > grace_ms) {
-		return COL_SHARE_ALL;
-	}
-	if (!r->listed && now_ms - r->left_out_ms <= grace_ms) {
-		return COL_SHARE_WAIT;
-	}
-	return COL_SHARE_HASHED;
+	return now_ms - r->heard_ms > r->grace_ms ? COL_SHARE_ALL : COL_SHARE_HASHED;
 }
 
 static uint64_t score(const char *member, uint64_t target_hash)
@@ -107,17 +110,48 @@ static uint64_t score(const char *member, uint64_t target_hash)
 	return ops_hash64(member, strlen(member), target_hash);
 }
 
-bool col_roster_owns(const struct col_roster *r, uint64_t target_hash)
+/* Whether a ranks before b. */
+static bool ranks_before(const char *a, const char *b, uint64_t target_hash)
 {
-	uint64_t own = score(r->self, target_hash);
+	uint64_t sa = score(a, target_hash), sb = score(b, target_hash);
+	return sa > sb || (sa == sb && strcmp(a, b) > 0);
+}
+
+bool col_roster_owns(const struct col_roster *r, uint64_t target_hash, size_t replicas)
+{
+	size_t before = 0;
+	for (size_t i = 0; i < r->n && before < replicas; i++) {
+		before += ranks_before(r->names[i], r->self, target_hash);
+	}
+	return before < replicas;
+}
+
+static size_t insert_ranked(
+	const char **ranked, size_t n, size_t max, const char *name, uint64_t target_hash)
+{
+	size_t at = n;
+	while (at > 0 && ranks_before(name, ranked[at - 1], target_hash)) {
+		at--;
+	}
+	if (at >= max) {
+		return n;
+	}
+	size_t kept = OPS_MIN(n, max - 1);
+	memmove(ranked + at + 1, ranked + at, (kept - at) * sizeof(*ranked));
+	ranked[at] = name;
+	return kept + 1;
+}
+
+size_t col_roster_ranking(
+	const struct col_roster *r, uint64_t target_hash, size_t max, const char **ret)
+{
+	size_t n = insert_ranked(ret, 0, max, r->self, target_hash);
 	for (size_t i = 0; i < r->n; i++) {
-		uint64_t other = score(r->names[i], target_hash);
-		int order = strcmp(r->names[i], r->self);
-		if (other > own || (other == own && order > 0)) {
-			return false;
+		if (strcmp(r->names[i], r->self) != 0) {
+			n = insert_ranked(ret, n, max, r->names[i], target_hash);
 		}
 	}
-	return true;
+	return n;
 }
 
 /* ---- on the bus ---- */
@@ -127,19 +161,14 @@ struct col_members {
 	struct col_roster roster;
 	struct ops_sub *sub;
 	struct ops_timer *timer;
-	enum col_share share; /* as last told */
+	struct ops_members list; /* the last */
+	enum col_share share;	 /* as last told */
 };
-
-static int64_t grace_ms(const struct col_members *m)
-{
-	return GRACE_HEARTBEATS * m->cfg.heartbeat_ms;
-}
 
 static void settle(struct col_members *m, bool changed)
 {
-	enum col_share share = m->sub == NULL
-				       ? COL_SHARE_ALL
-				       : col_roster_share(&m->roster, grace_ms(m), ops_mono_ms());
+	enum col_share share =
+		m->sub == NULL ? COL_SHARE_ALL : col_roster_share(&m->roster, ops_mono_ms());
 	changed |= share != m->share;
 	if (share != m->share) {
 		static const char *const texts[] = {"wait", "all", "hashed"};
@@ -187,7 +216,11 @@ static int on_message(void *arg, const struct ops_bus_message *msg)
 		r = ops_members_from_json(event.data, &list, &err);
 	}
 	if (r == 0) {
-		settle(m, hear(m, &list));
+		bool changed = hear(m, &list);
+		const struct ops_members last = m->list;
+		m->list = list;
+		list = last;
+		settle(m, changed);
 	} else {
 		ops_metric_add(&refused_lists, 1);
 		log_warn("refused a member list", F_STR("error", err.message));
@@ -217,7 +250,7 @@ int col_members_open(struct ops_loop *loop, const struct col_members_config *cfg
 {
 	struct col_members *m = ops_xcalloc(1, sizeof(*m));
 	m->cfg = *cfg;
-	col_roster_init(&m->roster, cfg->self, ops_mono_ms());
+	col_roster_init(&m->roster, cfg->self, GRACE_HEARTBEATS * cfg->heartbeat_ms, ops_mono_ms());
 	ops_metric_register(&members_gauge);
 	ops_metric_register(&refused_lists);
 	int r = cfg->url != NULL && cfg->url[0] != '\0' ? subscribe(loop, m, err) : 0;
@@ -242,10 +275,11 @@ void col_members_close(struct col_members *m)
 	}
 	ops_timer_free(m->timer);
 	col_roster_done(&m->roster);
+	ops_members_done(&m->list);
 	free(m);
 }
 
-bool col_members_owns(const struct col_members *m, uint64_t target_hash)
+bool col_members_owns(const struct col_members *m, uint64_t target_hash, size_t replicas)
 {
 	switch (m->share) {
 	case COL_SHARE_WAIT:
@@ -253,9 +287,24 @@ bool col_members_owns(const struct col_members *m, uint64_t target_hash)
 	case COL_SHARE_ALL:
 		return true;
 	case COL_SHARE_HASHED:
-		return col_roster_owns(&m->roster, target_hash);
+		return col_roster_owns(&m->roster, target_hash, replicas);
 	}
 	return true;
+}
+
+size_t col_members_owners(
+	const struct col_members *m, uint64_t target_hash, size_t replicas, const char **ret)
+{
+	if (m->share == COL_SHARE_HASHED) {
+		return col_roster_ranking(&m->roster, target_hash, replicas, ret);
+	}
+	ret[0] = m->cfg.self;
+	return m->share == COL_SHARE_ALL ? 1 : 0;
+}
+
+const struct ops_members *col_members_list(const struct col_members *m)
+{
+	return &m->list;
 }
 
 enum col_share col_members_share(const struct col_members *m)

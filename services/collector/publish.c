@@ -47,7 +47,8 @@ struct col_publisher {
 	struct ops_strbuf buffer;
 	struct ops_strbuf rows; /* that wait */
 	size_t waiting, waiting_samples;
-	uint64_t waiting_layout; /* of the first */
+	uint64_t waiting_layout;    /* of the first */
+	struct ops_strbuf released; /* layouts, told behind the rows that wait */
 	struct ops_timer *gather;
 	struct ops_member self;
 };
@@ -64,7 +65,7 @@ static int send(struct col_publisher *p, const char *topic, const void *payload,
 	return 0;
 }
 
-void col_publish_flush(struct col_publisher *p)
+static void flush_rows(struct col_publisher *p)
 {
 	char topic[40] = OPS_BATCHES_TOPIC;
 	if (p->waiting == 0) {
@@ -73,12 +74,21 @@ void col_publish_flush(struct col_publisher *p)
 	if (p->waiting == 1) {
 		snprintf(topic, sizeof(topic), "batch/%016" PRIx64, p->waiting_layout);
 	}
-	ops_timer_stop(p->gather);
 	if (send(p, topic, p->rows.data, p->rows.len) == 0) {
 		ops_metric_add(&samples_total, (double)p->waiting_samples);
 	}
 	ops_strbuf_reset(&p->rows);
 	p->waiting = p->waiting_samples = 0;
+}
+
+void col_publish_flush(struct col_publisher *p)
+{
+	ops_timer_stop(p->gather);
+	flush_rows(p);
+	if (p->released.len > 0) {
+		(void)send(p, OPS_RELEASED_TOPIC, p->released.data, p->released.len);
+		ops_strbuf_reset(&p->released);
+	}
 }
 
 static void on_gathered(void *arg)
@@ -133,6 +143,7 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 	p->sent_bytes = 1;
 	p->self = (struct ops_member){.instance = ops_xstrdup(cfg->instance),
 		.replay_url = ops_xstrdup(advertise != NULL ? advertise : ""),
+		.url = ops_xstrdup(cfg->url != NULL ? cfg->url : ""),
 		.started_ms = ops_now_ms()};
 	ops_metric_register(&samples_total);
 	ops_metric_register(&layouts_total);
@@ -153,6 +164,7 @@ void col_publisher_close(struct col_publisher *p)
 	}
 	ops_timer_free(p->gather);
 	ops_strbuf_done(&p->rows);
+	ops_strbuf_done(&p->released);
 	ops_strbuf_done(&p->buffer);
 	ops_member_done(&p->self);
 	free(p);
@@ -205,6 +217,16 @@ void col_publish_row(struct col_publisher *p, const struct col_layout *layout, i
 	if (p->rows.len >= GATHER_BYTES) {
 		col_publish_flush(p);
 	} else if (p->waiting == 1) {
+		ops_timer_start(p->gather, GATHER_MS);
+	}
+}
+
+void col_publish_release(struct col_publisher *p, const struct col_layout *layout)
+{
+	ops_released_add(&p->released, layout->wire.id);
+	if (p->released.len >= GATHER_BYTES) {
+		col_publish_flush(p);
+	} else {
 		ops_timer_start(p->gather, GATHER_MS);
 	}
 }

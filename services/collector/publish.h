@@ -10,6 +10,7 @@ struct col_publisher; /* opaque */
 struct col_publisher_config {
 	const char *instance;
 	const char *samples_url, *replay_listen, *replay_advertise;
+	const char *url; /* of our HTTP doors, for other members */
 	uint64_t ring_bytes;
 	const char *overflow_dir; /* NULL: what the ring cannot hold is dropped */
 	uint64_t overflow_bytes;
@@ -30,6 +31,8 @@ int col_publish_layout(
 /* One row of a layout that was sent. It may wait a few milliseconds for others. */
 void col_publish_row(struct col_publisher *p, const struct col_layout *layout, int64_t time_ms,
 	const struct col_values *values);
+/* No more rows of this layout: another collector goes on with its target. */
+void col_publish_release(struct col_publisher *p, const struct col_layout *layout);
 /* A message of ops_exemplars_add: not kept for later. */
 void col_publish_exemplars(struct col_publisher *p, const struct ops_strbuf *message);
 /* Sends what waits. */

@@ -10,7 +10,8 @@
  * What goes out: a row of the target's layout. Whenever the layout differs from that of the last
  * row - other series, or the scrape failed - the old layout gets a final row first, in which what
  * is gone is stale, and the new one is announced. A target that is removed gets a final row with
- * everything stale; one that only moved to another collector gets none, since it lives on.
+ * everything stale; one that only moved to another collector gets none, since it lives on: the
+ * detector is told that it need not wait for us.
  */
 #include "services/collector/scrape.h"
 
@@ -65,42 +66,24 @@ const char *col_health_text(enum col_health h)
 
 static void forget_rows(struct col_scraper *s)
 {
+	col_rows_release(&s->rows);
 	col_layout_free(s->cache);
-	s->cache = s->published = NULL;
+	s->cache = NULL;
 	col_exemplars_done(&s->exemplars); /* they name columns of the layout */
 	if (s->reports != NULL) {
 		s->reports->sent_at = 0;
 	}
 }
 
-/*
- * s->now is a row of next. The new layout is sent first, because it may be refused (-EMSGSIZE); a
- * reader lets go of the old one when the first row of the new one comes.
- */
 static int publish_row(struct col_scraper *s, struct col_layout *next)
 {
-	struct col_publisher *to = s->owner->cfg.publisher;
-	bool switched = s->published != next;
-	int r = col_publish_layout(to, next, switched);
-	if (r != 0) {
-		return r;
-	}
-	if (s->published != NULL && switched) {
-		col_layout_retire(s->published, &s->last, next, &s->now,
-			s->target->job->track_timestamps_staleness);
-		col_publish_row(to, s->published, s->time_ms, &s->last);
-	}
-	col_publish_row(to, next, s->time_ms, &s->now);
-	struct col_values swap = s->last;
-	s->last = s->now;
-	s->now = swap;
-	s->published = next;
-	return 0;
+	return col_rows_publish(
+		&s->rows, next, s->time_ms, s->target->job->track_timestamps_staleness);
 }
 
 static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool up, size_t added)
 {
-	double *v = s->now.values + l->nseries;
+	double *v = s->rows.now.values + l->nseries;
 	v[COL_REPORT_UP] = up ? 1 : 0;
 	v[COL_REPORT_DURATION] = s->last_duration;
 	v[COL_REPORT_SCRAPED] = (double)l->nlines;
@@ -130,9 +113,9 @@ static void publish_reports(struct col_scraper *s)
 		old = s->reports;
 		s->reports = col_layout_reports(&s->rules);
 	}
-	s->now.n = s->reports->wire.n;
-	s->now.has_times = false;
-	col_values_reserve(&s->now, s->now.n);
+	s->rows.now.n = s->reports->wire.n;
+	s->rows.now.has_times = false;
+	col_values_reserve(&s->rows.now, s->rows.now.n);
 	fill_reports(s, s->reports, false, 0);
 	if (publish_row(s, s->reports) != 0 && old != NULL) { /* counted and logged there */
 		col_layout_free(s->reports);
@@ -156,21 +139,21 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	publish_reports(s);
 }
 
-/* The row is in s->last now, and the body is still there. */
+/* The row is in s->rows.last now, and the body is still there. */
 static void publish_exemplars(struct col_scraper *s, struct col_layout *l)
 {
 	struct col_exemplar_reader *r = &s->owner->exemplars;
-	if (col_exemplars_collect(&s->exemplars, r, l, &s->last, s->time_ms) > 0) {
+	if (col_exemplars_collect(&s->exemplars, r, l, &s->rows.last, s->time_ms) > 0) {
 		col_publish_exemplars(s->owner->cfg.publisher, &r->message);
 	}
-	s->last.nexemplars = 0;
+	s->rows.last.nexemplars = 0;
 }
 
 static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 {
 	struct col_layout *old = s->cache, *next = fresh != NULL ? fresh : old;
 	ops_assert(next != NULL); /* without a cache every body is parsed anew */
-	fill_reports(s, next, true, col_layout_added(next, s->published));
+	fill_reports(s, next, true, col_layout_added(next, s->rows.published));
 	if (publish_row(s, next) != 0) {
 		col_layout_free(fresh);
 		ops_metric_add(&sample_limit_total, 1);
@@ -231,10 +214,10 @@ static void on_body(
 {
 	struct col_layout *fresh = NULL;
 	bool fits = s->cache != NULL && !s->reparse &&
-		    col_layout_read(s->cache, &s->rules, format, body, &s->now);
+		    col_layout_read(s->cache, &s->rules, format, body, &s->rows.now);
 	if (!fits) {
 		struct ops_error err;
-		int r = col_layout_parse(&s->rules, format, body, &s->now, &fresh, &err);
+		int r = col_layout_parse(&s->rules, format, body, &s->rows.now, &fresh, &err);
 		if (r != 0) {
 			char text[sizeof(s->last_error)];
 			snprintf(text, sizeof(text), "line %d, column %d: %.400s", err.line,
@@ -409,6 +392,7 @@ static struct col_scraper *scraper_new(struct col_scraping *owner, struct col_ta
 	struct col_scraper *s = ops_xcalloc(1, sizeof(*s));
 	s->owner = owner;
 	s->target = target;
+	s->rows.to = owner->cfg.publisher;
 	set_rules(s);
 	return s;
 }
@@ -419,8 +403,7 @@ static void scraper_free(void *arg)
 	scraper_stop(s);
 	forget_rows(s);
 	col_layout_free(s->reports);
-	col_values_done(&s->now);
-	col_values_done(&s->last);
+	col_rows_done(&s->rows);
 	rules_done(&s->rules);
 	col_target_free(s->target);
 	free(s);
@@ -430,12 +413,7 @@ static void scraper_free(void *arg)
 static void bury(struct col_scraper *s)
 {
 	scraper_stop(s);
-	if (s->published != NULL) {
-		int64_t now = ops_now_ms();
-		col_layout_retire(s->published, &s->last, NULL, NULL, true);
-		col_publish_row(s->owner->cfg.publisher, s->published, OPS_MAX(now, s->time_ms + 1),
-			&s->last);
-	}
+	col_rows_end(&s->rows, ops_now_ms());
 	scraper_free(s);
 }
 
@@ -515,7 +493,7 @@ void col_scraping_rebalance(struct col_scraping *s)
 	struct ops_map_entry e;
 	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
 		struct col_scraper *x = e.value;
-		bool ours = s->cfg.owns(s->cfg.arg, x->target->hash);
+		bool ours = s->cfg.owns(s->cfg.arg, x->target->hash, x->target->job->replicas);
 		if (ours && x->timer == NULL) {
 			scraper_start(x);
 		} else if (!ours && x->timer != NULL) {
@@ -530,6 +508,9 @@ void col_scraping_stop(struct col_scraping *s)
 {
 	struct ops_map_entry e;
 	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
-		scraper_stop(e.value);
+		struct col_scraper *x = e.value;
+		scraper_stop(x);
+		col_rows_release(&x->rows);
 	}
+	col_publish_flush(s->cfg.publisher);
 }

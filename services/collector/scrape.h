@@ -7,7 +7,7 @@
 #include "services/collector/exemplars.h"
 #include "services/collector/fetch.h"
 #include "services/collector/layout.h"
-#include "services/collector/publish.h"
+#include "services/collector/rows.h"
 #include "services/collector/targets.h"
 
 enum col_health {
@@ -24,13 +24,12 @@ struct col_scraper {
 	struct ops_timer *timer; /* NULL while the target is another collector's */
 	struct col_fetch *fetch; /* NULL until the first scrape */
 	bool fetching;
-	int64_t due_ms;		      /* of the next scrape, wall clock */
-	int64_t time_ms;	      /* of the scrape under way, as its samples get it */
-	int64_t started_ns;	      /* monotonic */
-	struct col_layout *cache;     /* of the last body that could be read */
-	struct col_layout *reports;   /* for failed scrapes */
-	struct col_layout *published; /* one of the two: whose row was the last to go out */
-	struct col_values now, last;
+	int64_t due_ms;		    /* of the next scrape, wall clock */
+	int64_t time_ms;	    /* of the scrape under way, as its samples get it */
+	int64_t started_ns;	    /* monotonic */
+	struct col_layout *cache;   /* of the last body that could be read */
+	struct col_layout *reports; /* for failed scrapes */
+	struct col_rows rows;	    /* of one of the two */
 	struct col_exemplars exemplars;
 	bool reparse; /* the job's settings changed: the cache does not hold for the next body */
 	bool keep;    /* while targets are applied */
@@ -46,8 +45,8 @@ struct col_scraping_config {
 	struct ops_loop *loop;
 	struct col_fetch_config fetch;
 	struct col_publisher *publisher;
-	/* Whether the target with this hash is this collector's. */
-	bool (*owns)(void *arg, uint64_t target_hash);
+	/* Whether the target with this hash is this collector's, one of so many that scrape it. */
+	bool (*owns)(void *arg, uint64_t target_hash, size_t replicas);
 	void *arg;
 };
 
@@ -65,5 +64,5 @@ void col_scraping_done(struct col_scraping *s); /* without a word on the bus */
 void col_scraping_apply(struct col_scraping *s, struct col_targets *t);
 /* What is ours changed: starts and stops timers. */
 void col_scraping_rebalance(struct col_scraping *s);
-/* No more scrapes; requests under way are dropped. */
+/* No more scrapes; requests under way are dropped, other collectors take over. */
 void col_scraping_stop(struct col_scraping *s);

@@ -25,10 +25,10 @@ static struct ops_metric targets_gauge =
 static struct ops_metric dropped_gauge =
 	OPS_GAUGE("ops_collector_targets_dropped", "Targets that relabelling dropped.");
 
-static bool owns(void *arg, uint64_t target_hash)
+static bool owns(void *arg, uint64_t target_hash, size_t replicas)
 {
 	struct col_service *s = arg;
-	return s->members != NULL && col_members_owns(s->members, target_hash);
+	return s->members != NULL && col_members_owns(s->members, target_hash, replicas);
 }
 
 static void count_pools(const struct col_config *config, const struct col_targets *t)
@@ -95,6 +95,7 @@ static void service_free(struct col_service *s)
 	col_discovery_free(s->discovery);
 	col_config_free(s->scrape_config);
 	free(s->instance);
+	free(s->url);
 	free(s);
 }
 
@@ -114,6 +115,25 @@ static char *instance_name(struct ops_daemon *d, const struct col_service_config
 	return ops_xasprintf("%s:%u", host, ops_http_server_port(ops_daemon_http(d)));
 }
 
+/* Where other members and opsctl find our HTTP doors: as we listen, with our name for a wildcard.
+ */
+static char *own_url(struct ops_daemon *d, const struct col_service_config *c)
+{
+	if (c->advertise_url != NULL && c->advertise_url[0] != '\0') {
+		return ops_xstrdup(c->advertise_url);
+	}
+	char host[128] = "localhost";
+	const char *listen = c->daemon.listen, *colon = strrchr(listen, ':');
+	size_t len = colon != NULL ? (size_t)(colon - listen) : strlen(listen);
+	OPS_CLEANUP(ops_freep) char *given = ops_xstrndup(listen, len);
+	bool any = len == 0 || strcmp(given, "0.0.0.0") == 0 || strcmp(given, "[::]") == 0;
+	if (any && gethostname(host, sizeof(host) - 1) != 0) {
+		snprintf(host, sizeof(host), "localhost");
+	}
+	return ops_xasprintf(
+		"http://%s:%u", any ? host : given, ops_http_server_port(ops_daemon_http(d)));
+}
+
 static int open_bus(struct col_service *s, struct ops_error *err)
 {
 	struct ops_daemon *d = s->daemon;
@@ -125,6 +145,7 @@ static int open_bus(struct col_service *s, struct ops_error *err)
 		.samples_url = c->samples_url,
 		.replay_listen = c->replay_listen,
 		.replay_advertise = c->replay_advertise,
+		.url = s->url,
 		.ring_bytes = c->ring_bytes,
 		.overflow_dir = dir,
 		.overflow_bytes = c->ring_disk_bytes,
@@ -265,6 +286,7 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	s->daemon = d;
 	s->config = config;
 	s->instance = instance_name(d, s->config);
+	s->url = own_url(d, s->config);
 	int r = load_and_log(s->config, &s->scrape_config, err);
 	if (r != 0) {
 		ops_daemon_exit_code(d, 3);
@@ -367,6 +389,11 @@ static const struct ops_conf_key keys[] = {
 		"what the detector dials for that, when it is another address"),
 	KEY("instance", OPS_CONF_K_STRING, instance, OPS_CONF_RESTART, NULL,
 		"unique name among the collectors; default: host name and port"),
+	KEY("advertise_url", OPS_CONF_K_STRING, advertise_url, OPS_CONF_RESTART, NULL,
+		"URL of this collector for the others and opsctl; default: http:// with the "
+		"address "
+		"of listen, "
+		"or the host name when that is a wildcard"),
 	{.name = "ring_size",
 		.kind = OPS_CONF_K_SIZE,
 		.offset = offsetof(struct col_service_config, ring_bytes),

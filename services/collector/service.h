@@ -15,7 +15,7 @@ struct col_service_config {
 	const char *scrape_config_file;
 	const char *samples_url, *members_url;
 	const char *replay_listen, *replay_advertise;
-	const char *instance;
+	const char *instance, *advertise_url;
 	uint64_t ring_bytes, ring_disk_bytes;
 	int64_t heartbeat_ms;
 	struct ops_conf_strings features;
@@ -25,7 +25,7 @@ struct col_service_config {
 struct col_service {
 	struct ops_daemon *daemon;
 	const struct col_service_config *config;
-	char *instance;
+	char *instance, *url;
 	struct col_config *scrape_config;
 	struct col_discovery *discovery;
 	struct col_targets dropped; /* its targets live in scraping */

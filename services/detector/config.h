@@ -17,6 +17,7 @@ struct det_config {
 	const char *alerts_listen, *alerts_replay_listen, *alerts_replay_advertise;
 	int64_t retention_ms, lookback_ms, query_timeout_ms, query_max_samples, query_concurrency,
 		exemplars_max;
+	int64_t heartbeat_ms;
 	int64_t wal_fsync_ms, out_of_order_ms, block_ms, series_per_target, series_per_job;
 	bool enable_admin_api, enable_lifecycle;
 	uint64_t retention_bytes, remote_write_queue_bytes;

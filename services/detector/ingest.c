@@ -5,12 +5,9 @@
  * what a power cut could still take away and no more. Without a directory nothing is committed, and
  * a restart begins at the oldest record of each collector's ring.
  *
- * A target sends a new layout when its set of series changes. The old one is retired with the first
- * batch of the new one, at that batch's time; series that are in both go on without a marker.
- * Targets are kept per collector: two of them may announce the same layout while a target moves,
- * and the last one to do so owns it. One that no batch came for in a day is forgotten. The store
- * remembers who feeds a layout, so a restart goes on with the layouts that were. One is on disk
- * with its first row: no mark is taken between the two.
+ * Layouts and batches go to the replicas (replicas.h), which see to it that a target that several
+ * collectors send is stored once. The store remembers who feeds a layout, so a restart goes on with
+ * the layouts that were. One is on disk with its first row: no mark is taken between the two.
  *
  * A batch whose layout is not known is counted and dropped. It can only be the head of a ring that
  * wrapped, or the store has lost the layout: the collector is asked for all of them.
@@ -27,22 +24,17 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/msg/msg.h"
+#include "services/detector/replicas.h"
 
 enum {
 	HEARTBEAT_MS = 1000,
-	MEMBER_SILENT_MS = 3500,
 	MEMBERS_MAX = 1024,
 	MAINTAIN_MS = 60000,
 	COMMIT_MS = 1000,
 	MARKS_LEFT_OUT_MAX = 5,
-	LACKS_AGAIN_MS = 1000,
-	TARGET_SILENT_MS = 24 * 3600 * 1000
+	LACKS_AGAIN_MS = 1000
 };
 
-static struct ops_metric samples_total =
-	OPS_COUNTER("ops_detector_samples_ingested_total", "Samples from collectors.");
-static struct ops_metric batches_total =
-	OPS_COUNTER("ops_detector_batches_total", "Batches, by what became of them.", "outcome");
 static struct ops_metric layouts_total =
 	OPS_COUNTER("ops_detector_layouts_total", "Layouts, by what became of them.", "outcome");
 static struct ops_metric refused_total = OPS_COUNTER("ops_detector_messages_refused_total",
@@ -58,63 +50,21 @@ struct member {
 	int64_t heard_ms; /* monotonic */
 };
 
-struct target {			    /* what a target's layout is, and was until the next batch */
-	uint64_t current, previous; /* 0 = none */
-	int64_t heard_ms;	    /* monotonic */
-};
-
 struct det_ingest {
 	struct det_ingest_config cfg;
 	struct ops_sub *sub;
 	struct ops_timer *heartbeat, *maintain, *commit;
-	uint64_t moment;	   /* of the mark that is not committed yet; 0: none */
-	unsigned marks_left_out;   /* in a row */
-	int64_t lacked_ms;	   /* monotonic */
-	struct ops_map *members;   /* instance -> struct member */
-	struct ops_map *targets;   /* stream job instance -> struct target */
-	struct ops_map *by_layout; /* layout id -> struct target (not owned) */
-	struct ops_map *unfed;	   /* ids of layouts without a row, since the last mark */
+	int64_t heartbeat_ms;
+	uint64_t moment;	 /* of the mark that is not committed yet; 0: none */
+	unsigned marks_left_out; /* in a row */
+	int64_t lacked_ms;	 /* monotonic */
+	struct ops_map *members; /* instance -> struct member */
+	struct ops_map *unfed;	 /* ids of layouts without a row, since the last mark */
+	struct det_replicas *replicas;
 	struct ops_strbuf scratch;
 };
 
 /* ---- layouts and batches ---- */
-
-static struct target *target_of(struct det_ingest *in, const char *source)
-{
-	struct target *t = ops_map_gets(in->targets, source);
-	if (t == NULL) {
-		t = ops_xcalloc(1, sizeof(*t));
-		ops_map_puts(in->targets, source, t);
-	}
-	t->heard_ms = ops_mono_ms();
-	return t;
-}
-
-/* The store forgets the layout unless another target has taken it over. */
-static void retire(struct det_ingest *in, const struct target *t, uint64_t id, int64_t time_ms)
-{
-	if (id != 0 && ops_map_get(in->by_layout, &id, sizeof(id)) == t) {
-		det_store_retire_layout(in->cfg.store, id, time_ms);
-		ops_map_remove(in->by_layout, &id, sizeof(id));
-	}
-}
-
-static void change_layout(struct det_ingest *in, struct target *t, uint64_t id)
-{
-	if (t->current == id) {
-		return;
-	}
-	if (t->previous == 0) {
-		t->previous = t->current;
-	} else {
-		/* Two changes before any batch: the middle one never had samples. */
-		retire(in, t, t->current, 0);
-	}
-	if (t->previous == id) {
-		t->previous = 0; /* back to what it was */
-	}
-	t->current = id;
-}
 
 static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 {
@@ -131,9 +81,7 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 	int rc = det_store_layout(in->cfg.store, l);
 	det_store_feed(in->cfg.store, l->id, source);
 	ops_metric_add(&layouts_total, 1, rc == 0 ? "new" : "known");
-	struct target *t = target_of(in, source);
-	change_layout(in, t, l->id);
-	ops_map_put(in->by_layout, &l->id, sizeof(l->id), t);
+	det_replicas_layout(in->replicas, m->stream, l);
 	if (rc == 0) {
 		ops_map_put(in->unfed, &l->id, sizeof(l->id), in);
 	}
@@ -144,9 +92,7 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 static void on_resumed(void *arg, uint64_t id, const char *source)
 {
 	struct det_ingest *in = arg;
-	struct target *t = target_of(in, source);
-	ops_map_put(in->by_layout, &id, sizeof(id), t);
-	change_layout(in, t, id);
+	det_replicas_resume(in->replicas, id, source);
 }
 
 static void lacks_layout(struct det_ingest *in, const char *stream)
@@ -158,62 +104,15 @@ static void lacks_layout(struct det_ingest *in, const char *stream)
 	}
 }
 
-static void retire_previous(struct det_ingest *in, const struct ops_batch *b)
-{
-	struct target *t = ops_map_get(in->by_layout, &b->layout_id, sizeof(b->layout_id));
-	if (t == NULL) {
-		return;
-	}
-	t->heard_ms = ops_mono_ms();
-	if (t->current == b->layout_id) {
-		retire(in, t, t->previous, b->time_ms);
-		t->previous = 0;
-	}
-}
-
-static void forget_silent_targets(struct det_ingest *in)
-{
-	size_t at = 0;
-	struct ops_map_entry e;
-	while (ops_map_next(in->targets, &at, &e)) {
-		struct target *t = e.value;
-		if (ops_mono_ms() - t->heard_ms > TARGET_SILENT_MS) {
-			retire(in, t, t->previous, 0);
-			retire(in, t, t->current, 0);
-			ops_map_remove(in->targets, e.key, e.len);
-			free(t);
-		}
-	}
-}
-
-static void refuse_batch(const struct ops_bus_message *m, const struct ops_error *err)
-{
-	ops_metric_add(&batches_total, 1, "refused");
-	log_warn("refused a batch", F_STR("stream", m->stream), F_STR("error", err->message));
-}
-
 static void on_batch(struct det_ingest *in, const struct ops_bus_message *m)
 {
-	struct ops_batch b;
-	struct ops_error err;
-	if (ops_batch_decode(m->payload, m->len, &in->scratch, &b, &err) != 0) {
-		refuse_batch(m, &err);
-		return;
+	uint64_t id = 0;
+	int rc = det_replicas_batch(in->replicas, m, &id);
+	if (rc == 1) {
+		lacks_layout(in, m->stream);
+	} else if (rc == 0 && ops_map_count(in->unfed) != 0) {
+		(void)ops_map_remove(in->unfed, &id, sizeof(id));
 	}
-	int rc = det_store_append_batch(in->cfg.store, &b);
-	if (rc != 0) {
-		ops_metric_add(&batches_total, 1, rc == 1 ? "layout_unknown" : "refused");
-		if (rc == 1) {
-			lacks_layout(in, m->stream);
-		}
-		return;
-	}
-	if (ops_map_count(in->unfed) != 0) {
-		(void)ops_map_remove(in->unfed, &b.layout_id, sizeof(b.layout_id));
-	}
-	ops_metric_add(&batches_total, 1, "stored");
-	ops_metric_add(&samples_total, (double)b.n);
-	retire_previous(in, &b);
 }
 
 /* Several in one message; what follows a malformed one cannot be found. */
@@ -224,10 +123,31 @@ static void on_batches(struct det_ingest *in, const struct ops_bus_message *m)
 	for (size_t at = 0; at < m->len; at += one.len) {
 		one.payload = m->payload + at;
 		if (ops_batch_size(one.payload, m->len - at, &one.len, &err) != 0) {
-			refuse_batch(m, &err);
-			return;
+			one.len = m->len - at; /* refused there, too */
 		}
 		on_batch(in, &one);
+	}
+}
+
+struct released { /* by whom */
+	struct det_ingest *in;
+	const char *stream;
+};
+
+static void on_released_id(void *arg, uint64_t layout_id)
+{
+	const struct released *r = arg;
+	det_replicas_release(r->in->replicas, r->stream, layout_id);
+}
+
+static void on_released(struct det_ingest *in, const struct ops_bus_message *m)
+{
+	struct released r = {in, m->stream};
+	struct ops_error err;
+	if (ops_released_decode(m->payload, m->len, on_released_id, &r, &err) != 0) {
+		ops_metric_add(&refused_total, 1, "bad_released");
+		log_warn("refused what a collector lets go of", F_STR("stream", m->stream),
+			F_STR("error", err.message));
 	}
 }
 
@@ -293,7 +213,7 @@ static void on_announcement(struct det_ingest *in, const struct ops_bus_message 
 	struct ops_event e;
 	json_t *doc = NULL;
 	struct ops_error err;
-	struct ops_member member = {NULL, NULL, 0};
+	struct ops_member member = {NULL, NULL, NULL, 0};
 	int rc = ops_event_decode(m->payload, m->len, &e, &doc, &err);
 	if (rc == 0) {
 		rc = ops_member_from_json(e.data, &member, &err);
@@ -321,14 +241,22 @@ static void on_announcement(struct det_ingest *in, const struct ops_bus_message 
 	}
 }
 
+static char *stream_name(const struct ops_member *m)
+{
+	return ops_xasprintf("samples/%s", m->instance);
+}
+
+/* Three heartbeats and a half: one may be late, and one be on its way. */
 static void drop_silent_members(struct det_ingest *in)
 {
 	size_t at = 0;
 	struct ops_map_entry e;
 	while (ops_map_next(in->members, &at, &e)) {
 		struct member *m = e.value;
-		if (ops_mono_ms() - m->heard_ms > MEMBER_SILENT_MS) {
+		if (ops_mono_ms() - m->heard_ms > in->heartbeat_ms * 7 / 2) {
+			OPS_CLEANUP(ops_freep) char *stream = stream_name(&m->m);
 			log_warn("a collector went silent", F_STR("instance", m->m.instance));
+			det_replicas_gone(in->replicas, stream);
 			ops_map_remove(in->members, e.key, e.len);
 			member_free(m);
 		}
@@ -341,13 +269,13 @@ static void on_heartbeat(void *arg)
 	drop_silent_members(in);
 	publish_members(in);
 	ops_metric_set(&members_gauge, (double)ops_map_count(in->members));
-	ops_timer_start(in->heartbeat, HEARTBEAT_MS);
+	ops_timer_start(in->heartbeat, in->heartbeat_ms);
 }
 
 static void on_maintain(void *arg)
 {
 	struct det_ingest *in = arg;
-	forget_silent_targets(in);
+	det_replicas_maintain(in->replicas);
 	det_store_maintain(in->cfg.store, ops_now_ms());
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 }
@@ -385,6 +313,8 @@ void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m)
 		on_exemplars(in, m);
 	} else if (strcmp(m->topic, OPS_RECEIVED_TOPIC) == 0 && in->cfg.receive != NULL) {
 		on_received(in, m);
+	} else if (strcmp(m->topic, OPS_RELEASED_TOPIC) == 0) {
+		on_released(in, m);
 	} else if (strcmp(m->topic, "members/collector") == 0) {
 		on_announcement(in, m);
 	} else {
@@ -416,8 +346,8 @@ int det_ingest_open(
 	struct det_ingest *in = ops_xcalloc(1, sizeof(*in));
 	in->cfg = *cfg;
 	in->members = ops_map_new();
-	in->targets = ops_map_new();
-	in->by_layout = ops_map_new();
+	in->heartbeat_ms = cfg->heartbeat_ms != 0 ? cfg->heartbeat_ms : HEARTBEAT_MS;
+	in->replicas = det_replicas_new(cfg->store);
 	in->unfed = ops_map_new();
 	ops_strbuf_init(&in->scratch);
 	const struct ops_sub_config sub = {.name = "ops-detector",
@@ -456,9 +386,8 @@ void det_ingest_close(struct det_ingest *in)
 	ops_timer_free(in->commit);
 	ops_sub_close(in->sub);
 	ops_map_free(in->members, member_free);
-	ops_map_free(in->by_layout, NULL);
 	ops_map_free(in->unfed, NULL);
-	ops_map_free(in->targets, free);
+	det_replicas_free(in->replicas);
 	ops_strbuf_done(&in->scratch);
 	free(in);
 }
@@ -466,6 +395,32 @@ void det_ingest_close(struct det_ingest *in)
 size_t det_ingest_members(const struct det_ingest *in)
 {
 	return ops_map_count(in->members);
+}
+
+json_t *det_ingest_members_json(const struct det_ingest *in)
+{
+	json_t *list = json_array();
+	struct ops_map_entry e;
+	for (size_t at = 0; ops_map_next(in->members, &at, &e);) {
+		const struct member *m = e.value;
+		OPS_CLEANUP(ops_freep) char *stream = stream_name(&m->m);
+		json_t *j = json_object();
+		ops_json_set_string(j, "instance", m->m.instance);
+		ops_json_set_string(j, "url", m->m.url != NULL ? m->m.url : "");
+		ops_json_set_string(j, "replayUrl", m->m.replay_url);
+		ops_json_set_time(j, "started", m->m.started_ms);
+		ops_json_set_i64(j, "targetsLed", (int64_t)det_replicas_led(in->replicas, stream));
+		int r = json_array_append_new(list, j);
+		ops_assert(r == 0);
+	}
+	return list;
+}
+
+size_t det_ingest_replicated(const struct det_ingest *in)
+{
+	struct det_replicas_stats stats;
+	det_replicas_stats(in->replicas, &stats);
+	return stats.replicated;
 }
 
 bool det_ingest_live(const struct det_ingest *in)

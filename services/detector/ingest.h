@@ -20,6 +20,7 @@ struct det_ingest_config { /* borrowed */
 	struct ops_pub *alerts; /* members are told here */
 	const char *listen;
 	const char *checkpoint_dir; /* beside the store's files; NULL: none */
+	int64_t heartbeat_ms;	    /* of the member list; 0: a second */
 	const struct ops_bus_key *key;
 	const struct ops_bus_tls *tls;
 	void (*on_exemplar)(void *arg, const struct ops_exemplar *e); /* may be NULL */
@@ -35,6 +36,9 @@ void det_ingest_close(struct det_ingest *in);
 /* What the subscription does with a message; refusals are counted. */
 void det_ingest_message(struct det_ingest *in, const struct ops_bus_message *m);
 size_t det_ingest_members(const struct det_ingest *in);
+/* A list of them, for whoever wants to ask them. */
+json_t *det_ingest_members_json(const struct det_ingest *in) OPS_MUST_CHECK;
+size_t det_ingest_replicated(const struct det_ingest *in); /* targets that several send now */
 /* A collector is heard, and all that the heard ones have sent has arrived. */
 bool det_ingest_live(const struct det_ingest *in);
 uint64_t det_ingest_lag(const struct det_ingest *in); /* records behind the collectors */

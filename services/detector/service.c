@@ -30,6 +30,8 @@ enum {
 
 static struct ops_metric firing_gauge =
 	OPS_GAUGE("ops_detector_alerts_firing", "Alerts firing now.");
+static struct ops_metric replicated_gauge = OPS_GAUGE("ops_detector_targets_replicated",
+	"Targets that two collectors or more send now; one of them is stored.");
 static struct ops_metric dead_gauge =
 	OPS_GAUGE("ops_detector_rules_dead", "Rules with a selector that matches no series.");
 static struct ops_metric store_series = OPS_GAUGE("ops_detector_series", "Series in the store.");
@@ -252,6 +254,7 @@ static int open_ingest(struct detector *d, struct ops_error *err)
 		.alerts = d->alerts,
 		.listen = d->config->samples_listen,
 		.checkpoint_dir = checkpoint,
+		.heartbeat_ms = d->config->heartbeat_ms,
 		.key = ops_daemon_bus_key(d->daemon),
 		.tls = ops_daemon_bus_tls(d->daemon),
 		.on_exemplar = on_exemplar,
@@ -282,6 +285,9 @@ static void collect(void *arg)
 	struct det_store_stats stats;
 	det_store_stats(d->store, &stats);
 	ops_metric_set(&firing_gauge, (double)det_rules_firing(d->rules));
+	if (d->ingest != NULL) {
+		ops_metric_set(&replicated_gauge, (double)det_ingest_replicated(d->ingest));
+	}
 	ops_metric_set(&dead_gauge, (double)det_rules_dead(d->rules));
 	ops_metric_set(&store_series, (double)stats.series);
 	ops_metric_set(&store_bytes, (double)stats.memory_bytes);
@@ -321,6 +327,16 @@ static void stop(void *state)
 	free(d);
 }
 
+static void on_members(struct ops_http_req *req, void *arg)
+{
+	const struct detector *d = arg;
+	json_t *reply = json_object(), *data = json_object();
+	ops_json_set(data, "members", det_ingest_members_json(d->ingest));
+	ops_json_set_string(reply, "status", "success");
+	ops_json_set(reply, "data", data);
+	ops_http_reply_json(req, 200, reply);
+}
+
 static void open_api(struct detector *d)
 {
 	const struct det_api_config api = {.loop = ops_daemon_loop(d->daemon),
@@ -338,6 +354,8 @@ static void open_api(struct detector *d)
 		.arg = d};
 	d->api = det_api_register(ops_daemon_http(d->daemon), &api);
 	det_rules_api(d->rules, ops_daemon_http(d->daemon));
+	ops_http_route(ops_daemon_http(d->daemon), OPS_GET, "/api/v1/members", OPS_ROLE_VIEWER,
+		on_members, d);
 	ops_daemon_health(d->daemon, "collectors", collectors_health, d);
 	ops_metrics_on_collect(collect, d);
 	ops_daemon_set_ready(d->daemon, true, NULL);

@@ -257,7 +257,7 @@ static void announce(struct world *w, const char *instance, int64_t started_ms)
 {
 	char name[32], url[] = "tcp://127.0.0.1:7501";
 	snprintf(name, sizeof(name), "%s", instance);
-	const struct ops_member m = {name, url, started_ms};
+	const struct ops_member m = {name, url, NULL, started_ms};
 	struct ops_strbuf payload = OPS_STRBUF_INIT;
 	const struct ops_event e = {
 		.source = "ops-collector", .type = "ops.members", .data = ops_member_to_json(&m)};

@@ -23,3 +23,5 @@ int col_feed_publish(struct col_feed *f, struct ops_exposition_text body, int64_
 	struct ops_error *err) OPS_MUST_CHECK;
 /* Everything that was published becomes stale. */
 void col_feed_end(struct col_feed *f, int64_t time_ms);
+/* What was published lives on at another collector. */
+void col_feed_release(struct col_feed *f);

@@ -234,6 +234,9 @@ static int restore(struct col_push *p, const struct ops_strbuf *text, struct ops
 	e->pushed_ms = times.pushed_ms;
 	e->failed_ms = times.failed_ms;
 	e->ttl_ms = times.ttl_ms;
+	/* Not all at once after a restart. */
+	e->due_ms = ops_now_ms() + (int64_t)(ops_labels_fingerprint(col_push_group_key(e->group)) %
+					     (uint64_t)p->cfg.interval_ms);
 	const struct ops_exposition_text body = {
 		end + 1, text->len - (size_t)(end + 1 - text->data)};
 	r = col_push_group_put(e->group, OPS_EXPOSITION_TEXT, body, true, SIZE_MAX, err);

@@ -32,6 +32,8 @@ enum {
 	RECEIVE_BUFFER_BYTES = 8 << 20
 };
 
+static struct ops_metric publish_failures_total = OPS_COUNTER("ops_statsd_publish_failures_total",
+	"Times that the sums could not be published; the lines stay in the next ones.");
 static struct ops_metric lines_total =
 	OPS_COUNTER("ops_statsd_lines_total", "Lines that were added up.");
 static struct ops_metric refused_total =
@@ -207,6 +209,7 @@ static void on_tick(void *arg)
 	col_statsd_table_expose(s->table, now, &text);
 	const struct ops_exposition_text body = {ops_strbuf_text(&text), text.len};
 	if (col_feed_publish(s->feed, body, now, &err) != 0) {
+		ops_metric_add(&publish_failures_total, 1);
 		log_warn("could not publish what StatsD lines add up to",
 			F_STR("error", err.message));
 	}
@@ -296,6 +299,7 @@ int col_statsd_open(struct ops_loop *loop, struct col_publisher *publisher,
 	}
 	ops_metric_register(&lines_total);
 	ops_metric_register(&packets_total);
+	ops_metric_register(&publish_failures_total);
 	ops_metric_register(&connections_gauge);
 	ops_metric_register(&series_gauge);
 	s->tick = ops_timer_new(loop, on_tick, s);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two collectors send one target: what is stored, who leads, and that nothing is missing or there
+ * twice when the leader goes. */
+#include "services/detector/replicas.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/base/strbuf.h"
+
+#define T0 1700000000000LL
+
+enum {
+	INTERVAL = 10000
+};
+
+struct world {
+	struct det_store *store;
+	struct det_replicas *r;
+};
+
+static int setup(void **state)
+{
+	struct world *w = ops_xcalloc(1, sizeof(*w));
+	const struct det_store_options options = {
+		.retention_ms = 3600000, .out_of_order_ms = 600000};
+	w->store = det_store_new(&options);
+	w->r = det_replicas_new(w->store);
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+	det_replicas_free(w->r);
+	det_store_free(w->store);
+	free(w);
+	return 0;
+}
+
+/* Announces a layout of the target "i" with the metrics that these letters name. */
+static uint64_t announce(struct world *w, const char *stream, const char *names)
+{
+	struct ops_labels *series[8];
+	uint32_t family[8];
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	struct ops_layout l = {.job = "j", .instance = "i", .series = series, .family = family};
+	for (const char *n = names; *n != '\0'; n++) {
+		const char name[2] = {*n, '\0'};
+		family[l.n] = UINT32_MAX;
+		series[l.n++] = ops_labels_of("__name__", name, "job", "j", NULL);
+	}
+	assert_int_equal(ops_layout_encode(&l, &out), 0);
+	int rc = det_store_layout(w->store, &l);
+	assert_in_range(rc, 0, 1);
+	det_replicas_layout(w->r, stream, &l);
+	for (size_t i = 0; i < l.n; i++) {
+		ops_labels_unref(series[i]);
+	}
+	ops_strbuf_done(&out);
+	return l.id;
+}
+
+/* Every column has this value, at T0 + at_ms. */
+static void row(struct world *w, const char *stream, uint64_t id, int64_t at_ms, double value)
+{
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	double values[8];
+	size_t n = 2;
+	for (size_t i = 0; i < n; i++) {
+		values[i] = value;
+	}
+	const struct ops_batch b = {
+		.layout_id = id, .time_ms = T0 + at_ms, .values = values, .n = n};
+	ops_batch_encode(&b, &out);
+	const struct ops_bus_message m = {
+		.stream = stream, .topic = "batch/x", .payload = out.data, .len = out.len};
+	uint64_t got = 0;
+	int wanted = det_store_has_layout(w->store, id) ? 0 : 1;
+	assert_int_equal(det_replicas_batch(w->r, &m, &got), wanted);
+	assert_true(got == id);
+	ops_strbuf_done(&out);
+}
+
+/* "0=1 10=2": seconds and values of a metric, "s" for stale. */
+static void assert_series(struct world *w, const char *name, const char *wanted)
+{
+	struct ops_labels *ls = ops_labels_of("__name__", name, "job", "j", NULL);
+	struct ops_arena arena;
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	struct det_samples samples = {0};
+	ops_arena_init(&arena);
+	const struct det_series *s = det_store_find(w->store, ls, &arena);
+	assert_non_null(s);
+	det_series_read(s, 0, INT64_MAX, &samples);
+	for (size_t i = 0; i < samples.n; i++) {
+		ops_strbuf_printf(
+			&text, "%s%g=", i > 0 ? " " : "", (double)(samples.t[i] - T0) / 1000);
+		if (ops_is_stale(samples.v[i])) {
+			ops_strbuf_addc(&text, 's');
+		} else {
+			ops_strbuf_printf(&text, "%g", samples.v[i]);
+		}
+	}
+	assert_string_equal(ops_strbuf_text(&text), wanted);
+	ops_strbuf_done(&text);
+	det_samples_done(&samples);
+	ops_arena_done(&arena);
+	ops_labels_unref(ls);
+}
+
+#define A "samples/a"
+#define B "samples/b"
+
+static void test_one_series(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	assert_true(announce(w, B, "xy") == id);
+	for (int i = 0; i < 4; i++) {
+		row(w, A, id, i * INTERVAL, i);
+		row(w, B, id, i * INTERVAL + (i % 2) * 7, 100 + i);
+	}
+	assert_series(w, "x", "0=0 10=1 20=2 30=3");
+	struct det_replicas_stats stats;
+	det_replicas_stats(w->r, &stats);
+	assert_int_equal(stats.targets, 1);
+	assert_int_equal(stats.replicated, 1);
+	assert_int_equal(det_replicas_led(w->r, A), 1);
+	assert_int_equal(det_replicas_led(w->r, B), 0);
+	/* the follower is a little earlier: its row waits and is dropped when the leader's comes */
+	row(w, B, id, 4 * INTERVAL - 3, 104);
+	row(w, A, id, 4 * INTERVAL, 4);
+	row(w, B, id, 5 * INTERVAL, 105);
+	row(w, A, id, 5 * INTERVAL, 5);
+	assert_series(w, "x", "0=0 10=1 20=2 30=3 40=4 50=5");
+}
+
+static void test_leader_falls_silent(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	(void)announce(w, B, "xy");
+	for (int i = 0; i < 2; i++) {
+		row(w, A, id, i * INTERVAL, i);
+		row(w, B, id, i * INTERVAL, 100 + i);
+	}
+	row(w, B, id, 2 * INTERVAL, 102);
+	assert_series(w, "x", "0=0 10=1"); /* it may still come */
+	row(w, B, id, 3 * INTERVAL, 103);
+	assert_series(w, "x", "0=0 10=1 20=102 30=103");
+	assert_int_equal(det_replicas_led(w->r, B), 1);
+	/* what the one that was ahead brings later is behind now */
+	for (int i = 2; i < 5; i++) {
+		row(w, A, id, i * INTERVAL + 1, i);
+	}
+	row(w, B, id, 4 * INTERVAL, 104);
+	assert_series(w, "x", "0=0 10=1 20=102 30=103 40=104");
+}
+
+static void test_leader_lets_go(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	row(w, A, id, 0, 1);
+	row(w, A, id, INTERVAL, 2);
+	/* the new owner is heard before the old one has let go */
+	(void)announce(w, B, "xy");
+	row(w, B, id, 2 * INTERVAL, 3);
+	assert_series(w, "x", "0=1 10=2");
+	det_replicas_release(w->r, A, id);
+	assert_series(w, "x", "0=1 10=2 20=3");
+	/* and back, this time in order */
+	det_replicas_release(w->r, B, id);
+	assert_true(announce(w, A, "xy") == id);
+	row(w, A, id, 2 * INTERVAL + 1000, 9); /* scraped twice for a moment */
+	row(w, A, id, 3 * INTERVAL, 4);
+	assert_series(w, "x", "0=1 10=2 20=3 30=4");
+	det_replicas_release(w->r, A, 4711); /* unknown: nothing happens */
+	row(w, A, id, 4 * INTERVAL, 5);
+	assert_series(w, "x", "0=1 10=2 20=3 30=4 40=5");
+}
+
+static void test_leader_dies(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	(void)announce(w, B, "xy");
+	row(w, A, id, 0, 1);
+	row(w, A, id, INTERVAL, 2);
+	row(w, B, id, 2 * INTERVAL, 103);
+	det_replicas_gone(w->r, A);
+	assert_series(w, "x", "0=1 10=2 20=103");
+	/* it was only cut off: the past before its successor is welcome, the rest is told already
+	 */
+	row(w, A, id, INTERVAL + 5000, 8);
+	row(w, A, id, 2 * INTERVAL, 3);
+	assert_series(w, "x", "0=1 10=2 15=8 20=103");
+	det_replicas_gone(w->r, "samples/unknown");
+}
+
+static void test_target_ends(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	(void)announce(w, B, "xy");
+	row(w, A, id, 0, 1);
+	row(w, B, id, 0, 101);
+	row(w, A, id, INTERVAL, 2);
+	/* the leader's configuration has it no more, the other's still has */
+	row(w, A, id, INTERVAL + 500, ops_stale_nan());
+	assert_series(w, "x", "0=1 10=2");
+	row(w, B, id, 2 * INTERVAL, 103);
+	row(w, B, id, 2 * INTERVAL + 500, ops_stale_nan());
+	assert_series(w, "x", "0=1 10=2 20=103 20.5=s");
+}
+
+static void test_other_layouts(void **state)
+{
+	struct world *w = *state;
+	uint64_t xy = announce(w, A, "xy"), yz = announce(w, B, "yz");
+	row(w, A, xy, 0, 1);
+	row(w, B, yz, 0, 101);
+	row(w, A, xy, INTERVAL, 2);
+	row(w, B, yz, INTERVAL, 102);
+	assert_series(w, "y", "0=1 10=2");
+	det_replicas_release(w->r, A, xy);
+	row(w, B, yz, 2 * INTERVAL, 103);
+	/* what only the old leader had ends with the first row of the new one */
+	assert_series(w, "x", "0=1 10=2 20=s");
+	assert_series(w, "y", "0=1 10=2 20=103");
+	assert_series(w, "z", "20=103");
+	assert_false(det_store_has_layout(w->store, xy));
+	/* a follower's change of layout ends nothing */
+	assert_true(announce(w, A, "xy") == xy);
+	row(w, A, xy, 2 * INTERVAL, 3);
+	uint64_t xz = announce(w, A, "xz");
+	row(w, A, xz, 2 * INTERVAL, 4);
+	assert_false(det_store_has_layout(w->store, xy));
+	row(w, B, yz, 3 * INTERVAL, 104);
+	assert_series(w, "y", "0=1 10=2 20=103 30=104");
+}
+
+/* After a restart the store knows layouts that nobody has announced since. */
+static void test_layout_of_before(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	row(w, A, id, 0, 1);
+	det_replicas_free(w->r);
+	w->r = det_replicas_new(w->store);
+	det_replicas_resume(w->r, id, A "\nj\ni");
+	row(w, A, id, INTERVAL, 2);
+	row(w, B, id, INTERVAL, 102);
+	assert_series(w, "x", "0=1 10=2");
+	assert_true(announce(w, B, "xy") == id);
+	row(w, B, id, 2 * INTERVAL, 103);
+	row(w, A, id, 2 * INTERVAL, 3);
+	assert_series(w, "x", "0=1 10=2 20=3");
+	row(w, A, 4711, 3 * INTERVAL, 4); /* known to nobody */
+	assert_series(w, "x", "0=1 10=2 20=3");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_one_series, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leader_falls_silent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leader_lets_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leader_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_target_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_other_layouts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_layout_of_before, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
