@@ -423,6 +423,9 @@ static int on_row(struct det_replicas *r, struct target *t, struct stream *s,
 {
 	struct source *source = source_of(t, s);
 	bool another = t->led_last != NULL && t->led_last != s;
+	if (source->current == 0) { /* it announced that before we started */
+		source->current = b->layout_id;
+	}
 	if (all_stale(b) && another_lives(t, s)) {
 		drop_row(b);
 		end_source(r, t, s);
