@@ -9,19 +9,17 @@
  * correctly rounded in glibc. Both directions rely on the C numeric locale: no process here
  * calls setlocale.
  *
- * Doubles out: integers directly, otherwise the first of 15, 16, 17 digits that reads back as the
- * same value; below the normal range the search starts at 1 because fewer digits identify a value.
- * Beside a power of two a 16 digit text may exist that this search misses; 17 are then printed,
- * still exact.
+ * Doubles out: integers directly, otherwise the shortest digits that read back (shortest.h).
  */
 #include "common/base/number.h"
 
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#include "common/base/shortest.h"
 
 static bool is_digit(char c)
 {
@@ -248,27 +246,25 @@ struct decimal {
 	int n, point;
 };
 
+static size_t write_u64(uint64_t v, char *out)
+{
+	char reversed[20];
+	size_t n = 0;
+
+	do {
+		reversed[n++] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v != 0);
+	for (size_t i = 0; i < n; i++)
+		out[i] = reversed[n - 1 - i];
+	return n;
+}
+
 static void to_decimal(double v, struct decimal *d)
 {
-	char text[40];
-	int precision = v < DBL_MIN ? 1 : 15;
-
-	for (;; precision++) {
-		snprintf(text, sizeof(text), "%.*e", precision - 1, v);
-		if (precision == 17 || strtod(text, NULL) == v)
-			break;
-	}
-	char *e = strchr(text, 'e');
-	int64_t exponent = 0;
-	ops_assert(e != NULL && ops_parse_i64(e + 1, strlen(e + 1), &exponent) == 0);
-	d->n = 0;
-	for (const char *p = text; p < e; p++) {
-		if (is_digit(*p))
-			d->digits[d->n++] = *p;
-	}
-	while (d->n > 1 && d->digits[d->n - 1] == '0')
-		d->n--;
-	d->point = (int)exponent + 1;
+	struct ops_decimal shortest = ops_shortest(v);
+	d->n = (int)write_u64(shortest.digits, d->digits);
+	d->point = d->n + shortest.exponent;
 }
 
 static size_t write_plain(const struct decimal *d, char *out)
@@ -309,20 +305,6 @@ static size_t write_exponent(const struct decimal *d, char *out)
 	return at + (size_t)n;
 }
 
-static size_t write_u64(uint64_t v, char *out)
-{
-	char reversed[20];
-	size_t n = 0;
-
-	do {
-		reversed[n++] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v != 0);
-	for (size_t i = 0; i < n; i++)
-		out[i] = reversed[n - 1 - i];
-	return n;
-}
-
 static size_t format(double v, bool plain, char *buf)
 {
 	struct decimal d;
@@ -358,4 +340,11 @@ size_t ops_format_double(double v, char *buf)
 size_t ops_format_double_f(double v, char *buf)
 {
 	return format(v, true, buf);
+}
+
+size_t ops_format_u64(uint64_t v, char *buf)
+{
+	size_t n = write_u64(v, buf);
+	buf[n] = '\0';
+	return n;
 }

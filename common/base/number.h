@@ -22,3 +22,4 @@ int ops_parse_size(const char *s, size_t len, uint64_t *ret_bytes) OPS_MUST_CHEC
  * FormatFloat(v,'f',-1) is ops_format_double_f (never an exponent; buf >= 352 bytes). */
 size_t ops_format_double(double v, char *buf);
 size_t ops_format_double_f(double v, char *buf);
+size_t ops_format_u64(uint64_t v, char *buf); /* buf >= 21 bytes */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -256,6 +257,84 @@ static void test_round_trip(void **state)
 	}
 }
 
+static double read_back(const char *text)
+{
+	double v = 0;
+	int rc = ops_parse_double(text, strlen(text), &v);
+	assert_true(rc == 0 || rc == -ERANGE); /* the largest, rounded up, is infinite */
+	return v;
+}
+
+/* No shorter text reads back, and of the texts of this length none is closer. Powers of two are
+ * left out: the C library's nearest text may lie on the narrow side of their interval, outside. */
+static void check_shortest(double v)
+{
+	char text[40], buf[32];
+	int precision = 1;
+	(void)ops_format_double(v, buf);
+	assert_true(read_back(buf) == v);
+	do {
+		(void)snprintf(text, sizeof(text), "%.*e", precision++ - 1, v);
+	} while (read_back(text) != v);
+	char got[40];
+	/* The same digits, when written with as many as suffice. */
+	int digits = 0;
+	bool leading = true;
+	for (const char *p = buf; *p != '\0' && *p != 'e'; p++) {
+		leading = leading && (*p == '0' || *p == '.' || *p == '-');
+		got[digits] = *p;
+		digits += !leading && *p != '.';
+	}
+	while (digits > 1 && got[digits - 1] == '0') {
+		digits--;
+	}
+	int n = 0;
+	for (const char *p = text; *p != 'e'; p++) {
+		if (*p != '.' && *p != '-') {
+			assert_true(n < digits);
+			assert_int_equal(got[n++], *p);
+		}
+	}
+	assert_int_equal(n, digits);
+}
+
+static void test_shortest(void **state)
+{
+	static const double values[] = {5e-324, 1.5e-323, DBL_MIN, DBL_MAX, 0.1, 0.3, 2.0 / 3, 1e23,
+		9007199254740993.0, 1e-5, 123456.789, 4.35, 0.000001, 1e22 / 3,
+		2.2250738585072011e-308};
+	uint64_t bits = 0x9e3779b97f4a7c15ULL;
+	(void)state;
+	for (size_t i = 0; i < OPS_LENGTH(values); i++) {
+		check_shortest(values[i]);
+	}
+	for (int i = 0; i < 20000; i++) {
+		double v;
+		bits ^= bits << 13;
+		bits ^= bits >> 7;
+		bits ^= bits << 17;
+		memcpy(&v, &bits, sizeof(v));
+		if (isfinite(v) && (bits & 0xfffffffffffffULL) != 0) {
+			check_shortest(v);
+			check_shortest((double)(bits % 1000000007) / 1000); /* as people write */
+		}
+	}
+}
+
+/* Each power of two reads back, and so does its neighbour below. */
+static void test_powers_of_two(void **state)
+{
+	(void)state;
+	for (int e = -1074; e <= 1023; e++) {
+		double v[2] = {ldexp(1, e), nextafter(ldexp(1, e), 0)};
+		for (size_t i = 0; i < OPS_LENGTH(v); i++) {
+			char buf[32];
+			(void)ops_format_double(v[i], buf);
+			assert_true(read_back(buf) == v[i]);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +346,8 @@ int main(void)
 		cmocka_unit_test(test_size),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_shortest),
+		cmocka_unit_test(test_powers_of_two),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

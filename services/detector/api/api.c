@@ -130,20 +130,30 @@ void det_api_string(struct ops_strbuf *out, const char *text)
 void det_api_time(struct ops_strbuf *out, int64_t t_ms)
 {
 	uint64_t ms = t_ms < 0 ? 0 - (uint64_t)t_ms : (uint64_t)t_ms;
-	ops_strbuf_printf(out, "%s%llu", t_ms < 0 ? "-" : "", (unsigned long long)(ms / 1000));
-	if (ms % 1000 != 0) {
-		ops_strbuf_printf(out, ".%03u", (unsigned)(ms % 1000));
+	ops_strbuf_reserve(out, 32);
+	if (t_ms < 0) {
+		out->data[out->len++] = '-';
+	}
+	out->len += ops_format_u64(ms / 1000, out->data + out->len);
+	unsigned fraction = (unsigned)(ms % 1000);
+	if (fraction != 0) {
+		const char text[4] = {'.', (char)('0' + fraction / 100),
+			(char)('0' + fraction / 10 % 10), (char)('0' + fraction % 10)};
+		ops_strbuf_add(out, text, sizeof(text));
 	}
 }
 
 void det_api_value(struct ops_strbuf *out, double value)
 {
-	char text[352];
+	enum {
+		LONGEST = 352
+	};
 	double size = fabs(value);
 	bool plain = !isfinite(value) || value == 0 || (size >= 1e-6 && size < 1e21);
-	size_t len = plain ? ops_format_double_f(value, text) : ops_format_double(value, text);
-	ops_strbuf_addc(out, '"');
-	ops_strbuf_add(out, text, len);
+	ops_strbuf_reserve(out, LONGEST + 2);
+	out->data[out->len++] = '"';
+	char *at = out->data + out->len;
+	out->len += plain ? ops_format_double_f(value, at) : ops_format_double(value, at);
 	ops_strbuf_addc(out, '"');
 }
 
