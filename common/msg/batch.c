@@ -20,13 +20,6 @@ enum {
 
 static const char magic[4] = {'O', 'P', 'S', 'B'};
 
-bool ops_is_stale(double v)
-{
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	return bits == OPS_STALE_NAN_BITS;
-}
-
 double ops_stale_nan(void)
 {
 	const uint64_t bits = OPS_STALE_NAN_BITS;

@@ -6,6 +6,8 @@
  * specification. A layout's id is a 64-bit hash of its encoded body, so a changed target has a new
  * id. Topics: "layout/<16 hex>" and "batch/<16 hex of layout>".
  */
+#include <string.h>
+
 #include "common/base/def.h"
 #include "common/base/error.h"
 #include "common/json/json.h"
@@ -49,7 +51,12 @@ struct ops_batch {
 		*times_ms; /* NULL, or per sample where the exposition gave one (0 = time_ms) */
 };
 #define OPS_STALE_NAN_BITS 0x7ff0000000000002ULL
-bool ops_is_stale(double v);
+static inline bool ops_is_stale(double v) /* asked of every value that is read */
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof(bits));
+	return bits == OPS_STALE_NAN_BITS;
+}
 double ops_stale_nan(void);
 
 #define OPS_LAYOUT_MAX_SERIES 1000000u

@@ -91,12 +91,26 @@ static bool parse(const uint8_t *data, size_t len, size_t n, struct parsed *ret)
 	return true;
 }
 
-static void sum_up(int64_t *v, size_t n)
+/* Residuals of an order become integers: summed up as often, shifted, put upon the first. */
+static void add_up(int64_t *v, size_t n, unsigned order, unsigned shift, uint64_t first)
 {
-	uint64_t sum = 0;
-	for (size_t i = 0; i < n; i++) {
-		sum += (uint64_t)v[i];
-		v[i] = (int64_t)sum;
+	uint64_t sum = 0, slope = 0;
+	if (order == 0) {
+		for (size_t i = 0; i < n; i++) {
+			v[i] = (int64_t)(((uint64_t)v[i] << shift) + first);
+		}
+	} else if (order == 1) {
+		for (size_t i = 0; i < n; i++) {
+			sum += (uint64_t)v[i];
+			v[i] = (int64_t)((sum << shift) + first);
+		}
+	} else {
+		v[0] = (int64_t)first;
+		for (size_t i = 1; i < n; i++) {
+			slope += (uint64_t)v[i];
+			sum += slope;
+			v[i] = (int64_t)((sum << shift) + first);
+		}
 	}
 }
 
@@ -136,16 +150,7 @@ static bool get_stream(const struct parsed *p, size_t n, int64_t *ret)
 	if (!get_residuals(p, n, &first, ret)) {
 		return false;
 	}
-	first = (uint64_t)det_unzigzag(first);
-	if (order == 2) {
-		sum_up(ret + 1, n - 1);
-	}
-	if (order >= 1) {
-		sum_up(ret, n);
-	}
-	for (size_t i = 0; i < n; i++) {
-		ret[i] = (int64_t)(((uint64_t)ret[i] << p->shift) + first);
-	}
+	add_up(ret, n, order, p->shift, (uint64_t)det_unzigzag(first));
 	return true;
 }
 

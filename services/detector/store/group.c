@@ -17,36 +17,6 @@
 
 #define DECODED_MAX 64u /* segments; 2 h of 15 s fit */
 
-double det_absent(void)
-{
-	uint64_t bits = DET_ABSENT_BITS;
-	double v;
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-bool det_is_absent(double v)
-{
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	return bits == DET_ABSENT_BITS;
-}
-
-double det_histogram_mark(void)
-{
-	uint64_t bits = DET_HISTOGRAM_BITS;
-	double v;
-	memcpy(&v, &bits, sizeof(v));
-	return v;
-}
-
-bool det_is_histogram(double v)
-{
-	uint64_t bits;
-	memcpy(&bits, &v, sizeof(bits));
-	return bits == DET_HISTOGRAM_BITS;
-}
-
 struct det_group *det_group_new(uint64_t layout_id, uint32_t ncolumns)
 {
 	struct det_group *g = ops_xcalloc(1, sizeof(*g));
@@ -261,6 +231,24 @@ void det_samples_add(struct det_samples *out, int64_t t, double v)
 	put_sample(out, t, v);
 }
 
+/* There is room. Most columns have a sample in every row: those are copied as they stand. */
+static void put_samples(struct det_samples *out, const int64_t *t, const double *v, size_t n)
+{
+	size_t absent = 0;
+	for (size_t i = 0; i < n; i++) {
+		absent += det_is_absent(v[i]);
+	}
+	if (absent == 0 && n != 0) {
+		memcpy(out->t + out->n, t, n * sizeof(t[0]));
+		memcpy(out->v + out->n, v, n * sizeof(v[0]));
+		out->n += n;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		put_sample(out, t[i], v[i]);
+	}
+}
+
 /* The column of a segment, NULL when it has no sample there. */
 static const double *sealed_column(struct decoded *d, uint32_t column)
 {
@@ -289,9 +277,7 @@ static void read_sealed(const struct det_sealed *b, uint32_t column, const int64
 		end--;
 	}
 	make_room(out, end - r);
-	for (; r < end; r++) {
-		put_sample(out, d->times[r], values[r]);
-	}
+	put_samples(out, d->times + r, values + r, end - r);
 }
 
 /* First segment that ends at or after mint. */

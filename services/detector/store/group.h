@@ -13,13 +13,44 @@
 #define DET_HEAD_STEP 4u /* rows that the raw part grows by */
 
 /* A row has this where a column has no sample. Signalling, so no computation ever makes it. */
-#define DET_ABSENT_BITS 0x7ff0000000000003ULL
-double det_absent(void);
-bool det_is_absent(double v);
+#define DET_ABSENT_BITS DET_ABSENT_PATTERN
 /* A histogram stands here (histogram_log.h); signalling too. */
 #define DET_HISTOGRAM_BITS 0x7ff0000000000004ULL
-double det_histogram_mark(void);
-bool det_is_histogram(double v);
+
+/* Here, not in group.c: loops over columns ask them of every value. */
+static inline uint64_t det_value_bits(double v)
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof(bits));
+	return bits;
+}
+
+static inline double det_value_of(uint64_t bits)
+{
+	double v;
+	memcpy(&v, &bits, sizeof(v));
+	return v;
+}
+
+static inline double det_absent(void)
+{
+	return det_value_of(DET_ABSENT_BITS);
+}
+
+static inline bool det_is_absent(double v)
+{
+	return det_value_bits(v) == DET_ABSENT_BITS;
+}
+
+static inline double det_histogram_mark(void)
+{
+	return det_value_of(DET_HISTOGRAM_BITS);
+}
+
+static inline bool det_is_histogram(double v)
+{
+	return det_value_bits(v) == DET_HISTOGRAM_BITS;
+}
 
 struct det_head_file; /* opaque */
 

@@ -281,8 +281,9 @@ static bool decode_block(const uint8_t **at, const uint8_t *end, size_t n, int64
 	if ((size_t)(end - p) >= bytes + 9) {
 		unpack(p, n, width, base, ret);
 	} else {
-		uint8_t copy[DET_PACK_BLOCK * 8 + 9] = {0};
+		uint8_t copy[DET_PACK_BLOCK * 8 + 9];
 		memcpy(copy, p, bytes);
+		memset(copy + bytes, 0, 9);
 		unpack(copy, n, width, base, ret);
 	}
 	*at = p + bytes;

@@ -247,7 +247,8 @@ static void cursor_aim(struct det_segment_cursor *c, const struct det_segment *s
 	if (c->columns == s->columns && c->crc == s->crc && c->cap >= s->nrows) {
 		return;
 	}
-	if (c->cap < s->nrows) {
+	bool larger = c->cap < s->nrows;
+	if (larger) {
 		c->cap = s->nrows;
 		free(c->values);
 		free(c->times);
@@ -256,7 +257,9 @@ static void cursor_aim(struct det_segment_cursor *c, const struct det_segment *s
 	}
 	for (size_t i = 0; i < OPS_LENGTH(c->slots); i++) {
 		c->slots[i].column = 0;
-		c->slots[i].ints = ops_xrealloc(c->slots[i].ints, c->cap, sizeof(int64_t));
+		if (larger) {
+			c->slots[i].ints = ops_xrealloc(c->slots[i].ints, c->cap, sizeof(int64_t));
+		}
 	}
 	c->columns = s->columns;
 	c->crc = s->crc;
