@@ -133,17 +133,14 @@ static void fold_column(const struct det_eval *ev, enum ops_promql_aggr op,
 	}
 }
 
-static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const struct det_vec *in,
+/* Value by value; ret has its columns. */
+static int fold_all(struct det_eval *ev, enum ops_promql_aggr op, const struct det_vec *in,
 	const struct det_groups *groups, struct det_vec *ret)
 {
-	int rc = det_vec_init(ev, ret, groups->map.n);
-	if (rc != 0) {
-		return rc;
-	}
 	/* The cells are as large as five columns a group, and counted so. */
 	struct det_vec room;
 	_Static_assert(sizeof(struct cell) <= 5 * sizeof(double), "room for a cell");
-	rc = det_vec_init(ev, &room, groups->map.n * 5);
+	int rc = det_vec_init(ev, &room, groups->map.n * 5);
 	if (rc != 0) {
 		return rc;
 	}
@@ -152,14 +149,8 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 		return 0;
 	}
 	memset(cells, 0, groups->map.n * ev->nsteps * sizeof(*cells));
-	for (size_t g = 0; g < groups->map.n; g++) {
-		(void)det_vec_add(ev, ret, &groups->map.sets[g]);
-	}
 	for (size_t c = 0; c < in->n; c++) {
-		struct cell *row = cells + groups->of[c] * ev->nsteps;
-		struct det_col *out = &ret->cols[groups->of[c]];
-		out->drop_name = out->drop_name || in->cols[c].drop_name;
-		fold_column(ev, op, &in->cols[c], row);
+		fold_column(ev, op, &in->cols[c], cells + groups->of[c] * ev->nsteps);
 	}
 	for (size_t g = 0; g < groups->map.n; g++) {
 		for (size_t i = 0; i < ev->nsteps; i++) {
@@ -169,6 +160,24 @@ static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const 
 	}
 	det_vec_done(ev, &room);
 	return 0;
+}
+
+static int aggregate_simple(struct det_eval *ev, enum ops_promql_aggr op, const struct det_vec *in,
+	const struct det_groups *groups, struct det_vec *ret)
+{
+	int rc = det_vec_init(ev, ret, groups->map.n);
+	if (rc != 0) {
+		return rc;
+	}
+	for (size_t g = 0; g < groups->map.n; g++) {
+		(void)det_vec_add(ev, ret, &groups->map.sets[g]);
+	}
+	for (size_t c = 0; c < in->n; c++) {
+		struct det_col *out = &ret->cols[groups->of[c]];
+		out->drop_name = out->drop_name || in->cols[c].drop_name;
+	}
+	rc = det_aggregate_sum(ev, op, in, groups, ret);
+	return rc == DET_SUM_NOT_HERE ? fold_all(ev, op, in, groups, ret) : rc;
 }
 
 static bool has_histograms(const struct det_vec *vec)

@@ -6,6 +6,8 @@
  * errno with the query's error set; what they allocate is freed at the end of the query at the
  * latest.
  */
+#include <math.h>
+
 #include "services/detector/engine/engine.h"
 #include "services/detector/engine/lset.h"
 #include "services/detector/store/group.h"
@@ -87,7 +89,11 @@ int det_vec_init(struct det_eval *ev, struct det_vec *vec, size_t cap) OPS_MUST_
 /* The next column, all absent. At most cap of them. */
 struct det_col *det_vec_add(
 	struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels);
-void det_vec_drop_last(struct det_eval *ev, struct det_vec *vec); /* takes the last column back */
+/* The same for one who sets every step. */
+struct det_col *det_vec_add_unset(
+	struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels);
+void det_vec_drop_last(struct det_eval *ev, struct det_vec *vec);   /* takes the last column back */
+void det_col_clear(const struct det_eval *ev, struct det_col *col); /* all absent */
 bool det_col_empty(const struct det_eval *ev, const struct det_col *col);
 /* Not of histograms alone. */
 bool det_col_any_float(const struct det_eval *ev, const struct det_col *col);
@@ -189,6 +195,11 @@ struct det_native_call {
 int det_native_range(struct det_eval *ev, struct det_native_call *call, const struct det_window *w,
 	struct det_col *out, size_t step) OPS_MUST_CHECK;
 /* rate.c, native_rate.c */
+struct det_stretch { /* between the samples of a window, and how far beyond them a rate reaches */
+	double sampled, to_start, to_end;
+};
+struct det_stretch det_stretch(const struct det_window *w); /* two samples at least */
+/* By how much the change grows by it; first is the first sample's value. */
 double det_extrapolation(const struct det_window *w, double first, double change, bool counter);
 bool det_window_edges(const struct det_window *w, size_t *ret_first, size_t *ret_last);
 bool det_window_first(const struct det_window *w, size_t *ret);
@@ -266,6 +277,10 @@ int det_aggregate_k(struct det_eval *ev, const struct ops_promql_expr *e, struct
 	const struct det_groups *groups, struct det_vec *ret) OPS_MUST_CHECK;
 int det_aggregate_quantile(struct det_eval *ev, const struct ops_promql_expr *e, struct det_vec *in,
 	const struct det_groups *groups, struct det_vec *ret) OPS_MUST_CHECK;
+/* aggregate_sum.c: some operators over floats, into ret's columns. */
+#define DET_SUM_NOT_HERE 1
+int det_aggregate_sum(struct det_eval *ev, enum ops_promql_aggr op, const struct det_vec *in,
+	const struct det_groups *groups, struct det_vec *ret) OPS_MUST_CHECK;
 /* sum and avg of a vector with histograms, into ret's columns where they have no value yet. */
 int det_aggregate_native(struct det_eval *ev, const struct ops_promql_expr *e,
 	const struct det_vec *in, const struct det_groups *groups,
@@ -278,7 +293,15 @@ void det_warn_quantile(struct det_eval *ev, const struct ops_promql_expr *at, do
 struct det_kahan {
 	double sum, c;
 };
-void det_kahan_add(struct det_kahan *k, double v);
+/* Neumaier's variant of Kahan's compensated sum. Adding -0 changes nothing. */
+static inline void det_kahan_add(struct det_kahan *k, double v)
+{
+	double sum = k->sum + v;
+	double large = fabs(k->sum) >= fabs(v) ? k->sum : v;
+	double small = fabs(k->sum) >= fabs(v) ? v : k->sum;
+	k->c = isinf(sum) ? 0 : k->c + ((large - sum) + small);
+	k->sum = sum;
+}
 double det_quantile(double q, double *values, size_t n); /* sorts values */
 /* native_sum.c: the sum or mean of histograms, one after the other */
 struct det_histogram_sum {

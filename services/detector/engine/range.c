@@ -8,7 +8,7 @@
  * anchored and smoothed windows reach one lookback further (smoothed: on both sides) for the
  * samples at their edges.
  */
-#include "services/detector/engine/eval.h"
+#include "services/detector/engine/plan.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,6 +25,7 @@ struct source {
 	struct det_series_list list; /* of the store */
 	struct det_vec inner;	     /* of the subquery, on its own grid */
 	struct det_eval grid;
+	struct det_plan plan; /* the windows of the series that was read last */
 	size_t n;
 };
 
@@ -95,6 +96,10 @@ static int source_open(struct det_eval *ev, const struct ops_promql_expr *arg, s
 	if (rc == 0) {
 		rc = matrix ? open_selector(ev, src) : open_subquery(ev, src);
 	}
+	if (rc == 0) {
+		const int64_t reach_ms[2] = {src->range_ms + src->before_ms, src->beyond_ms};
+		det_plan_init(ev, &src->plan, &src->ref, reach_ms);
+	}
 	return rc;
 }
 
@@ -158,18 +163,25 @@ static int source_read(struct det_eval *ev, struct source *src, size_t i, struct
 	return det_eval_check(ev);
 }
 
-static void count_resets(struct det_shared *sh)
+/* Resets up to each sample; false where the series has none, as most. */
+static bool count_resets(struct det_shared *sh)
 {
 	const struct det_samples *s = &sh->samples;
+	uint32_t resets = 0;
+	for (size_t i = 1; i < s->n; i++) {
+		resets += s->v[i] < s->v[i - 1];
+	}
+	bool any = resets != 0;
 	if (sh->resets_cap < s->n) {
 		sh->resets_cap = s->cap;
 		sh->resets = ops_xrealloc(sh->resets, sh->resets_cap, sizeof(uint32_t));
 	}
-	uint32_t resets = 0;
+	resets = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		resets += i > 0 && s->v[i] < s->v[i - 1];
+		resets += any && i > 0 && s->v[i] < s->v[i - 1];
 		sh->resets[i] = resets;
 	}
+	return any;
 }
 
 struct range_call {
@@ -177,20 +189,9 @@ struct range_call {
 	struct source src;
 	double *args[2]; /* per step */
 	size_t nargs;
+	bool column; /* rates has the function for whole series */
+	struct det_rate_plan rates;
 };
-
-static void window_slide(
-	const struct det_eval *ev, const struct source *src, size_t step, size_t *lo, size_t *hi)
-{
-	const struct det_samples *s = &ev->sh->samples;
-	int64_t end = det_reference_time(ev, &src->ref, step);
-	while (*hi < s->n && s->t[*hi] <= end + src->beyond_ms) {
-		(*hi)++;
-	}
-	while (*lo < *hi && s->t[*lo] <= end - src->range_ms - src->before_ms) {
-		(*lo)++;
-	}
-}
 
 static bool has_histogram(const struct det_samples *s, size_t lo, size_t hi)
 {
@@ -200,6 +201,7 @@ static bool has_histogram(const struct det_samples *s, size_t lo, size_t hi)
 	return s->h != NULL && lo < hi;
 }
 
+/* Window by window. */
 static int call_series(struct det_eval *ev, const struct range_call *call,
 	struct det_native_call *native, struct det_col *out)
 {
@@ -208,9 +210,8 @@ static int call_series(struct det_eval *ev, const struct range_call *call,
 	struct det_window w = {.range_ms = src->range_ms,
 		.anchored = src->selector != NULL && src->selector->vector.anchored,
 		.smoothed = src->selector != NULL && src->selector->vector.smoothed};
-	size_t lo = 0, hi = 0;
 	for (size_t i = 0; i < ev->nsteps; i++) {
-		window_slide(ev, src, i, &lo, &hi);
+		size_t lo = src->plan.lo[i], hi = src->plan.hi[i];
 		if (lo == hi) {
 			continue;
 		}
@@ -262,24 +263,47 @@ static void hint_counter(struct det_eval *ev, const struct ops_promql_expr *e,
 		name);
 }
 
+/* One series of the scratch, to a column that is not set. */
+static int call_column(struct det_eval *ev, struct range_call *call, struct det_native_call *native,
+	struct det_col *out)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	bool counts = call->function->counts_resets, resets = counts && count_resets(ev->sh);
+	bool other = det_plan_fit(ev, &call->src.plan);
+	if (call->column && other) {
+		det_rate_plan_fit(ev, &call->rates);
+	}
+	if (!call->column || s->h != NULL) {
+		det_col_clear(ev, out);
+		return call_series(ev, call, native, out);
+	}
+	det_rate_column(ev, &call->rates, resets ? ev->sh->resets : NULL, out->v);
+	return det_eval_spend(ev, ev->nsteps);
+}
+
+/* Windows with edges of their own are not for det_rate_column(). */
+static bool plain_windows(const struct source *src)
+{
+	return src->before_ms == 0 && src->beyond_ms == 0;
+}
+
 static int call_all(struct det_eval *ev, const struct ops_promql_expr *e, struct range_call *call,
 	struct det_vec *ret)
 {
 	struct det_native_call native = {.e = e, .arg = call->src.arg, .function = call->function};
 	int rc = det_vec_init(ev, ret, call->src.n);
+	call->column = plain_windows(&call->src) &&
+		       det_rate_plan_init(ev, &call->rates, e->call.function->id, &call->src.plan);
 	for (size_t i = 0; rc == 0 && i < call->src.n; i++) {
 		struct det_col in;
 		rc = source_read(ev, &call->src, i, &in);
 		if (rc != 0 || ev->sh->samples.n == 0) {
 			continue;
 		}
-		if (call->function->counts_resets) {
-			count_resets(ev->sh);
-		}
-		struct det_col *col = det_vec_add(ev, ret, &in.labels);
+		struct det_col *col = det_vec_add_unset(ev, ret, &in.labels);
 		col->drop_name = in.drop_name || !call->function->keeps_name;
 		native.labels = &in.labels;
-		rc = call_series(ev, call, &native, col);
+		rc = call_column(ev, call, &native, col);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
 		} else if (det_col_any_float(ev, col)) {
@@ -396,12 +420,12 @@ int det_eval_range_call(struct det_eval *ev, const struct ops_promql_expr *e, st
 	return rc;
 }
 
-static void result_points(struct det_eval *ev, const struct source *src, const struct det_col *col,
+static void result_points(struct det_eval *ev, struct source *src, const struct det_col *col,
 	struct det_result_series *ret)
 {
 	const struct det_samples *s = &ev->sh->samples;
-	size_t lo = 0, hi = 0;
-	window_slide(ev, src, 0, &lo, &hi);
+	(void)det_plan_fit(ev, &src->plan);
+	size_t lo = src->plan.lo[0], hi = src->plan.hi[0];
 	struct det_window w = {.t = s->t + lo, .v = s->v + lo, .n = hi - lo};
 	w.end_ms = det_reference_time(ev, &src->ref, 0);
 	w.start_ms = w.end_ms - src->range_ms;

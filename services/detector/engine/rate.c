@@ -23,25 +23,27 @@ static double counter_change(const struct det_window *w)
 	return change;
 }
 
-/* By how much the change grows when it is extended to the edges; first is the first sample's value.
- * In milliseconds: a ratio has no unit. */
+/* Towards an edge: all of it when a sample is close, else half an average interval. In
+ * milliseconds: a ratio has no unit. */
+struct det_stretch det_stretch(const struct det_window *w)
+{
+	struct det_stretch s = {.sampled = (double)(w->t[w->n - 1] - w->t[0]),
+		.to_start = (double)(w->t[0] - w->start_ms),
+		.to_end = (double)(w->end_ms - w->t[w->n - 1])};
+	double average = s.sampled / (double)(w->n - 1);
+	double close = average * 1.1;
+	s.to_start = s.to_start >= close ? average / 2 : s.to_start;
+	s.to_end = s.to_end >= close ? average / 2 : s.to_end;
+	return s;
+}
+
 double det_extrapolation(const struct det_window *w, double first, double change, bool counter)
 {
-	double to_start = (double)(w->t[0] - w->start_ms);
-	double to_end = (double)(w->end_ms - w->t[w->n - 1]);
-	double sampled = (double)(w->t[w->n - 1] - w->t[0]);
-	double average = sampled / (double)(w->n - 1);
-	double close = average * 1.1;
-	if (to_start >= close) {
-		to_start = average / 2;
+	struct det_stretch s = det_stretch(w);
+	if (counter && change > 0 && first >= 0 && s.sampled * first < s.to_start * change) {
+		s.to_start = s.sampled * (first / change);
 	}
-	if (counter && change > 0 && first >= 0 && sampled * first < to_start * change) {
-		to_start = sampled * (first / change);
-	}
-	if (to_end >= close) {
-		to_end = average / 2;
-	}
-	return sampled != 0 ? (sampled + to_start + to_end) / sampled : 1;
+	return s.sampled != 0 ? (s.sampled + s.to_start + s.to_end) / s.sampled : 1;
 }
 
 static double interpolate(const struct det_window *w, size_t left, int64_t t, bool counter)

@@ -4,7 +4,7 @@
  * staleness marker. A series is decoded once and walked with one index, since steps only go
  * forward. "smoothed" takes the line between the neighbours on both sides instead.
  */
-#include "services/detector/engine/eval.h"
+#include "services/detector/engine/plan.h"
 
 #include <errno.h>
 
@@ -56,7 +56,10 @@ int det_eval_read(struct det_eval *ev, const struct det_series *series, const in
 	}
 	struct det_samples *s = &ev->sh->samples;
 	size_t kept = 0;
-	for (size_t i = 0; i < s->n; i++) {
+	while (kept < s->n && !ops_is_stale(s->v[kept])) {
+		kept++;
+	}
+	for (size_t i = kept; i < s->n; i++) {
 		if (!ops_is_stale(s->v[i])) {
 			s->t[kept] = s->t[i];
 			s->v[kept] = s->v[i];
@@ -170,6 +173,30 @@ static int walk_series(struct det_eval *ev, struct walk *w, struct det_col *col)
 	return rc;
 }
 
+/* Floats at each step: the last sample of the step's window. */
+static int pick_column(struct det_eval *ev, struct det_plan *plan, struct det_col *col)
+{
+	const struct det_samples *s = &ev->sh->samples;
+	(void)det_plan_fit(ev, plan);
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		uint32_t next = plan->hi[i];
+		bool there = plan->lo[i] < next && !ops_is_stale(s->v[next - 1]);
+		col->v[i] = there ? s->v[next - 1] : det_absent();
+	}
+	return det_eval_spend(ev, ev->nsteps);
+}
+
+static int fill_column(
+	struct det_eval *ev, struct walk *w, struct det_plan *plan, struct det_col *col)
+{
+	bool floats = ev->sh->samples.h == NULL;
+	if (floats && !w->smoothed && w->reading == DET_READ_VALUES) {
+		return pick_column(ev, plan, col);
+	}
+	det_col_clear(ev, col);
+	return walk_series(ev, w, col);
+}
+
 static int read_series(struct det_eval *ev, const struct walk *w, const struct det_series *series,
 	const int64_t range_ms[2])
 {
@@ -185,10 +212,12 @@ int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
 		.smoothed = e->vector.smoothed,
 		.e = e};
 	struct det_series_list list;
+	struct det_plan plan;
 	int rc = det_eval_reference(ev, &e->vector.shift, &w.ref);
 	if (rc != 0) {
 		return rc;
 	}
+	det_plan_init(ev, &plan, &w.ref, (const int64_t[2]){w.lookback_ms, 0});
 	int64_t range_ms[2] = {det_reference_time(ev, &w.ref, 0) - w.lookback_ms + 1,
 		det_reference_time(ev, &w.ref, ev->nsteps - 1)};
 	range_ms[1] += w.smoothed ? w.lookback_ms : 0;
@@ -203,8 +232,8 @@ int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
 		}
 		const struct ops_labels *ls = list.items[i]->labels;
 		struct det_lset labels = det_lset_of(ls->items, ls->n);
-		struct det_col *col = det_vec_add(ev, ret, &labels);
-		rc = walk_series(ev, &w, col);
+		struct det_col *col = det_vec_add_unset(ev, ret, &labels);
+		rc = fill_column(ev, &w, &plan, col);
 		if (det_col_empty(ev, col)) {
 			det_vec_drop_last(ev, ret);
 		}

@@ -97,16 +97,27 @@ int det_vec_init(struct det_eval *ev, struct det_vec *vec, size_t cap)
 	return rc;
 }
 
-struct det_col *det_vec_add(struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels)
+void det_col_clear(const struct det_eval *ev, struct det_col *col)
+{
+	for (size_t i = 0; i < ev->nsteps; i++) {
+		col->v[i] = det_absent();
+	}
+}
+
+struct det_col *det_vec_add_unset(
+	struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels)
 {
 	ops_assert(vec->n < vec->cap);
 	struct det_col *col = &vec->cols[vec->n++];
 	*col = (struct det_col){.labels = *labels, .v = vec->free_at};
 	vec->free_at += ev->nsteps;
-	double absent = det_absent();
-	for (size_t i = 0; i < ev->nsteps; i++) {
-		col->v[i] = absent;
-	}
+	return col;
+}
+
+struct det_col *det_vec_add(struct det_eval *ev, struct det_vec *vec, const struct det_lset *labels)
+{
+	struct det_col *col = det_vec_add_unset(ev, vec, labels);
+	det_col_clear(ev, col);
 	return col;
 }
 
@@ -261,20 +272,6 @@ double *det_scalar_new(struct det_eval *ev, double value)
 		v[i] = value;
 	}
 	return v;
-}
-
-/* Neumaier's variant of Kahan's compensated sum. */
-void det_kahan_add(struct det_kahan *k, double v)
-{
-	double sum = k->sum + v;
-	if (isinf(sum)) {
-		k->c = 0;
-	} else if (fabs(k->sum) >= fabs(v)) {
-		k->c += (k->sum - sum) + v;
-	} else {
-		k->c += (v - sum) + k->sum;
-	}
-	k->sum = sum;
 }
 
 static int compare_values(const void *a, const void *b)
