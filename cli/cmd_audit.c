@@ -236,71 +236,10 @@ static int run_record(struct ctl *c)
 	return rc;
 }
 
-/* ---- timeline ---- */
-
-struct timeline {
-	struct ctl_table table;
-	json_t *rows;
-};
-
-static int timeline_row(void *arg, const struct ops_pg_row *row)
-{
-	struct timeline *t = arg;
-	json_t *one = json_object();
-	for (int i = 0; i < row->columns; i++) {
-		ops_json_set_string(one, ops_pg_row_name(row, i), ops_pg_row_value(row, i));
-		ctl_table_add(&t->table, ops_pg_row_value(row, i));
-	}
-	json_array_append_new(t->rows, one);
-	return 0;
-}
-
-static int run_timeline(struct ctl *c)
-{
-	if (c->nargs != 1) {
-		return ctl_usage(c, "which incident? The fingerprint stands in `opsctl alerts`");
-	}
-	const char *conninfo = NULL;
-	int code = ctl_database(c, &conninfo);
-	if (code != CTL_OK) {
-		return code;
-	}
-	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
-	struct ops_error err;
-	if (ops_pg_sync_open(conninfo, &db, &err) != 0) {
-		return ctl_fail_error(CTL_UNREACHABLE, &err);
-	}
-	struct timeline t = {.rows = json_array()};
-	ctl_table_init(&t.table, "AT", "KIND", "ACTOR", "WHAT", NULL);
-	const struct ops_pg_query q = {
-		.sql = "SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"') "
-		       "AS at, kind, actor, what"
-		       " FROM ops.timeline WHERE incident = $1 ORDER BY ops.timeline.at, kind",
-		.nparams = 1,
-		.params = c->args,
-		.on_row = timeline_row,
-		.arg = &t};
-	int rc = ops_pg_sync_query(db, &q, &err);
-	if (rc == 0 && c->json) {
-		ctl_print_json(t.rows);
-	} else if (rc == 0) {
-		ctl_table_print(&t.table, c);
-	}
-	ctl_table_done(&t.table);
-	json_decref(t.rows);
-	return rc == 0 ? CTL_OK : ctl_fail_error(CTL_FAILED, &err);
-}
-
-#define DATABASE_FLAGS                                                                             \
-	{"database", "CONNINFO", "as a role that may read (default OPS_DATABASE)"},                \
-	{                                                                                          \
-		"password-file", "FILE", "its password (default OPS_DATABASE_PASSWORD_FILE)"       \
-	}
-
 const struct ctl_command ctl_audit_commands[] = {
 	{"audit verify", "[--key FILE] [--checkpoint FILE]",
 		"prove that nothing in the audit log was changed, removed, reordered or cut off",
-		{DATABASE_FLAGS, {"key", "FILE", "public key (default: ask ops-auditlog)"},
+		{CTL_DATABASE_FLAGS, {"key", "FILE", "public key (default: ask ops-auditlog)"},
 			{"checkpoint", "FILE",
 				"a checkpoint kept elsewhere (default: ask ops-auditlog)"}},
 		run_verify},
@@ -310,14 +249,12 @@ const struct ctl_command ctl_audit_commands[] = {
 			{"object", "NAME", "only of this object"}},
 		run_tail},
 	{"audit export", "[--from SEQ]", "all records with their proofs as JSON lines",
-		{DATABASE_FLAGS, {"from", "SEQ", "start here (default 1)"}}, run_export},
+		{CTL_DATABASE_FLAGS, {"from", "SEQ", "start here (default 1)"}}, run_export},
 	{"audit record", "--action ACTION --object OBJECT [--reason TEXT]",
 		"put a change on record",
 		{{"action", "ACTION", "as deploy"}, {"object", "OBJECT", "as release/claims/2.5.1"},
 			{"reason", "TEXT", "why"},
 			{"alert", "FINGERPRINT", "the incident it belongs to"}},
 		run_record},
-	{"timeline", "FINGERPRINT", "one incident, from first breach to deploy", {DATABASE_FLAGS},
-		run_timeline},
 	{NULL, NULL, NULL, {{NULL, NULL, NULL}}, NULL},
 };

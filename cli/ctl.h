@@ -57,18 +57,24 @@ extern const struct ctl_command ctl_alert_commands[]; /* alerts, silence *, note
 extern const struct ctl_command ctl_freeze_commands[];
 extern const struct ctl_command ctl_metric_commands[]; /* targets */
 extern const struct ctl_command ctl_query_commands[];  /* query * */
-extern const struct ctl_command ctl_audit_commands[];  /* audit *, timeline */
-extern const struct ctl_command ctl_check_commands[];  /* check *, test rules */
-extern const struct ctl_command ctl_tsdb_commands[];   /* tsdb * */
-extern const struct ctl_command ctl_admin_commands[];  /* reload, top, db migrate, completion */
-extern const struct ctl_command *const ctl_tables[];   /* all of them, NULL-terminated */
-extern const struct ctl_flag ctl_globals[];	       /* flags of every command */
+extern const struct ctl_command ctl_audit_commands[];  /* audit * */
+extern const struct ctl_command ctl_timeline_commands[];
+extern const struct ctl_command ctl_check_commands[]; /* check *, test rules */
+extern const struct ctl_command ctl_tsdb_commands[];  /* tsdb * */
+extern const struct ctl_command ctl_admin_commands[]; /* reload, top, db migrate, completion */
+extern const struct ctl_command *const ctl_tables[];  /* all of them, NULL-terminated */
+extern const struct ctl_flag ctl_globals[];	      /* flags of every command */
 extern const size_t ctl_nglobals;
 
 int ctl_run_completion(struct ctl *c); /* completion.c */
 int ctl_check_metrics(struct ctl *c);  /* cmd_check_metrics.c */
 
 /* CTL_OK and the connection string, or the exit code after a message. database.c */
+#define CTL_DATABASE_FLAGS                                                                         \
+	{"database", "CONNINFO", "as a role that may read (default OPS_DATABASE)"},                \
+	{                                                                                          \
+		"password-file", "FILE", "its password (default OPS_DATABASE_PASSWORD_FILE)"       \
+	}
 int ctl_database(const struct ctl *c, const char **ret_conninfo);
 
 const char *ctl_flag(const struct ctl *c, const char *name); /* NULL when not given */

@@ -16,8 +16,8 @@
 #include "ops_version.h"
 
 const struct ctl_command *const ctl_tables[] = {ctl_alert_commands, ctl_freeze_commands,
-	ctl_metric_commands, ctl_query_commands, ctl_audit_commands, ctl_check_commands,
-	ctl_tsdb_commands, ctl_admin_commands, NULL};
+	ctl_metric_commands, ctl_query_commands, ctl_audit_commands, ctl_timeline_commands,
+	ctl_check_commands, ctl_tsdb_commands, ctl_admin_commands, NULL};
 
 const struct ctl_flag ctl_globals[] = {
 	{"json", NULL, "print JSON for scripts"},

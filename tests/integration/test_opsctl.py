@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import uuid
 
 import pytest
 
@@ -270,6 +271,24 @@ def test_migrating_twice_changes_nothing_the_second_time(pg_cluster):
     finally:
         connection.cursor().execute("DROP DATABASE opsctl_migrate WITH (FORCE)")
         connection.close()
+
+
+def test_timeline_shows_the_latest_occurrence(pg):
+    """A fingerprint comes back as often as its alert: its story is the last one, the others are asked for."""
+    fp, at = "00000000000000aa", "2026-01-01 00:%02d:00Z"
+    for minute, status in enumerate(("pending", "firing", "resolved", "pending", "resolved", "pending", "firing", "resolved")):
+        pg.query("INSERT INTO alerts.transitions (id, fingerprint, status, alertname, labels, at) VALUES (%s, %s, %s, 'A', '{}', %s)",
+                 (str(uuid.uuid4()), fp, status, at % (10 + minute)), user="ops_alertmanager")
+    pg.query("INSERT INTO alerts.notes (id, fingerprint, author, action, at) VALUES (%s, %s, 'me', 'wrote', %s)",
+             (str(uuid.uuid4()), fp, at % 30), user="ops_alertmanager")
+
+    def shown(*flags):
+        done = opsctl("timeline", fp, *flags, "--json", "--database", pg.conninfo("ops_reader"), check=0)
+        return [row["at"][14:16] for row in json.loads(done.stdout)]
+    assert shown() == ["15", "16", "17", "30"]
+    assert shown("--all") == ["10", "11", "12", "13", "14", "15", "16", "17", "30"]
+    done = opsctl("timeline", fp, "--database", pg.conninfo("ops_reader"), check=0)
+    assert "2 times" in done.stderr and "A is pending" in done.stdout
 
 
 def test_it_finds_what_was_installed_beside_it(tmp_path, pg):
