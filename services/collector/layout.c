@@ -3,7 +3,8 @@
  * Between two scrapes of a target almost nothing changes but the numbers, so everything that
  * depends on the rest is done once: escapes, label merging, relabelling, limits, metadata. What is
  * kept of the document is its text without the values, each line without what it has in common with
- * the line before; of the series, the message that announced them. The next body fits when each of
+ * the line before, once for all targets that have the same text (shape.c); of the series, the
+ * message that announced them. The next body fits when each of
  * its lines starts with the same bytes; what follows is read by the same reader that the full
  * parser uses, so both ways give the same values. Anything unexpected goes the full way, which also
  * has the better error messages.
@@ -24,6 +25,7 @@
 #include "services/collector/config.h"
 #include "services/collector/families.h"
 #include "services/collector/series_set.h"
+#include "services/collector/shape.h"
 
 enum {
 	WIRE_LABELS = 256,
@@ -357,10 +359,8 @@ void col_layout_pack(struct col_layout *l)
 	l->wire.job = l->wire.instance = "";
 	ops_arena_done(&l->arena);
 	ops_arena_init(&l->arena);
-	l->prefixes.data = ops_xrealloc(l->prefixes.data, l->prefixes.len + 1, 1);
-	l->prefixes.cap = l->prefixes.len + 1;
-	if (l->nlines > 0) {
-		l->lines = ops_xrealloc(l->lines, l->nlines, sizeof(*l->lines));
+	if (l->shape == NULL) {
+		l->shape = col_shape_share(&l->lines, l->nlines, &l->prefixes);
 	}
 }
 
@@ -383,8 +383,12 @@ void col_layout_free(struct col_layout *l)
 	}
 	drop_series(l);
 	free(l->packed);
-	free(l->lines);
-	ops_strbuf_done(&l->prefixes);
+	if (l->shape != NULL) {
+		col_shape_unref(l->shape);
+	} else {
+		free(l->lines);
+		ops_strbuf_done(&l->prefixes);
+	}
 	ops_arena_done(&l->arena);
 	free(l);
 }

@@ -25,6 +25,7 @@ enum col_report { /* columns behind those of the exposition */
 
 struct ops_relabel;
 struct col_limits;
+struct col_shape;
 
 struct col_series_rules {	   /* of a target; everything is borrowed */
 	struct ops_labels *labels; /* the target's */
@@ -70,6 +71,7 @@ struct col_layout {
 	size_t nduplicates; /* lines that name a series again */
 	struct col_line *lines;
 	struct ops_strbuf prefixes; /* own bytes of all lines, then what follows the last one */
+	struct col_shape *shape;    /* owner of both; NULL: not shared yet */
 	struct ops_arena arena;	    /* families and names */
 	uint64_t sent_at;	    /* publisher's byte count when it was last sent; 0 = never */
 };
@@ -101,8 +103,8 @@ void col_layout_retire(struct col_layout *l, struct col_values *last, struct col
 
 /*
  * A layout that was sent needs its series only when another one takes its place. keep_message takes
- * a copy of the encoded l->wire; pack then frees the series, unpack brings them back. Both do
- * nothing when there is nothing to do.
+ * a copy of the encoded l->wire; pack then frees the series and shares the lines with layouts that
+ * have the same ones, unpack brings the series back. Both do nothing when there is nothing to do.
  */
 void col_layout_keep_message(struct col_layout *l, const void *message, size_t len);
 void col_layout_pack(struct col_layout *l);

@@ -66,10 +66,9 @@ static void define_pair(struct det_store *s, struct det_pair *p, struct ops_strb
 
 static void define_entry(struct det_store *s, struct det_entry *e, struct ops_strbuf *out)
 {
-	if (e->flags & DET_ENTRY_FILED) {
+	if (det_store_filed(s, e, true)) {
 		return;
 	}
-	e->flags |= DET_ENTRY_FILED;
 	for (uint32_t i = 0; i < e->npairs; i++) {
 		define_pair(s, s->index.pairs[e->pairs[i]], out);
 	}
@@ -150,7 +149,7 @@ void det_define_feed(struct det_store *s, struct det_group *g)
 
 void det_define_series(struct det_store *s, struct det_entry *e)
 {
-	if (defining(s) && !(e->flags & DET_ENTRY_FILED)) {
+	if (defining(s) && !det_store_filed(s, e, false)) {
 		struct ops_strbuf out = OPS_STRBUF_INIT;
 		define_entry(s, e, &out);
 		flush(s, &out);
@@ -174,10 +173,9 @@ static void forget_filed(struct det_store *s)
 			s->index.pairs[i]->file_ref = 0;
 		}
 	}
-	for (uint32_t id = 0; id < s->next_id; id++) {
-		struct det_entry *e = det_store_at(s, id);
-		if (e != NULL) {
-			e->flags &= ~(uint32_t)DET_ENTRY_FILED;
+	for (size_t i = 0; i < s->npages; i++) {
+		if (s->pages[i] != NULL) {
+			memset(s->pages[i]->filed, 0, sizeof(s->pages[i]->filed));
 		}
 	}
 }

@@ -214,11 +214,13 @@ void det_store_retire_layout(struct det_store *s, uint64_t layout_id, int64_t ti
 	if (g == NULL || g->retired) {
 		return;
 	}
+	det_write_lock(s);
 	for (uint32_t c = 0; c < g->ncolumns; c++) {
 		if (g->series[c] != NULL) {
 			g->series[c]->layouts--;
 		}
 	}
+	det_write_unlock(s);
 	g->job->columns -= g->ncolumns;
 	if (time_ms != 0) {
 		mark_stale(s, g, time_ms);

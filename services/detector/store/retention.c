@@ -89,7 +89,7 @@ static void late_maintain(struct det_store *s)
 		det_late_drop_before(l, cutoff_ms);
 		if (entry == NULL || l->n == 0) {
 			if (entry != NULL) {
-				entry->flags &= ~(uint32_t)DET_ENTRY_LATE;
+				entry->flags &= DET_ENTRY_FLAGS - DET_ENTRY_LATE;
 			}
 			(void)ops_map_remove(s->late, e.key, e.len);
 			det_late_free(l);

@@ -24,6 +24,15 @@ struct det_entry *det_store_at(const struct det_store *s, uint32_t id)
 		       : NULL;
 }
 
+bool det_store_filed(struct det_store *s, const struct det_entry *e, bool set)
+{
+	uint32_t at = e->id % DET_PAGE_SERIES;
+	uint32_t *word = &s->pages[e->id / DET_PAGE_SERIES]->filed[at / 32];
+	bool filed = (*word >> at % 32 & 1) != 0;
+	*word |= (uint32_t)set << at % 32;
+	return filed;
+}
+
 static void entry_number(struct det_store *s, struct det_entry *e, uint32_t id)
 {
 	ops_assert(id < UINT32_MAX - 1);
@@ -44,7 +53,9 @@ static void entry_number(struct det_store *s, struct det_entry *e, uint32_t id)
 static void entry_unnumber(struct det_store *s, const struct det_entry *e)
 {
 	struct det_page **page = &s->pages[e->id / DET_PAGE_SERIES];
-	(*page)->items[e->id % DET_PAGE_SERIES] = NULL;
+	uint32_t at = e->id % DET_PAGE_SERIES;
+	(*page)->items[at] = NULL;
+	(*page)->filed[at / 32] &= ~(UINT32_C(1) << at % 32);
 	/* The page that ids are still taken from stays. */
 	if (--(*page)->used == 0 && e->id / DET_PAGE_SERIES != s->next_id / DET_PAGE_SERIES) {
 		free(*page);
@@ -99,7 +110,7 @@ static struct det_entry *entry_new(
 {
 	struct det_entry *e = ops_xcalloc(1, sizeof(*e) + labels->n * sizeof(uint32_t));
 	e->hash = labels->hash;
-	e->npairs = (uint16_t)labels->n;
+	e->npairs = labels->n & DET_ENTRY_PAIRS_MAX;
 	for (uint32_t i = 0; i < labels->n; i++) {
 		e->pairs[i] = det_index_pair(&s->index, &labels->items[i])->id;
 	}
@@ -119,7 +130,7 @@ struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels 
 	if (e != NULL) {
 		return e;
 	}
-	if (labels->n > UINT16_MAX ||
+	if (labels->n > DET_ENTRY_PAIRS_MAX ||
 		(s->options.memory_max != 0 && det_store_bytes(s) >= s->options.memory_max)) {
 		s->stats.series_refused++;
 		ops_metric_add(&series_refused, 1);
@@ -131,7 +142,7 @@ struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels 
 struct det_entry *det_store_restore(
 	struct det_store *s, const struct ops_labels *labels, uint32_t id)
 {
-	bool taken = id >= UINT32_MAX - 1 || labels->n > UINT16_MAX ||
+	bool taken = id >= UINT32_MAX - 1 || labels->n > DET_ENTRY_PAIRS_MAX ||
 		     det_store_at(s, id) != NULL || det_store_lookup(s, labels) != NULL;
 	return taken ? NULL : entry_new(s, labels, id);
 }

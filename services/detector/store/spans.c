@@ -123,7 +123,7 @@ bool det_spans_drop_before(struct det_store *s, int64_t cutoff_ms)
 		spans->n = kept;
 		if (kept == 0) {
 			if (entry != NULL) {
-				entry->flags &= ~(uint32_t)DET_ENTRY_DELETED;
+				entry->flags &= DET_ENTRY_FLAGS - DET_ENTRY_DELETED;
 			}
 			(void)ops_map_remove(s->deleted, e.key, e.len);
 			det_spans_free(spans);

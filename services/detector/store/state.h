@@ -29,8 +29,8 @@ struct det_refs { /* only of a series with more than one */
 enum {
 	DET_ENTRY_LATE = 1,    /* has samples in the out-of-order buffers */
 	DET_ENTRY_DELETED = 2, /* has deleted spans */
-	DET_ENTRY_FILED = 4,   /* stands in the definitions file */
-	DET_ENTRY_HISTOGRAMS = 8
+	DET_ENTRY_HISTOGRAMS = 4,
+	DET_ENTRY_FLAGS = 7
 };
 
 struct det_entry { /* a series of the head; small, there are many */
@@ -38,14 +38,17 @@ struct det_entry { /* a series of the head; small, there are many */
 	struct det_ref first; /* group NULL: no samples anywhere in the head */
 	struct det_refs *more;
 	uint32_t id;
-	uint32_t flags;
-	uint16_t layouts; /* live ones that feed it */
-	uint16_t npairs;
-	uint32_t pairs[]; /* in the order of names */
+	unsigned flags : 4; /* these three change under the write lock only */
+	unsigned npairs : 12;
+	unsigned layouts : 16; /* live ones that feed it */
+	uint32_t pairs[];      /* in the order of names */
 };
+
+#define DET_ENTRY_PAIRS_MAX 4095u
 
 struct det_page { /* series by id; freed when it is empty and full ids have passed */
 	struct det_entry *items[DET_PAGE_SERIES];
+	uint32_t filed[DET_PAGE_SERIES / 32]; /* stands in the definitions file; the writer's own */
 	uint32_t used;
 };
 
@@ -136,6 +139,8 @@ void det_store_changed(struct det_store *s);	  /* a new generation */
 
 /* ---- series.c; under the write lock where they change something ---- */
 struct det_entry *det_store_at(const struct det_store *s, uint32_t id);
+/* Whether the series stands in the definitions file; set: from now on it does. */
+bool det_store_filed(struct det_store *s, const struct det_entry *e, bool set);
 struct det_entry *det_store_lookup(const struct det_store *s, const struct ops_labels *labels);
 /* The series of a label set, made when new; NULL when memory_max refuses it (counted). */
 struct det_entry *det_store_intern(struct det_store *s, const struct ops_labels *labels);
