@@ -21,6 +21,10 @@ class Server(http_server.ThreadingHTTPServer):
     def url(self):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
     def close(self):
         self.stopping = True
         with self.changed:
@@ -39,7 +43,7 @@ class Handler(http_server.BaseHTTPRequestHandler):
 
     def split(self):
         url = urllib.parse.urlsplit(self.path)
-        return url.path, {k: v[0] for k, v in urllib.parse.parse_qs(url.query).items()}
+        return url.path, {k: v[0] for k, v in urllib.parse.parse_qs(url.query, keep_blank_values=True).items()}
 
     def reply(self, code, value, headers=()):
         body = json.dumps(value).encode()
@@ -141,7 +145,7 @@ class Consul(Server):
     """Services of a catalogue; blocking queries wait for the index to move."""
 
     def __init__(self):
-        self.index, self.services = 10, {}
+        self.index, self.services, self.refuses = 10, {}, False
         super().__init__(_ConsulHandler)
 
     def put(self, name, entries):
@@ -167,6 +171,8 @@ class _ConsulHandler(Handler):
             while int(query.get("index", 0)) >= api.index and time.monotonic() < until and not api.stopping:
                 api.changed.wait(0.2)
             index, services = api.index, dict(api.services)
+        if api.refuses:
+            return self.reply(403, "Permission denied")
         headers = [("X-Consul-Index", str(index))]
         if path == "/v1/agent/self":
             return self.reply(200, {"Config": {"Datacenter": "lab"}})

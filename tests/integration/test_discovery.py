@@ -191,6 +191,71 @@ def test_docker_engine(alone):
     wait_until(lambda: active(c) == [])
 
 
+# ---- Consul ----
+
+def _instance(name, number, tags=("a",), status="passing", address=""):
+    return {"Node": {"ID": "x", "Node": f"n{number}", "Address": f"10.0.0.{number}", "Datacenter": "lab",
+                     "TaggedAddresses": {"lan": f"10.0.0.{number}"}, "Meta": {"rack-no": "7"}},
+            "Service": {"ID": f"{name}-{number}", "Service": name, "Tags": list(tags), "Address": address, "Port": 8000 + number,
+                        "Meta": {"version": "2"}, "Namespace": "default", "Partition": "p"},
+            "Checks": [{"CheckID": "serfHealth", "Status": "passing"}, {"CheckID": "service:" + name, "Status": status}]}
+
+
+def test_consul(alone, fake):
+    api = fake(fake_apis.Consul)
+    api.put("web", [_instance("web", 1, ("a", "b")), _instance("web", 2, address="fd00::2", status="critical")])
+    api.put("db", [_instance("db", 3, ())])
+    c = alone.collector([{"job_name": "c", "consul_sd_configs": [
+        {"server": api.address, "token": "secret", "refresh_interval": "100ms", "namespace": "ns", "partition": "p",
+         "node_meta": {"rack": "7"}, "filter": "Name != x", "path_prefix": "/"}]}])
+    wait_until(lambda: addresses(c) == ["10.0.0.1:8001", "10.0.0.3:8003", "[fd00::2]:8002"])
+    found = next(t for t in active(c) if "10.0.0.1:" in t["scrapeUrl"])["discoveredLabels"]
+    for name, value in {"address": "10.0.0.1", "node": "n1", "namespace": "default", "partition": "p", "tags": ",a,b,", "dc": "lab",
+                        "service": "web", "service_port": "8001", "service_id": "web-1", "health": "passing",
+                        "metadata_rack_no": "7", "service_metadata_version": "2", "tagged_address_lan": "10.0.0.1"}.items():
+        assert found["__meta_consul_" + name] == value, name
+    others = {t["discoveredLabels"]["__meta_consul_node"]: t["discoveredLabels"] for t in active(c)}
+    assert others["n2"]["__meta_consul_health"] == "critical" and others["n2"]["__meta_consul_service_address"] == "fd00::2"
+    assert others["n3"]["__meta_consul_tags"] == ",,"
+    path, query, headers = next(r for r in api.requests if r[0] == "/v1/catalog/services")
+    assert headers["X-Consul-Token"] == "secret"
+    assert {k: query[k] for k in ("ns", "partition", "node-meta", "filter", "wait")} == {
+        "ns": "ns", "partition": "p", "node-meta": "rack:7", "filter": "Name != x", "wait": "120s"}
+    assert "stale" in query
+    api.put("db", [_instance("db", 3, ()), _instance("db", 4, ())])
+    wait_until(lambda: "10.0.0.4:8004" in addresses(c))
+    api.drop("web")
+    wait_until(lambda: addresses(c) == ["10.0.0.3:8003", "10.0.0.4:8004"])
+    with api.changed:  # the agent began anew
+        api.index, api.services = 2, {"cache": [_instance("cache", 5)]}
+        api.changed.notify_all()
+    wait_until(lambda: addresses(c) == ["10.0.0.5:8005"])
+    assert max(int(r[1].get("index", 0)) for r in api.requests) > 2
+    with api.changed:
+        api.index, api.refuses = 9, True
+        api.changed.notify_all()
+    wait_until(lambda: discoverer(c)["state"] == "failing")
+    assert "403" in discoverer(c)["lastError"]
+    assert addresses(c) == ["10.0.0.5:8005"], "what was found stays"
+
+
+def test_consul_chosen_services(alone, fake):
+    api = fake(fake_apis.Consul)
+    for number, (name, tags) in enumerate((("web", ["a", "b"]), ("web2", ["a"]), ("db", ["a", "b"])), 1):
+        api.put(name, [_instance(name, number, tags)])
+    settings = {"server": api.address, "refresh_interval": "100ms", "datacenter": "there", "allow_stale": False}
+    c = alone.collector([
+        {"job_name": "named", "consul_sd_configs": [{**settings, "services": ["web", "absent"]}]},
+        {"job_name": "tagged", "consul_sd_configs": [{**settings, "tags": ["a", "b"], "tag_separator": ";"}]}])
+    wait_until(lambda: addresses(c) == ["10.0.0.1:8001", "10.0.0.1:8001", "10.0.0.3:8003"])
+    assert {t["discoveredLabels"]["__meta_consul_tags"] for t in active(c) if t["scrapePool"] == "tagged"} == {";a;b;"}
+    assert {t["discoveredLabels"]["__meta_consul_dc"] for t in active(c)} == {"there"}
+    assert not [r for r in api.requests if r[0] == "/v1/agent/self"]
+    assert all(r[1]["dc"] == "there" and "stale" not in r[1] for r in api.requests)
+    wanted = {r[0].rsplit("/", 1)[1]: r[1] for r in api.requests if "/health/" in r[0]}
+    assert set(wanted) == {"web", "absent", "db"}, "no other service is asked for"
+
+
 # ---- Kubernetes ----
 
 def _pod(name, ip, port=9100, namespace="shop", **labels):

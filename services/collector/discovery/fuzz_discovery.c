@@ -12,6 +12,7 @@
 #include "services/collector/discovery/kubernetes_labels.h"
 #include "services/collector/discovery/kubernetes_watch.h"
 #include "services/collector/discovery/sd_classes.h"
+#include "services/collector/discovery/sd_consul.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -92,6 +93,16 @@ static void answers(const char *settings, const char *text, size_t size)
 	col_config_free(c);
 }
 
+static void consul(const char *text, size_t size)
+{
+	OPS_JSON_AUTO *entries = NULL;
+	struct ops_error err;
+	const struct col_consul_service of = {"web", "lab", ","};
+	if (ops_json_parse(text, size, 1 << 20, &entries, &err) == 0) {
+		col_group_free(col_consul_group(&of, entries));
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const settings[] = {"http_sd_configs: [{url: 'http://a'}]",
@@ -105,7 +116,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ops_log_set_level(OPS_LOG_ERROR);
 	size_t which = data[0] % (2 + OPS_LENGTH(settings));
 	const char *text = (const char *)data + 1;
-	if (which == 0) {
+	if (data[0] == 'c') {
+		consul(text, size - 1);
+	} else if (which == 0) {
 		dns(data + 1, size - 1);
 	} else if (which == 1) {
 		kubernetes(text, size - 1);

@@ -9,5 +9,6 @@ const struct col_sd_class *const col_sd_classes[] = {
 	&col_sd_docker,
 	&col_sd_dockerswarm,
 	&col_sd_kubernetes,
+	&col_sd_consul,
 	NULL,
 };

@@ -5,7 +5,7 @@
 #include "services/collector/discovery/sd.h"
 
 extern const struct col_sd_class col_sd_file, col_sd_http, col_sd_dns, col_sd_docker,
-	col_sd_dockerswarm, col_sd_consul, col_sd_kubernetes, col_sd_nomad, col_sd_eureka;
+	col_sd_dockerswarm, col_sd_consul, col_sd_kubernetes;
 
 #define COL_SD_KEY(type_, name_, kind_, field_, flags_, fallback_)                                 \
 	{                                                                                          \
