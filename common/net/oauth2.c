@@ -333,3 +333,23 @@ int ops_oauth2_tokens_get(struct ops_oauth2_tokens *all, const struct ops_oauth2
 	}
 	return t->error[0] != '\0' ? ops_error_set(err, -EACCES, "%s", t->error) : OPS_OAUTH2_WAIT;
 }
+
+int ops_http_options_start(const struct ops_http_way *way, struct ops_http_request *req,
+	const struct ops_http_done *done, struct ops_http_call **ret_call, struct ops_error *err)
+{
+	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
+	const struct ops_http_options *http = way->http;
+	const char *token = NULL;
+	int r = 0;
+	if (http->has_oauth2) {
+		r = ops_oauth2_tokens_get(way->tokens, &http->oauth2, &token, err);
+	}
+	if (r == 0) {
+		r = ops_http_options_fill(http, token, req, &hold, err);
+	}
+	if (r != 0) {
+		return r;
+	}
+	r = ops_http_call_start(way->client, req, done->fn, done->arg, ret_call);
+	return r == 0 ? 0 : ops_error_set(err, r, "could not start the request: %s", strerror(-r));
+}

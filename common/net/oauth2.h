@@ -23,3 +23,23 @@ enum {
  */
 int ops_oauth2_tokens_get(struct ops_oauth2_tokens *t, const struct ops_oauth2_options *settings,
 	const char **ret, struct ops_error *err) OPS_MUST_CHECK;
+
+/* ---- requests ---- */
+
+struct ops_http_way { /* how a request goes out; borrowed */
+	struct ops_http_client *client;
+	struct ops_oauth2_tokens *tokens;
+	const struct ops_http_options *http;
+};
+struct ops_http_done { /* as ops_http_call_start has it */
+	void (*fn)(void *arg, const struct ops_http_response *res);
+	void *arg;
+};
+/*
+ * Starts req with the options applied to it; its own headers come first. OPS_OAUTH2_WAIT: nothing
+ * is under way, there is no token yet. -EACCES: there will be none; others: a secret's file, or as
+ * ops_http_call_start.
+ */
+int ops_http_options_start(const struct ops_http_way *way, struct ops_http_request *req,
+	const struct ops_http_done *done, struct ops_http_call **ret_call,
+	struct ops_error *err) OPS_MUST_CHECK;

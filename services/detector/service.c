@@ -200,8 +200,8 @@ static int open_datasource(struct detector *d, struct ops_error *err)
 	if (rc != 0) {
 		ops_daemon_exit_code(d->daemon, 3);
 	} else if (d->datasource_settings.url != NULL) {
-		d->datasource =
-			det_datasource_new(ops_daemon_client(d->daemon), &d->datasource_settings);
+		d->datasource = det_datasource_new(ops_daemon_loop(d->daemon),
+			ops_daemon_client(d->daemon), &d->datasource_settings);
 	}
 	return rc;
 }

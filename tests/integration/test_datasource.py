@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import fake_apis
 import harness
 from harness import wait_until
 from receivers import Prometheus, VictoriaMetrics
@@ -38,6 +39,21 @@ def peer(request, tmp_path):
     p = request.param(tmp_path / request.param.__name__)
     yield p
     p.close()
+
+
+class Engine(fake_apis.Server):
+    """Answers every query with one series of the value 20."""
+
+    def __init__(self):
+        super().__init__(_EngineHandler)
+
+
+class _EngineHandler(fake_apis.Handler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.requests.append((self.path, body, dict(self.headers)))
+        return self.reply(200, {"status": "success", "data": {"resultType": "vector", "result": [
+            {"metric": {"host": "a"}, "value": [1, "20"]}]}})
 
 
 def rules_of(d):
@@ -92,6 +108,20 @@ def test_rules_of_a_datasource(world, target, peer, tmp_path, service, ports):
     wait_until(lambda: rules_of(d)["High"]["health"] == "ok")
     assert [a["state"] for a in alert()] == ["firing"]
     assert d.metric("ops_detector_datasource_queries_total", outcome="failed") > 0
+
+
+def test_a_datasource_that_wants_a_token(world, tmp_path):
+    """The first query waits for the token; each carries it."""
+    tokens, engine = fake_apis.Tokens(), Engine()
+    write(world, [])
+    world.rules("groups:\n- {name: g, interval: 200ms, rules: [{alert: Up, expr: load > 1}]}\n")
+    d = world.service("ops-detector", {**world.config(), "datasource": {"url": engine.url, "oauth2": {
+        "client_id": "client", "client_secret": "secret", "token_url": tokens.url}}})
+    wait_until(lambda: [a["state"] for a in d.get("/api/v1/alerts").json["data"]["alerts"]] == ["firing"])
+    assert {h.get("Authorization") for _, _, h in engine.requests} == {"Bearer token-1"} and tokens.given == 1
+    d.sigterm()
+    tokens.close()
+    engine.close()
 
 
 def test_sharded_by_name(world):

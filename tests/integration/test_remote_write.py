@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import fake_apis
 import harness
 from harness import wait_until
 from receivers import Prometheus, Receiver, VictoriaMetrics, matrix
@@ -241,6 +242,32 @@ def test_metadata_of_version_1(world, counting, receiver):
     wait_until(lambda: any(m.get("scrape_number") == "Which scrape this is." for _, _, m in r.requests))
 
 
+@pytest.fixture
+def tokens():
+    server = fake_apis.Tokens()
+    yield server
+    server.close()
+
+
+def test_oauth2_and_headers(world, counting, receiver, tokens, tmp_path):
+    """Without a token nothing goes out and nothing is lost; the secret's file is read again for each attempt."""
+    secret, r = tmp_path / "secret", receiver()
+    secret.write_text("wrong\n")
+    write(world, [counting], destination(
+        r.url, headers={"X-Own": "1"}, http_headers={"X-Team": {"values": ["blue"], "files": [str(secret)]}},
+        oauth2={"client_id": "client", "client_secret_file": str(secret), "token_url": tokens.url + "/token"}))
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: pending(d) > 20 and tokens.requests)
+    assert not r.requests and not tokens.given
+    assert d.metric("ops_oauth2_token_requests_total", outcome="failed") > 0
+    assert d.metric("ops_remote_storage_samples_retried_total") > 0
+    secret.write_text("secret\n")
+    wait_until(lambda: complete_at(r) > 5)
+    assert {h["Authorization"] for h, _, _ in r.requests} == {"Bearer token-1"} and tokens.given == 1
+    assert {(h["X-Own"], h["X-Team"]) for h, _, _ in r.requests} == {("1", "blue")}
+
+
 def test_staleness_markers_and_what_is_imported_go_out(world, target, receiver):
     r = receiver()
     t = target("gone 1\nstays 1\n")
@@ -260,7 +287,10 @@ def test_configuration_is_checked(world, tmp_path):
                          ({"url": "http://x", "protobuf_message": "y"}, "unknown protobuf_message"),
                          ({"url": "http://x", "headers": {"Content-Type": "y"}}, "reserved header"),
                          ({"url": "http://x", "queue_config": {"min_shards": 9, "max_shards": 2}}, "min_shards is above"),
-                         ({"url": "http://x", "bearer_token": "a", "basic_auth": {"username": "b"}}, "at most one of")]:
+                         ({"url": "http://x", "bearer_token": "a", "basic_auth": {"username": "b"}}, "exclude each other"),
+                         ({"url": "http://x", "oauth2": {"client_id": "a"}}, "oauth2 needs token_url"),
+                         ({"url": "http://x", "no_proxy": "y"}, "no_proxy needs proxy_url"),
+                         ({"url": "http://x", "http_headers": {"Host": {"values": ["y"]}}}, "cannot be set here")]:
         write(world, [], bad)
         d = world.service("ops-detector", world.config(), start=False)
         done = subprocess.run([str(harness.binary("ops-detector")), "--config", str(d.config_file), "--check"],

@@ -15,7 +15,7 @@
 #include "common/base/text.h"
 
 enum {
-	NOTES = 9
+	NOTES = 4
 };
 
 struct written {
@@ -27,7 +27,10 @@ struct written {
 };
 
 #define ROW(name_, kind_, member, fallback_)                                                       \
-	DET_HTTP_ROW(name_, kind_, struct written, member, fallback_)
+	{                                                                                          \
+		.name = (name_), .kind = (kind_), .offset = offsetof(struct written, member),      \
+		.fallback = (fallback_)                                                            \
+	}
 #define COUNT(name_, member, fallback_, least)                                                     \
 	{                                                                                          \
 		.name = (name_), .kind = OPS_CONF_K_INT,                                           \
@@ -68,18 +71,13 @@ static const struct ops_conf_key keys[] = {
 	ROW("protobuf_message", OPS_CONF_K_STRING, message, "prometheus.WriteRequest"),
 	ROW("send_exemplars", OPS_CONF_K_BOOL, exemplars, "false"),
 	ROW("send_native_histograms", OPS_CONF_K_BOOL, t.send_histograms, "false"),
-	DET_HTTP_ROWS(struct written, t.http),
+	OPS_HTTP_OPTIONS_ROWS(struct written, t.http),
 	{.name = "queue_config", .kind = OPS_CONF_K_MAPPING, .offset = 0, .sub = queue_keys},
 	{.name = "metadata_config", .kind = OPS_CONF_K_MAPPING, .offset = 0, .sub = metadata_keys},
-	NOTE("oauth2", 0),
-	NOTE("sigv4", 1),
-	NOTE("azuread", 2),
-	NOTE("google_iam", 3),
-	NOTE("no_proxy", 4),
-	NOTE("proxy_from_environment", 5),
-	NOTE("proxy_connect_header", 6),
-	NOTE("enable_http2", 7),
-	NOTE("round_robin_dns", 8),
+	NOTE("sigv4", 0),
+	NOTE("azuread", 1),
+	NOTE("google_iam", 2),
+	NOTE("round_robin_dns", 3),
 	OPS_CONF_END,
 };
 
@@ -92,7 +90,7 @@ static void note_unused(
 			continue;
 		size_t i = (k->offset - offsetof(struct written, notes)) / sizeof(w->notes[0]);
 		ops_conf_warn(to, ops_conf_get(node, k->name),
-			i < 4 ? "remote_write does not speak %s: requests go out without it"
+			i < 3 ? "remote_write does not speak %s: requests go out without it"
 			      : "%s is accepted but has no effect",
 			k->name);
 	}
@@ -149,17 +147,20 @@ static void name_target(struct ops_arena *a, struct det_remote_target *t)
 			    : ops_arena_printf(a, "+%016llx", (unsigned long long)hash);
 }
 
-static uint64_t hash_node(uint64_t hash, const struct ops_conf_node *n)
+/* Without user information and query, for logs and metrics. */
+static const char *redacted(struct ops_arena *a, const char *url)
 {
-	hash = ops_fnv1a64(hash, &n->type, sizeof(n->type));
-	if (n->type == OPS_CONF_SCALAR)
-		return ops_fnv1a64(hash, n->text, n->len + 1);
-	for (size_t i = 0; i < n->n; i++) {
-		if (n->type == OPS_CONF_MAPPING)
-			hash = hash_node(hash, n->keys[i]);
-		hash = hash_node(hash, n->items[i]);
-	}
-	return hash;
+	const char *host = strstr(url, "://");
+	size_t scheme = host != NULL ? (size_t)(host - url) + 3 : 0;
+	size_t end = scheme + strcspn(url + scheme, "?#");
+	size_t authority = strcspn(url + scheme, "/?#");
+	size_t user = 0;
+
+	for (size_t i = 0; i < authority; i++)
+		if (url[scheme + i] == '@')
+			user = i + 1;
+	return ops_arena_printf(
+		a, "%.*s%.*s", (int)scheme, url, (int)(end - scheme - user), url + scheme + user);
 }
 
 static int check_url(
@@ -205,7 +206,7 @@ static int load_target(struct det_remote_config *c, const struct ops_conf_node *
 	if (rc == 0)
 		rc = check_values(node, &w, err);
 	if (rc == 0)
-		rc = det_http_options_finish(&c->arena, node, &t->http, err);
+		rc = ops_http_options_finish(&c->arena, node, &t->http, warnings, err);
 	if (rc == 0)
 		rc = load_headers(&c->arena, w.headers, t, err);
 	if (rc != 0)
@@ -218,9 +219,8 @@ static int load_target(struct det_remote_config *c, const struct ops_conf_node *
 	rc = ops_relabel_load(&c->arena, w.relabel, false, &t->relabel, err);
 	if (rc != 0)
 		return rc;
-	OPS_CLEANUP(ops_freep) char *shown = det_http_redacted(t->url);
-	t->shown_url = ops_arena_strdup(&c->arena, shown);
-	t->hash = hash_node(c->external != NULL ? c->external->hash : 0, node);
+	t->shown_url = redacted(&c->arena, t->url);
+	t->hash = ops_conf_hash(node, c->external != NULL ? c->external->hash : 0);
 	note_unused(node, &w, warnings);
 	c->targets[c->n++] = *t;
 	return 0;

@@ -4,9 +4,9 @@
  * remote_write of prometheus.yml: the destinations. Shared by reference, as calls under way
  * outlive a reload.
  */
+#include "common/net/http_options.h"
 #include "common/relabel/relabel.h"
 #include "common/remote/negotiate.h"
-#include "services/detector/remote/http_options.h"
 
 struct det_remote_target {
 	const char *name;   /* as written, or made from the URL; unique */
@@ -17,7 +17,7 @@ struct det_remote_target {
 	int64_t timeout_ms;
 	const char *const *headers; /* "Name: value" */
 	size_t nheaders;
-	struct det_http_options http;
+	struct ops_http_options http;
 	struct ops_relabel relabel;
 	bool send_histograms;
 	struct det_remote_tuning {

@@ -14,9 +14,11 @@
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 #include "common/metrics/metrics.h"
+#include "common/net/oauth2.h"
 
 enum {
-	ANSWER_BYTES_MAX = 64 << 20
+	ANSWER_BYTES_MAX = 64 << 20,
+	TOKEN_WAIT_MS = 50
 };
 
 static struct ops_metric queries_total = OPS_COUNTER(
@@ -40,6 +42,8 @@ TAILQ_HEAD(asked_list, asked);
 
 struct det_datasource {
 	struct ops_http_client *client;
+	struct ops_oauth2_tokens *tokens;
+	struct ops_timer *timer; /* while queries wait for a token */
 	const struct det_datasource_settings *settings;
 	struct det_rules_source source;
 	char *url;
@@ -50,7 +54,11 @@ struct det_datasource {
 /* ---- configuration -------------------------------------------------------------------------- */
 
 #define ROW(name_, kind_, member, fallback_)                                                       \
-	DET_HTTP_ROW(name_, kind_, struct det_datasource_settings, member, fallback_)
+	{                                                                                          \
+		.name = (name_), .kind = (kind_),                                                  \
+		.offset = offsetof(struct det_datasource_settings, member),                        \
+		.fallback = (fallback_)                                                            \
+	}
 
 static const struct ops_conf_key keys[] = {
 	{.name = "url",
@@ -64,7 +72,7 @@ static const struct ops_conf_key keys[] = {
 		.fallback = "8",
 		.min = 1,
 		.max = 1024},
-	DET_HTTP_ROWS(struct det_datasource_settings, http),
+	OPS_HTTP_OPTIONS_ROWS(struct det_datasource_settings, http),
 	OPS_CONF_END,
 };
 
@@ -91,7 +99,7 @@ int det_datasource_load(struct ops_arena *a, const struct ops_conf_node *node,
 	if (rc == 0 && s.timeout_ms <= 0)
 		rc = ops_conf_error(node, err, "timeout of datasource must be above 0");
 	if (rc == 0)
-		rc = det_http_options_finish(a, node, &s.http, err);
+		rc = ops_http_options_finish(a, node, &s.http, warnings, err);
 	if (rc == 0)
 		*ret = s;
 	return rc;
@@ -145,7 +153,8 @@ static void on_answer(void *arg, const struct ops_http_response *res)
 	ask.fn(ask.arg, rc, rc == 0 ? &result : NULL, &err); /* may ask the next */
 }
 
-static int start(struct asked *q)
+/* As ops_http_options_start. */
+static int start(struct asked *q, struct ops_error *err)
 {
 	struct det_datasource *ds = q->ds;
 	static const char *const headers[] = {
@@ -159,9 +168,10 @@ static int start(struct asked *q)
 		.timeout_ms = ds->settings->timeout_ms,
 		.max_response_bytes = ANSWER_BYTES_MAX,
 		.gzip = true};
-	const struct det_http_done done = {on_answer, q};
+	const struct ops_http_done done = {on_answer, q};
+	const struct ops_http_way way = {ds->client, ds->tokens, &ds->settings->http};
 
-	return det_http_start(ds->client, &ds->settings->http, &req, &done, &q->call);
+	return ops_http_options_start(&way, &req, &done, &q->call, err);
 }
 
 static void run(struct asked *q)
@@ -171,26 +181,30 @@ static void run(struct asked *q)
 	q->running = true;
 }
 
-static void fail(struct asked *q, int rc)
+static void fail(struct asked *q, int rc, struct ops_error *err)
 {
 	struct det_rules_ask ask = q->ask;
-	struct ops_error err;
 
-	(void)ops_error_set(&err, rc, "could not ask the datasource: %s", strerror(-rc));
+	ops_error_prefix(err, "could not ask the datasource");
 	ops_metric_add(&queries_total, 1, "failed");
 	asked_free(q);
-	ask.fn(ask.arg, rc, NULL, &err);
+	ask.fn(ask.arg, rc, NULL, err);
 }
 
 static void start_more(struct det_datasource *ds)
 {
 	while (ds->nrunning < (size_t)ds->settings->concurrency && !TAILQ_EMPTY(&ds->waiting)) {
 		struct asked *q = TAILQ_FIRST(&ds->waiting);
+		struct ops_error err = {.line = 0};
+		int rc = start(q, &err);
+		if (rc == OPS_OAUTH2_WAIT) {
+			ops_timer_start(ds->timer, TOKEN_WAIT_MS);
+			break;
+		}
 		TAILQ_REMOVE(&ds->waiting, q, link);
 		ds->nwaiting--;
-		int rc = start(q);
 		if (rc != 0) {
-			fail(q, rc);
+			fail(q, rc, &err);
 			continue;
 		}
 		run(q);
@@ -211,13 +225,17 @@ static int ask(void *arg, const struct det_rules_ask *what, void **ret_handle)
 	ops_strbuf_printf(&form, "&time=%.3f", (double)what->time_ms / 1000);
 	q->form_len = form.len;
 	q->form = ops_strbuf_take(&form);
-	if (ds->nrunning >= (size_t)ds->settings->concurrency) {
+	struct ops_error err = {.line = 0};
+	bool full = ds->nrunning >= (size_t)ds->settings->concurrency;
+	int rc = full ? 0 : start(q, &err);
+	if (rc == OPS_OAUTH2_WAIT)
+		ops_timer_start(ds->timer, TOKEN_WAIT_MS);
+	if (full || rc == OPS_OAUTH2_WAIT) {
 		TAILQ_INSERT_TAIL(&ds->waiting, q, link);
 		ds->nwaiting++;
 		*ret_handle = q;
 		return 0;
 	}
-	int rc = start(q);
 	if (rc != 0) {
 		asked_free(q);
 		return rc;
@@ -255,12 +273,19 @@ static char *query_url(const char *url)
 	return ops_xasprintf("%.*s/api/v1/query%s", (int)end, url, url + path);
 }
 
-struct det_datasource *det_datasource_new(
-	struct ops_http_client *client, const struct det_datasource_settings *settings)
+static void on_timer(void *arg)
+{
+	start_more(arg);
+}
+
+struct det_datasource *det_datasource_new(struct ops_loop *loop, struct ops_http_client *client,
+	const struct det_datasource_settings *settings)
 {
 	struct det_datasource *ds = ops_xcalloc(1, sizeof(*ds));
 
 	ds->client = client;
+	ds->tokens = ops_oauth2_tokens_new(loop, client);
+	ds->timer = ops_timer_new(loop, on_timer, ds);
 	ds->settings = settings;
 	ds->source = (struct det_rules_source){ask, cancel, ds};
 	ds->url = query_url(settings->url);
@@ -282,6 +307,8 @@ void det_datasource_free(struct det_datasource *ds)
 		asked_free(q);
 		q = next;
 	}
+	ops_timer_free(ds->timer);
+	ops_oauth2_tokens_free(ds->tokens);
 	free(ds->url);
 	free(ds);
 }

@@ -46,7 +46,7 @@ bool det_queue_metadata(
 	return true;
 }
 
-static void send_some(struct det_queue *q);
+static int send_some(struct det_queue *q);
 
 static void on_answer(void *arg, const struct ops_http_response *res)
 {
@@ -59,11 +59,12 @@ static void on_answer(void *arg, const struct ops_http_response *res)
 	ops_metric_add(good ? &det_remote_metadata : &det_remote_metadata_failed,
 		(double)q->metadata_sent, q->name, q->shown_url);
 	if (good)
-		send_some(q);
+		(void)send_some(q);
 }
 
-/* From where the last request ended. The texts are the store's, so nothing is kept between two. */
-static void send_some(struct det_queue *q)
+/* From where the last request ended. The texts are the store's, so nothing is kept between two. As
+ * det_queue_send. */
+static int send_some(struct det_queue *q)
 {
 	const struct det_send send = {&q->metadata_writer, {on_answer, q}};
 	const struct det_metadata *const *all = NULL;
@@ -81,20 +82,24 @@ static void send_some(struct det_queue *q)
 		ops_remote_writer_metadata(&q->metadata_writer, &m);
 	}
 	ops_arena_done(&arena);
-	if (q->metadata_sent > 0 && det_queue_send(q, &send, &q->metadata_call) != 0)
+	int rc = q->metadata_sent > 0 ? det_queue_send(q, &send, &q->metadata_call) : 0;
+	if (rc < 0)
 		ops_metric_add(&det_remote_metadata_failed, (double)q->metadata_sent, q->name,
 			q->shown_url);
+	return rc;
 }
 
 static void on_timer(void *arg)
 {
 	struct det_queue *q = arg;
+	int64_t next_ms = q->target->metadata.interval_ms;
 
 	if (q->metadata_call == NULL && !q->draining) {
 		q->metadata_at = 0;
-		send_some(q);
+		if (send_some(q) == OPS_OAUTH2_WAIT)
+			next_ms = TOKEN_WAIT_MS;
 	}
-	ops_timer_start(q->metadata_timer, q->target->metadata.interval_ms);
+	ops_timer_start(q->metadata_timer, next_ms);
 }
 
 void det_metadata_start(struct det_queue *q)

@@ -4,6 +4,7 @@
  * The queue of one destination: a spool that the tap fills, and shards that send what is read from
  * it. A series always goes through the same shard, so its samples stay in order. Loop thread only.
  */
+#include "common/net/oauth2.h"
 #include "common/spool/spool.h"
 #include "services/detector/remote/config.h"
 #include "services/detector/remote/journal.h"
@@ -14,6 +15,7 @@ struct det_queue; /* opaque */
 struct det_queue_owner { /* what all queues share; borrowed */
 	struct ops_loop *loop;
 	struct ops_http_client *client;
+	struct ops_oauth2_tokens *tokens;
 	struct det_store *store; /* metadata */
 	struct det_layouts *layouts;
 	const char *dir;

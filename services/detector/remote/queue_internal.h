@@ -81,7 +81,11 @@ void det_metadata_stop(struct det_queue *q);
 
 struct det_send { /* one request of either kind */
 	const struct ops_remote_writer *writer;
-	struct det_http_done done;
+	struct ops_http_done done;
 };
+enum {
+	TOKEN_WAIT_MS = 50 /* when there is no access token yet */
+};
+/* As ops_http_options_start; what failed is logged. */
 int det_queue_send(struct det_queue *q, const struct det_send *send,
 	struct ops_http_call **ret_call) OPS_MUST_CHECK;

@@ -43,6 +43,7 @@ struct ticket { /* of the deferred flush; outlives us */
 
 struct det_remote {
 	struct det_remote_setup setup;
+	struct ops_oauth2_tokens *tokens;
 	char *dir;
 	struct det_layouts *layouts;
 	struct det_queue **queues;
@@ -243,6 +244,7 @@ static int open_queue(struct det_remote *r, struct det_remote_config *c,
 	OPS_CLEANUP(ops_freep) char *dir = ops_path_join(r->dir, "queues");
 	const struct det_queue_owner owner = {.loop = r->setup.loop,
 		.client = r->setup.client,
+		.tokens = r->tokens,
 		.store = r->setup.store,
 		.layouts = r->layouts,
 		.dir = dir,
@@ -316,6 +318,7 @@ int det_remote_open(
 	struct det_remote *r = ops_xcalloc(1, sizeof(*r));
 
 	r->setup = *setup;
+	r->tokens = ops_oauth2_tokens_new(setup->loop, setup->client);
 	r->dir = ops_xstrdup(setup->dir);
 	int rc = det_layouts_open(layouts, &r->layouts, err);
 	if (rc != 0) {
@@ -344,6 +347,7 @@ void det_remote_close(struct det_remote *r)
 		r->ticket->remote = NULL;
 	for (size_t i = 0; i < r->nqueues; i++)
 		det_queue_close(r->queues[i]);
+	ops_oauth2_tokens_free(r->tokens);
 	free(r->queues);
 	free(r->collect_marks);
 	ops_timer_free(r->sync);

@@ -184,7 +184,13 @@ int det_queue_send(
 		.timeout_ms = t->timeout_ms,
 		.max_response_bytes = 65536,
 		.want_header = OPS_REMOTE_SAMPLES_WRITTEN};
-	return det_http_start(q->owner.client, &t->http, &req, &send->done, ret_call);
+	const struct ops_http_way way = {q->owner.client, q->owner.tokens, &t->http};
+	struct ops_error err = {.line = 0};
+	int rc = ops_http_options_start(&way, &req, &send->done, ret_call, &err);
+	if (rc < 0 && rc != -ESHUTDOWN)
+		log_error("could not start a remote write", F_STR("remote_name", q->name),
+			F_STR("error", err.message));
+	return rc;
 }
 
 static void again(struct det_shard *s, int64_t retry_after_ms)
@@ -228,9 +234,12 @@ static void start(struct det_shard *s)
 	int rc = det_queue_send(q, &send, &s->call);
 	if (rc == -ESHUTDOWN)
 		return;
+	if (rc == OPS_OAUTH2_WAIT) {
+		s->waiting = true;
+		ops_timer_start(s->timer, TOKEN_WAIT_MS);
+		return;
+	}
 	if (rc != 0) {
-		log_error(
-			"could not start a remote write", F_STR("remote_name", q->name), F_ERR(rc));
 		again(s, -1);
 		return;
 	}

@@ -283,7 +283,8 @@ static void what_has_no_effect_is_said(void **state)
 {
 	static const char text[] = "remote_write:\n"
 				   "- url: https://u:secret@h/write?token=x\n"
-				   "  oauth2: {client_id: a}\n"
+				   "  oauth2: {client_id: a, token_url: http://t}\n"
+				   "  sigv4: {region: x}\n"
 				   "  send_exemplars: true\n"
 				   "  round_robin_dns: true\n"
 				   "- {url: http://h/2, name: ../up}\n";
