@@ -144,7 +144,7 @@ def to_yaml(value, indent=0):
     return pad + _plain(value) + "\n"
 
 
-def _die_with_parent(sig):
+def die_with_parent(sig):
     """preexec_fn: the kernel ends the child when the test run is killed."""
     libc = ctypes.CDLL(None)
 
@@ -212,7 +212,7 @@ class Service:
             self.process = subprocess.Popen(
                 [str(binary(self.name)), "--config", str(self.config_file), *self.args],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), cwd=self.folder,
-                start_new_session=True, preexec_fn=_die_with_parent(signal.SIGKILL))
+                start_new_session=True, preexec_fn=die_with_parent(signal.SIGKILL))
         if ready:
             self.wait_ready(timeout)
         return self
@@ -420,7 +420,7 @@ class PgCluster:
                 [self.bin / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder, "-h", "127.0.0.1",
                  "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60", "-c", "log_min_messages=warning"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
-                preexec_fn=_die_with_parent(signal.SIGQUIT), **self.user)
+                preexec_fn=die_with_parent(signal.SIGQUIT), **self.user)
         wait_until(self._answers, 30, "PostgreSQL answers")
 
     def _answers(self):

@@ -559,7 +559,7 @@ def peer(ports, tmp_path):
             made.append(subprocess.Popen(
                 [program, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
                  f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                preexec_fn=harness._die_with_parent(9)))
+                preexec_fn=harness.die_with_parent(9)))
         url = f"http://127.0.0.1:{port}"
         wait_until(lambda: http_get(url + "/-/ready").code == 200, 30, "prometheus is ready")
         return url

@@ -38,7 +38,7 @@ def run_peer(tmp_path):
         log = tmp_path / f"peer-{len(running)}.log"
         with open(log, "wb") as out:
             process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                       cwd=tmp_path, preexec_fn=harness._die_with_parent(9))
+                                       cwd=tmp_path, preexec_fn=harness.die_with_parent(9))
         running.append(process)
 
         def answers():

@@ -42,7 +42,7 @@ class Program(harness.Service):
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [str(program), *self.flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(),
-                cwd=self.folder, start_new_session=True, preexec_fn=harness._die_with_parent(signal.SIGKILL))
+                cwd=self.folder, start_new_session=True, preexec_fn=harness.die_with_parent(signal.SIGKILL))
         wait_until(lambda: self.get("/metrics").code == 200, timeout, f"{self.name} answers")
         return self
 
@@ -128,7 +128,7 @@ class Processes:
         with open(out, "wb") as file:
             process = subprocess.Popen(["stdbuf", "-o0", "nngcat", "--sub", "--dial", f"tcp://{self.address}:{STREAMS[stream]}",
                                         "--subscribe", topic, "--raw"], stdin=subprocess.DEVNULL, stdout=file,
-                                       stderr=subprocess.DEVNULL, preexec_fn=harness._die_with_parent(signal.SIGKILL))
+                                       stderr=subprocess.DEVNULL, preexec_fn=harness.die_with_parent(signal.SIGKILL))
         self.watchers[stream] = (process, out)
 
     def down(self):
