@@ -217,3 +217,38 @@ def test_only_by_interval(world, target):
     wait_until(lambda: world.alert_states() == [("Hot", "firing")], 20)
     assert not world.d.metric("ops_detector_rule_evaluations_total", trigger="arrival")
     assert http_get(world.d.url + "/api/v1/rules").code == 200
+
+
+# ---- a group of thousands of rules ----
+
+HEAVY_RULES = 5000
+
+
+def test_a_large_group_gives_way(service, ports, tmp_path):
+    """Its evaluation takes many seconds; meanwhile samples come in, another group's alert goes out, rules are loaded
+    again, and the process stops: all of it before the group is through."""
+    heavy = "".join(f"  - {{record: r{i}, expr: 'count(count_over_time(vector({i})[5h:1s]))'}}\n" for i in range(HEAVY_RULES))
+    rules = tmp_path / "rules.yml"
+    rules.write_text(f"groups:\n- name: large\n  interval: 1h\n  rules:\n{heavy}"
+                     "- name: small\n  interval: 1h\n  rules:\n  - {alert: Down, expr: up == 0}\n")
+    (tmp_path / "prometheus.yml").write_text(json.dumps({"rule_files": ["rules.yml"]}))
+    samples, alerts, replay = ports(3)
+    d = service("ops-detector", {
+        "scrape_config_file": str(tmp_path / "prometheus.yml"), "samples_listen": f"tcp://127.0.0.1:{samples}",
+        "alerts_listen": f"tcp://127.0.0.1:{alerts}", "alerts_replay_listen": f"tcp://127.0.0.1:{replay}"})
+
+    def under_way():
+        return d.metric("ops_detector_rule_groups_under_way")
+
+    def last_rule():
+        groups = d.get("/api/v1/rules?rule_group[]=large&rule_name[]=r" + str(HEAVY_RULES - 1)).json["data"]["groups"]
+        return groups[0]["rules"][0]["lastEvaluation"]
+    wait_until(lambda: under_way() == 1, what="the large group is being evaluated")
+    assert d.post("/api/v1/import/prometheus", 'up{instance="a"} 0\n').code == 204
+    wait_until(lambda: [a["state"] for a in d.get("/api/v1/alerts").json["data"]["alerts"]] == ["firing"], what="the alert fires")
+    assert under_way() == 1 and last_rule().startswith("0001-01-01")
+    assert d.post("/-/reload").code == 200
+    wait_until(lambda: under_way() == 1, what="the group that was loaded again is being evaluated")
+    assert last_rule().startswith("0001-01-01")
+    assert [a["state"] for a in d.get("/api/v1/alerts").json["data"]["alerts"]] == ["firing"]
+    d.sigterm()

@@ -8,8 +8,9 @@
  * rules at a fifth of a core, and a round is not longer than some milliseconds. Time: each group
  * has a timer at its interval, shortened to the next end of a `for`.
  *
- * Within a group rules run in order; a recording rule's samples mark the rules that read it dirty
- * through the store's listener, so a chain of rules settles in one turn, across groups too.
+ * Within a group rules run in order, a few milliseconds at a time (pass.c); a recording rule's
+ * samples mark the rules that read it dirty through the store's listener, so a chain of rules
+ * settles in one turn, across groups too.
  *
  * After a restart nothing is evaluated until the collectors' rings were read, or some seconds are
  * over: half of the past is worse than none.
@@ -115,7 +116,7 @@ void det_rule_evaluated(
 	}
 }
 
-static void evaluate_rule(struct det_rule *r, int64_t now_ms)
+void det_rule_evaluate(struct det_rule *r, bool by_interval, int64_t now_ms)
 {
 	struct ops_error err;
 	int64_t start = ops_mono_ns();
@@ -125,6 +126,10 @@ static void evaluate_rule(struct det_rule *r, int64_t now_ms)
 	int64_t cost_ns = ops_mono_ns() - start;
 	r->not_before_ns = start + cost_ns * (COST_SHARE + 1);
 	det_rule_evaluated(r, now_ms, cost_ns, rc, &err);
+	ops_metric_add(&evaluations, 1, by_interval ? "interval" : "arrival");
+	if (r->rule->kind == OPS_RULE_ALERTING) {
+		det_alerting_write_series(r, now_ms);
+	}
 }
 
 /* Only by interval: because the configuration says so, or since the rule counts evaluations, which
@@ -134,7 +139,7 @@ static bool steady(const struct det_rule *r)
 	return r->rule->policy.fire_m != 0 || r->group->owner->gen->trigger == DET_RULES_INTERVAL;
 }
 
-static bool due(const struct det_rule *r, bool all, int64_t now_ms)
+bool det_rule_due(const struct det_rule *r, bool all, int64_t now_ms)
 {
 	if (r->last_eval_ms >= now_ms) {
 		return false; /* one evaluation a millisecond: its samples need a time of their own
@@ -182,42 +187,13 @@ void det_leftovers_tell(struct det_rules *r)
 	}
 }
 
-void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms)
-{
-	int64_t start = ops_mono_ns();
-	bool any = false;
-	g->owner->evaluating = true;
-	for (size_t i = 0; i < g->n; i++) {
-		struct det_rule *r = &g->rules[i];
-		if (due(r, all, now_ms)) {
-			any = true;
-			evaluate_rule(r, now_ms);
-			ops_metric_add(&evaluations, 1, all ? "interval" : "arrival");
-			if (r->rule->kind == OPS_RULE_ALERTING) {
-				det_alerting_write_series(r, now_ms);
-			}
-		}
-		if (all) {
-			det_dead_look(r, now_ms);
-		}
-	}
-	g->owner->evaluating = false;
-	if (all) {
-		g->ticked = true;
-		g->last_eval_ms = now_ms;
-		g->last_cost_ns = ops_mono_ns() - start;
-	}
-	if (any) {
-		det_group_tell(g);
-	}
-}
-
 /* ---- timers ---- */
 
 void det_group_arm(struct det_rule_group *g)
 {
 	int64_t now = ops_now_ms();
-	int64_t wait = g->interval_ms - (now - g->last_eval_ms);
+	/* A pass that is under way arms again at its end. */
+	int64_t wait = g->pass.on ? g->interval_ms : g->interval_ms - (now - g->last_eval_ms);
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->rules[i].deadline_ms != 0 && !steady(&g->rules[i])) {
 			wait = OPS_MIN(wait, g->rules[i].deadline_ms - now);
@@ -258,6 +234,16 @@ static bool any_dirty(const struct det_rule_group *g)
 	return false;
 }
 
+void det_rules_wake_dirty(struct det_rules *r)
+{
+	for (size_t i = 0; i < r->gen->n; i++) {
+		if (any_dirty(&r->gen->groups[i])) {
+			wake(r);
+			return;
+		}
+	}
+}
+
 /* What was evaluated on arrival just now need not be again, so that a rule whose samples come once
  * an interval is evaluated once an interval. */
 static void mark_fresh(struct det_rule_group *g, int64_t now_ms)
@@ -278,10 +264,12 @@ static void on_group_timer(void *arg)
 		ops_timer_start(g->timer, SETTLE_POLL_MS);
 		return;
 	}
-	bool all = now - g->last_eval_ms >= g->interval_ms;
-	if (r->cfg.source == NULL) {
+	bool all = !g->pass.on && now - g->last_eval_ms >= g->interval_ms;
+	if (r->cfg.source == NULL && all) {
 		mark_fresh(g, now);
-		det_group_evaluate(g, all, now);
+		det_pass_start(g, now);
+	} else if (r->cfg.source == NULL) {
+		(void)det_group_catch_up(g, now, ops_mono_ns() + ROUND_MAX_NS);
 	} else if (all && g->round == NULL) {
 		det_away_start(g, now);
 	}
@@ -289,11 +277,7 @@ static void on_group_timer(void *arg)
 		det_group_tell(g);
 	}
 	det_group_arm(g);
-	for (size_t i = 0; i < r->gen->n; i++) {
-		if (any_dirty(&r->gen->groups[i])) {
-			wake(r); /* what this group recorded is read by another */
-		}
-	}
+	det_rules_wake_dirty(r);
 }
 
 void det_group_start(struct det_rule_group *g)
@@ -310,16 +294,13 @@ void det_group_start(struct det_rule_group *g)
 	det_group_arm(g);
 }
 
-static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms)
+static bool evaluate_dirty(struct det_rule_group *g, int64_t now_ms, int64_t until_ns)
 {
-	for (size_t i = 0; i < g->n; i++) {
-		if (g->rules[i].dirty && due(&g->rules[i], false, now_ms)) {
-			det_group_evaluate(g, false, now_ms);
-			det_group_arm(g);
-			return true;
-		}
+	bool any = any_dirty(g) && det_group_catch_up(g, now_ms, until_ns);
+	if (any) {
+		det_group_arm(g);
 	}
-	return false;
+	return any;
 }
 
 /* All groups once, from where the round before stopped; false: the round is over its time. */
@@ -328,7 +309,7 @@ static bool one_pass(struct det_rules *r, int64_t now_ms, int64_t until_ns, bool
 	size_t n = r->gen->n;
 	for (size_t i = 0; i < n; i++) {
 		size_t at = (r->arrival_at + i) % n;
-		*ret_any = evaluate_dirty(&r->gen->groups[at], now_ms) || *ret_any;
+		*ret_any = evaluate_dirty(&r->gen->groups[at], now_ms, until_ns) || *ret_any;
 		if (*ret_any && ops_mono_ns() > until_ns) {
 			r->arrival_at = at + 1;
 			return false;
@@ -417,7 +398,9 @@ int det_rules_new(const struct det_rules_config *cfg, struct det_rules **ret, st
 	r->started_ms = ops_now_ms();
 	r->started_mono_ms = ops_mono_ms();
 	ops_arena_init(&r->scratch);
+	TAILQ_INIT(&r->passes);
 	r->arrival = cfg->loop != NULL ? ops_timer_new(cfg->loop, on_arrival, r) : NULL;
+	r->slice = cfg->loop != NULL ? ops_timer_new(cfg->loop, det_pass_on_turn, r) : NULL;
 	int rc = det_state_load(r, err);
 	if (rc != 0) {
 		det_rules_free(r);
@@ -446,6 +429,7 @@ void det_rules_free(struct det_rules *r)
 		log_error("could not save the state of rules");
 	}
 	ops_timer_free(r->arrival);
+	ops_timer_free(r->slice);
 	det_generation_free(r->gen);
 	ops_map_free(r->saved, drop_json);
 	ops_arena_done(&r->scratch);

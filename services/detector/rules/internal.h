@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The insides that the files of this folder share. */
+#include <sys/queue.h>
+
 #include "common/base/map.h"
 #include "common/base/strbuf.h"
 #include "common/tmpl/tmpl.h"
@@ -68,6 +70,12 @@ struct det_rule {
 	char error[512]; /* of the last evaluation; "" = fine */
 };
 
+struct det_pass { /* a group's evaluation by interval; pass.c */
+	bool on;
+	size_t at; /* the rule that is next */
+	int64_t now_ms, cost_ns;
+};
+
 struct det_rule_group {
 	struct det_rules *owner;
 	const struct ops_rule_group *def;
@@ -78,7 +86,11 @@ struct det_rule_group {
 	bool ticked;		 /* was evaluated by interval */
 	bool untold;		 /* publishing failed: again soon */
 	struct det_round *round; /* an evaluation elsewhere is under way */
+	struct det_pass pass;
+	TAILQ_ENTRY(det_rule_group) in_passes; /* while a pass waits for its turn */
+	size_t caught_up_to;		       /* rule where arrivals go on */
 };
+TAILQ_HEAD(det_passes, det_rule_group);
 
 struct det_generation { /* one loaded configuration */
 	struct ops_arena arena;
@@ -106,6 +118,8 @@ struct det_rules {
 	struct det_generation *gen;
 	struct ops_map *saved; /* rule key -> json_t array of instances whose rule is not loaded */
 	struct ops_timer *arrival; /* evaluates the dirty ones in the next turn */
+	struct ops_timer *slice;   /* the next slice of a pass */
+	struct det_passes passes;  /* that wait for it */
 	size_t arrival_at;	   /* group where the next round of arrivals begins */
 	int64_t rest_until_ns;	   /* no round before, monotonic */
 	struct ops_arena scratch;  /* of one evaluation */
@@ -133,7 +147,18 @@ bool det_index_mark_series(
 /* eval.c */
 int64_t det_group_offset(const struct det_rule_group *g); /* query_offset in force */
 void det_group_start(struct det_rule_group *g);
-void det_group_evaluate(struct det_rule_group *g, bool all, int64_t now_ms);
+bool det_rule_due(const struct det_rule *r, bool all, int64_t now_ms);
+void det_rule_evaluate(struct det_rule *r, bool by_interval, int64_t now_ms);
+void det_rules_wake_dirty(struct det_rules *r); /* what was recorded may be read by others */
+
+/* pass.c */
+void det_group_evaluate(struct det_rule_group *g, int64_t now_ms); /* all, in one go */
+void det_pass_start(struct det_rule_group *g, int64_t now_ms);	   /* not while one is under way */
+void det_pass_cancel(struct det_rule_group *g);
+void det_pass_on_turn(void *rules);
+/* Rules that are dirty or have a deadline, until that time; any? */
+bool det_group_catch_up(struct det_rule_group *g, int64_t now_ms, int64_t until_ns);
+
 /* Saves the state, then tells what is news. */
 void det_group_tell(struct det_rule_group *g);
 

@@ -68,6 +68,7 @@ void det_generation_free(struct det_generation *g)
 			rule_done(&g->groups[i].rules[k]);
 		}
 		det_away_cancel(&g->groups[i]);
+		det_pass_cancel(&g->groups[i]);
 		ops_timer_free(g->groups[i].timer);
 		free(g->groups[i].rules);
 	}

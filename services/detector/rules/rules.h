@@ -40,6 +40,7 @@ struct det_rules_config {      /* borrowed; engine is read at each evaluation */
 	struct det_store *store;
 	const struct det_engine_options *engine;
 	const char *state_file; /* NULL: none */
+	int64_t slice_ns;	/* a group's evaluation gives way after that time; 0: 2 ms */
 	/* Who evaluates the rules instead of our engine; by interval only then. NULL: we do. */
 	const struct det_rules_source *source;
 	/* Makes the transition durable and public. Negative errno: it is tried again at the next

@@ -11,7 +11,7 @@ static size_t step_group(struct det_rule_group *g, int64_t now_ms,
 	void (*on_failure)(void *arg, const char *rule, const char *error), void *arg)
 {
 	size_t failed = 0;
-	det_group_evaluate(g, true, now_ms);
+	det_group_evaluate(g, now_ms);
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->rules[i].error[0] != '\0') {
 			failed++;

@@ -137,7 +137,7 @@ static inline void sample(struct world *w, const char *instance, double v)
 static inline void evaluate(struct world *w)
 {
 	for (size_t i = 0; i < w->rules->gen->n; i++) {
-		det_group_evaluate(&w->rules->gen->groups[i], true, now_ms);
+		det_group_evaluate(&w->rules->gen->groups[i], now_ms);
 	}
 }
 

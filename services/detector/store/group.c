@@ -164,6 +164,7 @@ struct decoded {
 
 struct det_decoder {
 	struct decoded slots[DECODED_MAX];
+	struct decoded lone; /* of a series that has no neighbours: never asked for again */
 	struct det_segment_cursor blocks[BLOCK_CURSORS];
 };
 
@@ -181,18 +182,23 @@ void det_decoder_free(struct det_decoder *d)
 		det_segment_cursor_done(&d->slots[i].cursor);
 		free(d->slots[i].times);
 	}
+	if (d != NULL) {
+		det_segment_cursor_done(&d->lone.cursor);
+		free(d->lone.times);
+	}
 	for (size_t i = 0; d != NULL && i < BLOCK_CURSORS; i++) {
 		det_segment_cursor_done(&d->blocks[i]);
 	}
 	free(d);
 }
 
-static struct decoded *decoded_of(struct det_decoder **decoder, const struct det_sealed *b)
+static struct decoded *decoded_of(
+	struct det_decoder **decoder, const struct det_sealed *b, bool lone)
 {
 	if (*decoder == NULL) {
 		*decoder = ops_xcalloc(1, sizeof(**decoder));
 	}
-	struct decoded *d = &(*decoder)->slots[b->serial % DECODED_MAX];
+	struct decoded *d = lone ? &(*decoder)->lone : &(*decoder)->slots[b->serial % DECODED_MAX];
 	if (d->serial == b->serial) {
 		return d;
 	}
@@ -261,10 +267,10 @@ static const double *sealed_column(struct decoded *d, uint32_t column)
 	return values;
 }
 
-static void read_sealed(const struct det_sealed *b, uint32_t column, const int64_t range_ms[2],
-	struct det_samples *out)
+static void read_sealed(const struct det_group *g, uint32_t i, uint32_t column,
+	const int64_t range_ms[2], struct det_samples *out)
 {
-	struct decoded *d = decoded_of(&out->decoder, b);
+	struct decoded *d = decoded_of(&out->decoder, &g->sealed[i], g->ncolumns == 1);
 	const double *values = sealed_column(d, column);
 	if (values == NULL) {
 		return;
@@ -300,7 +306,7 @@ void det_group_read(const struct det_group *g, uint32_t column, const int64_t ra
 {
 	uint32_t i = sealed_from(g, range_ms[0]);
 	for (; i < g->nsealed && g->sealed[i].first_ms <= range_ms[1]; i++) {
-		read_sealed(&g->sealed[i], column, range_ms, out);
+		read_sealed(g, i, column, range_ms, out);
 	}
 	make_room(out, g->nrows);
 	for (uint32_t r = 0; r < g->nrows; r++) {
@@ -322,7 +328,7 @@ bool det_group_has_time(const struct det_group *g, int64_t time_ms)
 		return false;
 	}
 	struct det_decoder *decoder = NULL;
-	const struct decoded *d = decoded_of(&decoder, &g->sealed[i]);
+	const struct decoded *d = decoded_of(&decoder, &g->sealed[i], g->ncolumns == 1);
 	bool found = false;
 	for (uint32_t r = 0; !d->bad && r < d->segment.nrows && !found; r++) {
 		found = d->times[r] == time_ms;
@@ -341,7 +347,7 @@ int64_t det_group_column_last(const struct det_group *g, uint32_t column)
 	struct det_decoder *decoder = NULL;
 	int64_t last = INT64_MIN;
 	for (uint32_t i = g->nsealed; i-- > 0 && last == INT64_MIN;) {
-		struct decoded *d = decoded_of(&decoder, &g->sealed[i]);
+		struct decoded *d = decoded_of(&decoder, &g->sealed[i], g->ncolumns == 1);
 		const double *values = sealed_column(d, column);
 		for (uint32_t r = values != NULL ? d->segment.nrows : 0; r-- > 0;) {
 			if (!det_is_absent(values[r])) {
