@@ -46,7 +46,7 @@ struct col_statsd_table {
 	struct ops_map *by_name;
 	struct family *first, **last;
 	size_t nseries;
-	struct ops_strbuf labels;
+	struct ops_strbuf labels, names;
 };
 
 static char present; /* the value of every member in a set's map */
@@ -92,6 +92,7 @@ void col_statsd_table_free(struct col_statsd_table *t)
 	}
 	ops_map_free(t->by_name, NULL);
 	ops_strbuf_done(&t->labels);
+	ops_strbuf_done(&t->names);
 	free(t);
 }
 
@@ -111,7 +112,7 @@ static size_t weight(const struct family *f)
 struct pair {
 	const char *name, *value;
 	size_t name_len, value_len;
-	unsigned rank; /* of two with one name the lower stays */
+	size_t rank; /* of two with one name the lower stays */
 };
 
 static int compare_pairs(const void *a, const void *b)
@@ -143,31 +144,11 @@ static void print_labels(struct ops_strbuf *out, struct pair *pairs, size_t n)
 		if (out->len > 0) {
 			ops_strbuf_addc(out, ',');
 		}
-		col_statsd_clean_name(out, p->name, p->name_len, true);
+		ops_strbuf_add(out, p->name, p->name_len);
 		ops_strbuf_addc(out, '=');
 		ops_strbuf_add_quoted(out, p->value, p->value_len);
 	}
 }
-
-static const char *labels_of(struct col_statsd_table *t, const struct col_statsd_mapped *m,
-	const struct col_statsd_event *e)
-{
-	struct pair pairs[2 * COL_STATSD_MAX_TAGS];
-	size_t n = 0;
-	for (size_t i = 0; i < m->nlabels; i++) {
-		pairs[n++] = (struct pair){m->label_names[i], m->label_values[i],
-			strlen(m->label_names[i]), strlen(m->label_values[i]),
-			m->honor_labels ? 1 : 0};
-	}
-	for (size_t i = 0; i < e->ntags; i++) {
-		pairs[n++] = (struct pair){e->tag_names[i].s, e->tag_values[i].s,
-			e->tag_names[i].len, e->tag_values[i].len, m->honor_labels ? 0 : 1};
-	}
-	print_labels(&t->labels, pairs, n);
-	return ops_strbuf_text(&t->labels);
-}
-
-/* ---- adding ---- */
 
 static enum kind kind_of(enum col_statsd_type type)
 {
@@ -184,6 +165,48 @@ static enum kind kind_of(enum col_statsd_type type)
 	}
 	return KIND_HISTOGRAM;
 }
+
+/* Names that differ may be the same when they are clean; le is the histogram's own. */
+static void clean_names(struct ops_strbuf *to, struct pair *pairs, size_t n, bool histogram)
+{
+	ops_strbuf_reset(to);
+	for (size_t i = 0; i < n; i++) {
+		size_t from = to->len;
+		col_statsd_clean_name(to, pairs[i].name, pairs[i].name_len, true);
+		if (histogram && to->len - from == 2 && memcmp(to->data + from, "le", 2) == 0) {
+			to->len = from;
+			ops_strbuf_adds(to, "exported_le");
+		}
+		pairs[i].name_len = to->len - from;
+	}
+	const char *at = ops_strbuf_text(to);
+	for (size_t i = 0; i < n; i++) {
+		pairs[i].name = at;
+		at += pairs[i].name_len;
+	}
+}
+
+static const char *labels_of(struct col_statsd_table *t, const struct col_statsd_mapped *m,
+	const struct col_statsd_event *e)
+{
+	struct pair pairs[2 * COL_STATSD_MAX_TAGS];
+	size_t n = 0;
+	for (size_t i = 0; i < m->nlabels; i++) {
+		pairs[n++] = (struct pair){m->label_names[i], m->label_values[i],
+			strlen(m->label_names[i]), strlen(m->label_values[i]),
+			m->honor_labels ? n + COL_STATSD_MAX_TAGS : n};
+	}
+	for (size_t i = 0; i < e->ntags; i++) {
+		pairs[n++] = (struct pair){e->tag_names[i].s, e->tag_values[i].s,
+			e->tag_names[i].len, e->tag_values[i].len,
+			m->honor_labels ? i : i + COL_STATSD_MAX_TAGS};
+	}
+	clean_names(&t->names, pairs, n, kind_of(e->type) == KIND_HISTOGRAM);
+	print_labels(&t->labels, pairs, n);
+	return ops_strbuf_text(&t->labels);
+}
+
+/* ---- adding ---- */
 
 static struct family *family_new(
 	struct col_statsd_table *t, const struct col_statsd_mapped *m, enum kind kind)

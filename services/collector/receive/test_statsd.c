@@ -159,6 +159,23 @@ static void test_sums(void **state)
 	col_statsd_mapping_free(m);
 }
 
+/* Tags whose names differ only in what a label name cannot have; le is the histogram's own. */
+static void test_names_meet(void **state)
+{
+	struct col_statsd_mapping *m = mapping_of("defaults: {}\n");
+	struct col_statsd_table *t = col_statsd_table_new(&roomy);
+	(void)state;
+	feed(t, m, "a:1|c|#~x:1,>x:2,y:3,y:4\nh:1|h|#le:5\n", 0);
+	struct ops_strbuf out = OPS_STRBUF_INIT;
+	col_statsd_table_expose(t, 0, &out);
+	const char *text = ops_strbuf_text(&out);
+	assert_non_null(strstr(text, "a{_x=\"1\",y=\"3\"} 1\n"));
+	assert_non_null(strstr(text, "h_sum{exported_le=\"5\"} 1\n"));
+	ops_strbuf_done(&out);
+	col_statsd_table_free(t);
+	col_statsd_mapping_free(m);
+}
+
 static void test_limits(void **state)
 {
 	static const struct col_statsd_limits small = {
@@ -262,6 +279,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_names_meet),
 		cmocka_unit_test(test_mappings),
 		cmocka_unit_test(test_bad_mappings),
 	};
