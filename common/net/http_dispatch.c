@@ -76,6 +76,17 @@ static void not_found(struct ops_http_req *req)
 	ops_http_reply_error(req, 404, &err);
 }
 
+static void unknown_path(struct ops_http_req *req)
+{
+	const struct ops_http_server *s = req->server;
+
+	req->handed_over = s->fallback != NULL;
+	if (s->fallback != NULL && s->fallback(req, s->fallback_arg))
+		return;
+	req->handed_over = false;
+	not_found(req);
+}
+
 static void route(struct ops_http_req *req)
 {
 	struct ops_http_server *s = req->server;
@@ -92,7 +103,7 @@ static void route(struct ops_http_req *req)
 		return;
 	}
 	if (m->route == NULL && m->allowed == 0) {
-		not_found(req);
+		unknown_path(req);
 		return;
 	}
 	if (m->route == NULL) {

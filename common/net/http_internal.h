@@ -35,6 +35,8 @@ struct ops_http_server {
 	struct ops_timer *accept_again; /* after the process ran out of descriptors */
 	unsigned port;
 	struct ops_http_router router;
+	ops_http_fallback_fn *fallback; /* or NULL */
+	void *fallback_arg;
 	struct ops_web_config *web;
 	struct ops_http_auth *auth;
 	struct ops_http_guard guard;

@@ -68,17 +68,20 @@ void ops_http_router_add(struct ops_http_router *r, const struct ops_http_route 
 {
 	ops_assert(route->pattern[0] == '/' && route->fn != NULL);
 	OPS_GROW(r->routes, r->n, r->cap);
-	r->routes[r->n] = *route;
-	r->routes[r->n].pattern = ops_xstrdup(route->pattern);
+	struct ops_http_route *copy = ops_xcalloc(1, sizeof(*copy));
+	*copy = *route;
+	copy->pattern = ops_xstrdup(route->pattern);
 	if ((route->methods & OPS_GET) != 0)
-		r->routes[r->n].methods |= OPS_HEAD;
-	r->n++;
+		copy->methods |= OPS_HEAD;
+	r->routes[r->n++] = copy;
 }
 
 void ops_http_router_done(struct ops_http_router *r)
 {
-	for (size_t i = 0; i < r->n; i++)
-		free(r->routes[i].pattern);
+	for (size_t i = 0; i < r->n; i++) {
+		free(r->routes[i]->pattern);
+		free(r->routes[i]);
+	}
 	free(r->routes);
 	*r = (struct ops_http_router){0};
 }
@@ -180,11 +183,11 @@ int ops_http_router_match(const struct ops_http_router *r, struct ops_arena *a, 
 	if (rc != 0)
 		return rc;
 	for (size_t i = 0; i < r->n; i++) {
-		struct ops_http_match m = {.route = &r->routes[i]};
-		if (!fits(a, r->routes[i].pattern, &segs, &m))
+		struct ops_http_match m = {.route = r->routes[i]};
+		if (!fits(a, m.route->pattern, &segs, &m))
 			continue;
-		best.allowed |= r->routes[i].methods;
-		if ((r->routes[i].methods & (unsigned)method) == 0)
+		best.allowed |= m.route->methods;
+		if ((m.route->methods & (unsigned)method) == 0)
 			continue;
 		if (best.route == NULL || narrower(m.route->pattern, best.route->pattern)) {
 			m.allowed = best.allowed;

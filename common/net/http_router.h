@@ -17,7 +17,7 @@ struct ops_http_route {
 };
 
 struct ops_http_router {
-	struct ops_http_route *routes;
+	struct ops_http_route **routes; /* requests under way point to theirs */
 	size_t n, cap;
 };
 

@@ -214,6 +214,12 @@ void ops_http_route(struct ops_http_server *s, unsigned methods, const char *pat
 	free(copy);
 }
 
+void ops_http_fallback(struct ops_http_server *s, ops_http_fallback_fn *fn, void *arg)
+{
+	s->fallback = fn;
+	s->fallback_arg = arg;
+}
+
 void ops_http_server_free(struct ops_http_server *s)
 {
 	if (s == NULL)

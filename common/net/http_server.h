@@ -92,6 +92,13 @@ int ops_http_web_config_check(const char *path, struct ops_error *err) OPS_MUST_
 void ops_http_route(struct ops_http_server *s, unsigned methods, const char *pattern,
 	enum ops_role least, void (*fn)(struct ops_http_req *req, void *arg), void *arg);
 
+/*
+ * Is asked about requests whose path no route knows, by callers with the role of a viewer: true
+ * when it has answered or will, false: 404. NULL takes it back.
+ */
+typedef bool ops_http_fallback_fn(struct ops_http_req *req, void *arg);
+void ops_http_fallback(struct ops_http_server *s, ops_http_fallback_fn *fn, void *arg);
+
 enum ops_http_method ops_http_method(const struct ops_http_req *req);
 const char *ops_http_path(const struct ops_http_req *req); /* decoded, without the query */
 const char *ops_http_segment(

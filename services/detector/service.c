@@ -396,6 +396,7 @@ static int open_storage(struct detector *d, struct ops_error *err)
 	const struct det_storage_config cfg = {
 		.daemon = d->daemon, .config = d->config, .on_open = on_store_open, .arg = d};
 	ops_daemon_set_ready(d->daemon, false, "opening the store");
+	det_api_opening(ops_daemon_http(d->daemon));
 	return det_storage_open(&cfg, &d->storage, err);
 }
 

@@ -14,6 +14,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/number.h"
+#include "common/base/text.h"
 #include "services/detector/api/exemplars.h"
 #include "services/detector/api/job.h"
 
@@ -312,6 +313,23 @@ void det_api_route(struct ops_http_server *server, unsigned methods, const char 
 	ops_http_route(server, OPS_OPTIONS, path, OPS_ROLE_NONE, on_options, arg);
 }
 
+static bool on_opening(struct ops_http_req *req, void *arg)
+{
+	const char *path = ops_http_path(req);
+	(void)arg;
+	if (!ops_str_starts(path, "/api/v1/") && !ops_str_eq(path, "/federate")) {
+		return false;
+	}
+	ops_http_reply_header(req, "Retry-After", "5");
+	det_api_reply_error(req, "unavailable", "the store is still being opened");
+	return true;
+}
+
+void det_api_opening(struct ops_http_server *server)
+{
+	ops_http_fallback(server, on_opening, NULL);
+}
+
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config)
 {
@@ -329,6 +347,7 @@ struct det_api *det_api_register(
 	ops_http_route(server, OPS_POST | OPS_STREAM_BODY, "/api/v1/import/prometheus",
 		OPS_ROLE_OPERATOR, det_api_import, api);
 	det_api_admin_routes(api, server);
+	ops_http_fallback(server, NULL, NULL);
 	return api;
 }
 

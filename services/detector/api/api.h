@@ -32,6 +32,9 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	void *arg;
 };
 
+/* Until the routes are registered, what asks for them is told to come back: 503 with Retry-After.
+ */
+void det_api_opening(struct ops_http_server *server);
 /* Registers the routes. Free after the server and before the store. */
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config);

@@ -23,6 +23,7 @@ struct world {
 	struct det_store *store;
 	struct det_api *api;
 	int code;
+	char retry_after[16];
 	struct ops_strbuf body;
 };
 
@@ -60,10 +61,8 @@ static void fill(struct det_store *s)
 	}
 }
 
-static void open_world(struct world *w)
+static void serve(struct world *w)
 {
-	static const char *const flags[] = {"query.timeout", "2m", NULL};
-	static const struct det_engine_options options = {.timeout_ms = 5000};
 	struct ops_error err = {0};
 	*w = (struct world){.loop = ops_loop_new()};
 	struct ops_http_config cfg = {
@@ -72,6 +71,12 @@ static void open_world(struct world *w)
 		fail_msg("%s", err.message);
 	}
 	w->client = ops_http_client_new(w->loop, &(struct ops_http_client_config){0});
+}
+
+static void open_api(struct world *w)
+{
+	static const char *const flags[] = {"query.timeout", "2m", NULL};
+	static const struct det_engine_options options = {.timeout_ms = 5000};
 	w->store = det_store_new(&(struct det_store_options){.retention_ms = 24 * 60 * MINUTE_MS});
 	fill(w->store);
 	struct det_api_config config = {.loop = w->loop,
@@ -81,6 +86,12 @@ static void open_world(struct world *w)
 		.retention_ms = 24 * 60 * MINUTE_MS,
 		.flags = flags};
 	w->api = det_api_register(w->server, &config);
+}
+
+static void open_world(struct world *w)
+{
+	serve(w);
+	open_api(w);
 }
 
 static void close_world(struct world *w)
@@ -97,6 +108,7 @@ static void on_answer(void *arg, const struct ops_http_response *res)
 {
 	struct world *w = arg;
 	w->code = res->outcome == OPS_HTTP_DONE ? res->code : -1;
+	snprintf(w->retry_after, sizeof(w->retry_after), "%s", res->header);
 	ops_strbuf_reset(&w->body);
 	ops_strbuf_add(&w->body, res->body, res->len);
 	ops_loop_stop(w->loop);
@@ -109,7 +121,8 @@ static void ask(struct world *w, const char *path, const char *form)
 	static const char *const headers[] = {"Content-Type: application/x-www-form-urlencoded"};
 	struct ops_http_call *call;
 	snprintf(url, sizeof(url), "http://127.0.0.1:%u%s", ops_http_server_port(w->server), path);
-	struct ops_http_request req = {.url = url, .timeout_ms = 5000};
+	struct ops_http_request req = {
+		.url = url, .timeout_ms = 5000, .want_header = "Retry-After"};
 	if (form != NULL) {
 		req.method = "POST";
 		req.headers = headers;
@@ -375,9 +388,49 @@ static void test_beside_the_writer(void **state)
 	close_world(&w); /* some are still on their way */
 }
 
+static void test_while_the_store_opens(void **state)
+{
+	static const struct {
+		const char *path, *form;
+		int before, after;
+	} rows[] = {
+		{"/api/v1/query?query=1", NULL, 503, 200},
+		{"/api/v1/query", "query=1", 503, 200},
+		{"/api/v1/label/job/values", NULL, 503, 200},
+		{"/federate?match%5B%5D=up", NULL, 503, 200},
+		{"/api/v1/write", "x=y", 503, 403},
+		{"/api/v1/targets", "x=y", 503, 405},
+		{"/api/v1/nothing", NULL, 503, 404},
+		{"/api/v2/query", NULL, 404, 404},
+		{"/", NULL, 404, 404},
+	};
+	struct world w;
+	(void)state;
+	serve(&w);
+	det_api_opening(w.server);
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		ask(&w, rows[i].path, rows[i].form);
+		assert_int_equal(w.code, rows[i].before);
+		bool refused = rows[i].before == 503;
+		assert_string_equal(w.retry_after, refused ? "5" : "");
+		if (refused) {
+			assert_string_equal(ops_strbuf_text(&w.body),
+				"{\"status\":\"error\",\"errorType\":\"unavailable\","
+				"\"error\":\"the store is still being opened\"}");
+		}
+	}
+	open_api(&w);
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		ask(&w, rows[i].path, rows[i].form);
+		assert_int_equal(w.code, rows[i].after);
+	}
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_while_the_store_opens),
 		cmocka_unit_test(test_exchanges),
 		cmocka_unit_test(test_histograms),
 		cmocka_unit_test(test_beside_the_writer),
