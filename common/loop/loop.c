@@ -113,6 +113,7 @@ void ops_loop_run(struct ops_loop *loop)
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 
 	sigaction(SIGPIPE, &ignore, NULL);
+	sigaction(SIGXFSZ, &ignore, NULL); /* a file that may not grow is an error of the write */
 	while (!loop->stopped)
 		ops_assert(event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY) >= 0);
 	loop->stopped = false;

@@ -196,6 +196,9 @@ static void watch_disk(struct det_storage *g)
 {
 	struct det_store_disk disk;
 	det_store_disk(g->store, &disk);
+	if (disk.error != 0) {
+		det_store_retry(g->store);
+	}
 	if (disk.error != 0 && g->told_error == 0) {
 		log_error("the store cannot write to its disk, samples are kept in memory",
 			F_STR("dir", g->dir), F_STR("error", strerror(disk.error)));

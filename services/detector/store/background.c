@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/hash.h"
 #include "common/base/number.h"
 #include "services/detector/store/cut.h"
 #include "services/detector/store/state.h"
@@ -97,11 +98,15 @@ static void take_block(struct det_store *s, const struct det_block *b)
 	}
 }
 
+/* The time in decimal and the CRC32C of that in hex: a wrong time would hide what is in no block.
+ */
 static void save_cut(struct det_store *s)
 {
-	char text[32];
+	char text[48];
 	OPS_CLEANUP(ops_freep) char *path = ops_path_join(s->options.dir, "cut");
-	snprintf(text, sizeof(text), "%lld\n", (long long)s->head_ms);
+	int len = snprintf(text, sizeof(text), "%lld", (long long)s->head_ms);
+	uint32_t crc = ops_crc32c(0, text, (size_t)len);
+	snprintf(text + len, sizeof(text) - (size_t)len, " %08x\n", crc);
 	/* Without it the next start finds samples in block and head, and merges them. */
 	s->failures += ops_file_write_atomic(path, text, strlen(text), 0640) != 0;
 }
@@ -110,10 +115,19 @@ void det_store_load_cut(struct det_store *s)
 {
 	OPS_CLEANUP(ops_freep) char *path = ops_path_join(s->options.dir, "cut");
 	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
-	uint64_t ms;
-	if (ops_file_read(path, 64, &text) == 0 && text.len > 1 &&
-		ops_parse_u64(text.data, text.len - 1, &ms) == 0 && ms < INT64_MAX / 2) {
+	uint64_t ms, crc;
+	int rc = ops_file_read(path, 64, &text);
+	if (rc == -ENOENT) {
+		return;
+	}
+	size_t len = rc == 0 ? strcspn(ops_strbuf_text(&text), " ") : 0;
+	if (rc == 0 && text.len == len + 10 && text.data[len + 9] == '\n' &&
+		ops_parse_hex_u64(text.data + len + 1, 8, &crc) == 0 &&
+		crc == ops_crc32c(0, text.data, len) && ops_parse_u64(text.data, len, &ms) == 0 &&
+		ms < INT64_MAX / 2) {
 		s->head_ms = (int64_t)ms;
+	} else { /* what is in a block and in the head is merged */
+		s->recovery.lost_records++;
 	}
 }
 

@@ -162,6 +162,18 @@ void det_store_place(struct det_store *s)
 	}
 }
 
+void det_store_retry(struct det_store *s)
+{
+	if (s->disk == NULL) {
+		return;
+	}
+	if (s->in_memory != 0) {
+		det_store_place(s);
+	} else {
+		det_disk_report(s->disk, 0); /* nothing is left that it could refuse */
+	}
+}
+
 void det_store_drop_segments(struct det_store *s, struct det_group *g, uint32_t n)
 {
 	size_t before = g->bytes;

@@ -191,6 +191,8 @@ struct det_store_disk {
 };
 void det_store_disk(struct det_store *s, struct det_store_disk *ret);
 
+/* Tries again what the disk refused; every second or so while det_store_disk() tells an error. */
+void det_store_retry(struct det_store *s);
 /* A moment, and whether everything that was appended before it is on the disk by now (with a
  * directory; never without). */
 uint64_t det_store_moment(struct det_store *s);
