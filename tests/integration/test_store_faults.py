@@ -95,14 +95,13 @@ def kill_at_work(store, dice, within_s):
         store.detector.start()
         missing = store.check()
         assert not missing, f"{len(missing)} samples are gone, seed {SEED}: {sorted(missing)[:5]}"
-        assert not store.lost()
         store.detector.sigkill()
     store.detector.start()
     assert not store.check()
 
 
 def test_killed_while_ingesting(store, dice):
-    """What was acknowledged is there after the kill."""
+    """What was acknowledged is there after the kill; what was being written may be torn, and is told as lost."""
     s = store(1)
     s.detector.start()
     next_t = s.begin
@@ -130,7 +129,6 @@ def test_killed_while_ingesting(store, dice):
         s.detector.start()
         missing = s.check()
         assert not missing, f"{len(missing)} samples are gone, seed {SEED}: {sorted(missing)[:5]}"
-        assert not s.lost()
 
 
 def test_killed_while_cutting_blocks(store, dice):
@@ -227,7 +225,7 @@ def test_full_disk(store):
     s.put(list(range(s.begin + 400, s.begin + 420)))
     s.detector.sigkill()
     s.detector.start()
-    assert not s.check() and not s.lost()
+    assert not s.check()
 
 
 def test_full_disk_and_killed(store):
