@@ -2,9 +2,9 @@
 #pragma once
 /*
  * The HTTP client settings of Prometheus' configuration, for whatever makes requests: scrape jobs,
- * the ways of finding targets, remote_write. Authentication, TLS, proxy, headers. Everything lies
- * in the configuration's arena. A request is filled in from them anew each time, because secrets in
- * files may change at any moment.
+ * the ways of finding targets, remote_write, receivers of notifications. Authentication, TLS,
+ * proxy, headers. Everything lies in the configuration's arena. A request is filled in from them
+ * anew each time, because secrets in files may change at any moment.
  */
 #include "common/base/arena.h"
 #include "common/conf/conf.h"

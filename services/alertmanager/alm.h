@@ -42,6 +42,7 @@ struct alm {
 	struct alm_silences *silences;
 	struct alm_nflog *nflog;
 	struct alm_dispatch *dispatch;
+	struct ops_oauth2_tokens *tokens; /* of receivers with oauth2 */
 	struct alm_playbooks *playbooks;
 	char **environment; /* of playbooks: NAME=value, NULL-ended */
 	struct ops_outbox *outbox;

@@ -301,7 +301,7 @@ const struct alm_receiver *alm_config_receiver(const struct alm_config *cfg, con
 static bool secret_key(const char *line, size_t len)
 {
 	static const char *const words[] = {
-		"password:", "secret:", "token:", "_key:", "credentials:", "api_url:",
+		"password:", "secret:", "secrets:", "token:", "_key:", "credentials:", "api_url:",
 		"webhook_url:", "url:", "proxy_url:", "token_id:", "chat_id:"};
 	for (size_t i = 0; i < OPS_LENGTH(words); i++) {
 		if (memmem(line, len, words[i], strlen(words[i])) != NULL)

@@ -7,8 +7,8 @@
  */
 #include "common/base/arena.h"
 #include "common/base/error.h"
-#include "common/conf/conf.h"
 #include "common/model/matcher.h"
+#include "common/net/http_options.h"
 #include "services/alertmanager/timeinterval.h"
 
 struct ops_tmpl_set;
@@ -20,21 +20,6 @@ struct alm_header { /* name and value (a template, or a plain text) */
 struct alm_headers {
 	struct alm_header *items;
 	size_t n;
-};
-
-struct alm_tls_config {
-	const char *ca_file, *cert_file, *key_file, *server_name;
-	bool insecure_skip_verify;
-};
-
-struct alm_http_config { /* the shared http_config of every receiver */
-	const char *basic_user, *basic_password, *basic_password_file;
-	const char *bearer_token, *bearer_token_file; /* also authorization: type Bearer */
-	const char *auth_type;			      /* authorization.type other than Bearer */
-	const char *proxy_url;
-	bool no_redirects;
-	struct alm_tls_config tls;
-	struct alm_headers headers;
 };
 
 enum alm_kind {
@@ -92,7 +77,7 @@ struct alm_email {
 	const char *auth_username, *auth_password, *auth_password_file, *auth_secret,
 		*auth_secret_file, *auth_identity;
 	bool require_tls, implicit_tls;
-	struct alm_tls_config tls;
+	struct ops_tls_client tls;
 	struct alm_headers headers;
 };
 
@@ -102,7 +87,7 @@ struct alm_integration {
 	size_t index;	  /* among its kind in the receiver */
 	bool send_resolved;
 	int64_t timeout_ms; /* 0 = none but the group's */
-	struct alm_http_config http;
+	struct ops_http_options http;
 	union {
 		struct alm_webhook webhook;
 		struct alm_slack slack;
@@ -147,11 +132,11 @@ struct alm_global {
 		*smtp_auth_secret;
 	const char *smtp_auth_secret_file, *smtp_auth_identity;
 	bool smtp_require_tls, smtp_force_implicit_tls;
-	struct alm_tls_config smtp_tls;
+	struct ops_tls_client smtp_tls;
 	const char *slack_api_url, *slack_api_url_file, *slack_app_token, *slack_app_token_file,
 		*slack_app_url;
 	const char *pagerduty_url;
-	struct alm_http_config http;
+	struct ops_http_options http;
 	const struct ops_conf_node
 		*node; /* of the whole mapping: keys of kinds that are not sent */
 };

@@ -102,13 +102,11 @@ static int inherit_email(struct alm_parse *p, const struct raw_email *raw, struc
 		rc = ops_conf_bool(
 			raw->force_implicit_tls, "force_implicit_tls", &e->implicit_tls, p->err);
 	if (rc == 0 && raw->tls_config != NULL) {
-		struct {
-			struct alm_tls_config tls;
-			const char *version;
-		} tls = {0};
+		struct ops_tls_options tls = {.ca = NULL};
 		rc = ops_conf_decode(
-			p->a, raw->tls_config, alm_tls_keys, &tls, p->warnings, p->err);
-		e->tls = tls.tls;
+			p->a, raw->tls_config, ops_tls_keys, &tls, p->warnings, p->err);
+		if (rc == 0)
+			rc = ops_tls_options_finish(raw->tls_config, &tls, &e->tls, p->err);
 	}
 	return rc;
 }

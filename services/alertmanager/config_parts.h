@@ -10,10 +10,9 @@ struct alm_parse {
 	struct ops_error *err;
 };
 
-/* Nested key table of a tls_config, an http_config; http_config is read by hand for its aliases. */
-extern const struct ops_conf_key alm_tls_keys[];
+/* node NULL: the global one applies. */
 int alm_parse_http(struct alm_parse *p, const struct ops_conf_node *node,
-	struct alm_http_config *ret) OPS_MUST_CHECK;
+	struct ops_http_options *ret) OPS_MUST_CHECK;
 int alm_parse_global(struct alm_parse *p, const struct ops_conf_node *node) OPS_MUST_CHECK;
 int alm_parse_receivers(struct alm_parse *p, const struct ops_conf_node *node) OPS_MUST_CHECK;
 /* Needs receivers and intervals. */

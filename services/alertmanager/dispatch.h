@@ -5,7 +5,7 @@
  * on its timers (group_wait once, then group_interval), and hands what must be told to senders.
  */
 #include "common/loop/loop.h"
-#include "common/net/http_client.h"
+#include "common/net/oauth2.h"
 #include "services/alertmanager/alerts.h"
 #include "services/alertmanager/config.h"
 #include "services/alertmanager/nflog.h"
@@ -17,6 +17,7 @@ struct alm_dispatch; /* opaque */
 struct alm_dispatch_config {
 	struct ops_loop *loop;
 	struct ops_http_client *client;
+	struct ops_oauth2_tokens *tokens;
 	struct alm_alerts *alerts;
 	struct alm_silences *silences;
 	struct alm_nflog *nflog;

@@ -232,6 +232,7 @@ static void start_job(struct flush *f, const struct alm_integration *in, struct 
 	const struct alm_send_config send = {
 		.loop = f->d->conf.loop,
 		.client = f->d->conf.client,
+		.tokens = f->d->conf.tokens,
 		.deadline_ms = OPS_MAX(f->route->group_interval_ms, (int64_t)DEADLINE_MIN_MS),
 		.on_done = on_sent,
 		.arg = job,

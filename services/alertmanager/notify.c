@@ -48,59 +48,21 @@ int alm_secret(struct ops_arena *a, const char *value, const char *file, const c
 	return 0;
 }
 
-static int add_headers(const struct alm_http_config *h, struct ops_arena *a,
-	const char *credentials, struct ops_http_request *req)
+void alm_http_post_json(
+	struct ops_arena *a, const char *url, json_t *body, struct alm_outgoing *ret)
 {
-	const char **headers = ops_arena_array(a, const char *, h->headers.n + 2);
-	size_t n = 0;
-
-	headers[n++] = "Content-Type: application/json";
-	if (h->auth_type != NULL)
-		headers[n++] =
-			ops_arena_printf(a, "Authorization: %s %s", h->auth_type, credentials);
-	for (size_t i = 0; i < h->headers.n; i++)
-		headers[n++] = ops_arena_printf(
-			a, "%s: %s", h->headers.items[i].name, h->headers.items[i].value);
-	req->headers = headers;
-	req->nheaders = n;
-	return 0;
-}
-
-static int apply_http_config(const struct alm_http_config *h, struct ops_arena *a,
-	struct ops_http_request *req, struct ops_error *err)
-{
-	const char *password = NULL, *credentials = NULL;
-	int rc = alm_secret(a, h->basic_password, h->basic_password_file, &password, err);
-
-	if (rc == 0)
-		rc = alm_secret(a, h->bearer_token, h->bearer_token_file, &credentials, err);
-	if (rc != 0)
-		return rc;
-	req->basic_user = h->basic_user;
-	req->basic_password = h->basic_user != NULL ? password : NULL;
-	req->bearer = h->auth_type == NULL && credentials[0] != '\0' ? credentials : NULL;
-	req->proxy_url = h->proxy_url;
-	req->no_redirects = h->no_redirects;
-	req->tls = (struct ops_tls_client){.ca_file = h->tls.ca_file,
-		.cert_file = h->tls.cert_file,
-		.key_file = h->tls.key_file,
-		.server_name = h->tls.server_name,
-		.insecure_skip_verify = h->tls.insecure_skip_verify};
-	return add_headers(h, a, credentials, req);
-}
-
-int alm_http_post_json(const struct alm_notification *n, struct ops_arena *a, const char *url,
-	json_t *body, struct alm_outgoing *ret, struct ops_error *err)
-{
+	static const char *const headers[] = {"Content-Type: application/json"};
 	struct ops_strbuf text OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
 
 	ops_json_dump(body, &text);
 	json_decref(body);
-	*ret = (struct alm_outgoing){
-		.request = {.method = "POST", .url = url, .max_response_bytes = 1 << 20}};
+	*ret = (struct alm_outgoing){.request = {.method = "POST",
+					     .url = url,
+					     .headers = headers,
+					     .nheaders = OPS_LENGTH(headers),
+					     .max_response_bytes = 1 << 20}};
 	ret->request.body = ops_arena_dup(a, ops_strbuf_text(&text), text.len + 1);
 	ret->request.body_len = text.len;
-	return apply_http_config(&n->integration->http, a, &ret->request, err);
 }
 
 static void judge_code(const struct ops_http_response *res, bool mail, struct alm_verdict *v)

@@ -8,7 +8,9 @@
 #include "common/net/http_client.h"
 #include "services/alertmanager/notification.h"
 
-struct alm_outgoing { /* either mail or request; memory is the arena's */
+/* Either mail or request; memory is the arena's. A request with a bearer of its own has no use for
+ * the credentials of http_config. */
+struct alm_outgoing {
 	bool is_mail;
 	struct ops_http_request request;
 	struct ops_mail mail;
@@ -38,9 +40,9 @@ int alm_build_email(const struct alm_notification *n, struct ops_arena *a, struc
 /* Slack says "no" inside of a 200. */
 void alm_judge_slack(const struct ops_http_response *res, struct alm_verdict *v);
 
-/* POST of JSON with the http_config applied (authentication, proxy, TLS, headers). */
-int alm_http_post_json(const struct alm_notification *n, struct ops_arena *a, const char *url,
-	json_t *body_taken, struct alm_outgoing *ret, struct ops_error *err) OPS_MUST_CHECK;
+/* POST of JSON, without what http_config adds. */
+void alm_http_post_json(
+	struct ops_arena *a, const char *url, json_t *body_taken, struct alm_outgoing *ret);
 /* value, or the content of file; "" when neither is given. */
 int alm_secret(struct ops_arena *a, const char *value, const char *file, const char **ret,
 	struct ops_error *err) OPS_MUST_CHECK;

@@ -124,11 +124,7 @@ int alm_build_email(const struct alm_notification *n, struct ops_arena *a, struc
 	ret->mail.password = ret->mail.username != NULL ? password : NULL;
 	ret->mail.require_tls = e->require_tls && !e->implicit_tls;
 	ret->mail.implicit_tls = e->implicit_tls;
-	ret->mail.tls = (struct ops_tls_client){.ca_file = e->tls.ca_file,
-		.cert_file = e->tls.cert_file,
-		.key_file = e->tls.key_file,
-		.server_name = e->tls.server_name,
-		.insecure_skip_verify = e->tls.insecure_skip_verify};
+	ret->mail.tls = e->tls;
 	ret->mail.message = ops_arena_dup(a, ops_strbuf_text(&message), message.len + 1);
 	ret->mail.message_len = message.len;
 	return 0;

@@ -124,10 +124,10 @@ int alm_build_slack(const struct alm_notification *n, struct ops_arena *a, struc
 		*err = x.err;
 		return -EINVAL;
 	}
-	rc = alm_http_post_json(n, a, url[0] != '\0' ? url : s->app_url, body, ret, err);
-	if (rc == 0 && token[0] != '\0')
+	alm_http_post_json(a, url[0] != '\0' ? url : s->app_url, body, ret);
+	if (token[0] != '\0')
 		ret->request.bearer = token;
-	return rc;
+	return 0;
 }
 
 void alm_judge_slack(const struct ops_http_response *res, struct alm_verdict *v)

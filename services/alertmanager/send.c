@@ -6,6 +6,7 @@
  */
 #include "services/alertmanager/send.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@
 enum {
 	ATTEMPT_MAX_MS = 30000,
 	PAUSE_BASE_MS = 200, /* a page that failed once is tried again at once */
-	PAUSE_MAX_MS = 30000
+	PAUSE_MAX_MS = 30000,
+	TOKEN_WAIT_MS = 50
 };
 
 static struct ops_metric sent_total = OPS_COUNTER(
@@ -113,6 +115,20 @@ static void on_response(void *arg, const struct ops_http_response *res)
 		ops_timer_start(s->timer, pause);
 }
 
+static int start_request(struct alm_send *s, struct ops_http_request *req, struct ops_error *err)
+{
+	struct ops_http_options http = s->n->integration->http;
+	const struct ops_http_way way = {s->cfg.client, s->cfg.tokens, &http};
+	const struct ops_http_done done = {on_response, s};
+
+	if (req->bearer != NULL) {
+		http.has_basic = http.has_oauth2 = false;
+		http.authorization = (struct ops_authorization_options){.type = NULL};
+	}
+	return ops_http_options_start(&way, req, &done, &s->call, err);
+}
+
+/* As ops_http_options_start. */
 static int start_call(struct alm_send *s, struct ops_error *err)
 {
 	struct alm_outgoing out = {0};
@@ -126,12 +142,12 @@ static int start_call(struct alm_send *s, struct ops_error *err)
 	if (out.is_mail) {
 		out.mail.timeout_ms = timeout;
 		rc = ops_mail_start(s->cfg.client, &out.mail, on_response, s, &s->call);
-	} else {
-		out.request.timeout_ms = timeout;
-		rc = ops_http_call_start(s->cfg.client, &out.request, on_response, s, &s->call);
+		return rc == 0 ? 0
+			       : ops_error_set(
+					 err, rc, "could not start the request: %s", strerror(-rc));
 	}
-	return rc == 0 ? 0
-		       : ops_error_set(err, rc, "could not start the request: %s", strerror(-rc));
+	out.request.timeout_ms = timeout;
+	return start_request(s, &out.request, err);
 }
 
 static void on_timer(void *arg)
@@ -140,11 +156,22 @@ static void on_timer(void *arg)
 	struct ops_error err = {0};
 
 	OPS_MAGIC_CHECK(s, SEND_MAGIC);
-	s->attempts++;
-	if (start_call(s, &err) == 0)
+	int rc = start_call(s, &err);
+	if (rc == OPS_OAUTH2_WAIT && left_ms(s) > TOKEN_WAIT_MS) {
+		ops_timer_start(s->timer, TOKEN_WAIT_MS);
 		return;
+	}
+	s->attempts++;
+	if (rc == 0)
+		return;
+	if (rc == OPS_OAUTH2_WAIT)
+		(void)ops_error_set(&err, 0, "no access token in time");
 	ops_error_text(&err, s->error, sizeof s->error);
-	finish(s, false, "build");
+	int64_t pause = ops_backoff_ms(s->attempts - 1, PAUSE_BASE_MS, PAUSE_MAX_MS);
+	if (rc == -EACCES && pause < left_ms(s)) /* no token: the server of tokens may come back */
+		ops_timer_start(s->timer, pause);
+	else
+		finish(s, false, rc == OPS_OAUTH2_WAIT || rc == -EACCES ? "deadline" : "build");
 }
 
 struct alm_send *alm_send_start(const struct alm_send_config *cfg, struct alm_notification *n)

@@ -5,7 +5,7 @@
  * accepted, refused for good, or its deadline has passed.
  */
 #include "common/loop/loop.h"
-#include "common/net/http_client.h"
+#include "common/net/oauth2.h"
 #include "services/alertmanager/notification.h"
 
 struct alm_send; /* opaque */
@@ -22,6 +22,7 @@ struct alm_outcome { /* valid during the callback */
 struct alm_send_config {
 	struct ops_loop *loop;
 	struct ops_http_client *client;
+	struct ops_oauth2_tokens *tokens;
 	int64_t deadline_ms; /* from now, over all attempts */
 	void (*on_done)(void *arg,
 		const struct alm_outcome *o); /* exactly once, never before start returns */

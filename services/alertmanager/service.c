@@ -236,8 +236,10 @@ static int open_events(struct alm *s, struct ops_error *err)
 static int open_dispatch(struct alm *s, struct ops_error *err)
 {
 	struct alm_config *cfg = NULL;
+	s->tokens = ops_oauth2_tokens_new(ops_daemon_loop(s->daemon), ops_daemon_client(s->daemon));
 	const struct alm_dispatch_config conf = {.loop = ops_daemon_loop(s->daemon),
 		.client = ops_daemon_client(s->daemon),
+		.tokens = s->tokens,
 		.alerts = s->alerts,
 		.silences = s->silences,
 		.nflog = s->nflog,
@@ -373,6 +375,7 @@ static void stop(void *state)
 	ops_sub_close(s->sub);
 	alm_playbooks_close(s->playbooks);
 	alm_dispatch_free(s->dispatch);
+	ops_oauth2_tokens_free(s->tokens);
 	alm_alerts_close(s->alerts);
 	alm_silences_close(s->silences);
 	alm_nflog_close(s->nflog);

@@ -122,11 +122,37 @@ static void test_global_defaults_reach_receivers(void **state)
 	assert_false(r->items[0].u.email.require_tls);
 	assert_false(r->items[0].send_resolved);
 	assert_string_equal(r->items[1].u.slack.api_url, "http://slack");
-	assert_string_equal(r->items[1].http.proxy_url, "http://p:1");
+	assert_string_equal(r->items[1].http.proxy.url, "http://p:1");
 	assert_string_equal(r->items[2].u.pagerduty.url, "https://events.pagerduty.com/v2/enqueue");
 	assert_int_equal(r->items[2].u.pagerduty.details.n, 4);
 	assert_true(r->items[2].send_resolved);
 	assert_int_equal(r->items[3].kind, ALM_UNSENT);
+	alm_config_unref(cfg);
+}
+
+static void test_http_config(void **state)
+{
+	struct alm_config *cfg = load(
+		"global: {smtp_smarthost: 'h:25', smtp_from: f@x, smtp_tls_config: {server_name: "
+		"mail}}\nroute: {receiver: r}\nreceivers:\n- name: r\n  webhook_configs:\n"
+		"  - {url: http://a}\n"
+		"  - {url: http://b, http_config: {follow_redirects: false, proxy_url: 'http://p', "
+		"no_proxy: b, oauth2: {client_id: i, client_secret: s, token_url: http://t, "
+		"scopes: [x]}, tls_config: {min_version: TLS13}, "
+		"http_headers: {X-A: {values: [a, b]}}}}\n"
+		"  email_configs: [{to: t@x}, {to: t@x, tls_config: {server_name: other}}]\n");
+	const struct alm_receiver *r = alm_config_receiver(cfg, "r");
+	const struct ops_http_options *plain = &r->items[0].http, *http = &r->items[1].http;
+	(void)state;
+
+	assert_true(plain->follow_redirects && !plain->has_oauth2 && plain->nheaders == 0);
+	assert_true(http->has_oauth2 && !http->follow_redirects);
+	assert_string_equal(http->oauth2.scopes.items[0], "x");
+	assert_string_equal(http->proxy.no_proxy, "b");
+	assert_int_equal(http->tls.min_version, OPS_TLS_1_3);
+	assert_int_equal(http->nheaders, 2);
+	assert_string_equal(r->items[2].u.email.tls.server_name, "mail");
+	assert_string_equal(r->items[3].u.email.tls.server_name, "other");
 	alm_config_unref(cfg);
 }
 
@@ -172,6 +198,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_inheritance),
 		cmocka_unit_test(test_global_defaults_reach_receivers),
+		cmocka_unit_test(test_http_config),
 		cmocka_unit_test(test_warnings_tell_what_is_not_sent),
 		cmocka_unit_test(test_status_page_shows_no_secret),
 	};

@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+import fake_apis
 import harness
 from harness import wait_until
 
@@ -320,6 +321,28 @@ def test_secrets_from_files_and_authentication(alertmanager, receiver, tmp_path)
     wait_until(lambda: r.requests)
     assert r.requests[0][0] == "/from-file" and r.requests[0][1]["Authorization"] == "Bearer s3cret"
     assert "s3cret" not in s.log_text()
+
+
+def test_oauth2_and_headers(alertmanager, receiver, tmp_path):
+    """A notification waits for its token as long as it may; Slack's app token goes before http_config."""
+    hook, slack, tokens, secret = receiver(), receiver((200, b'{"ok":true}')), fake_apis.Tokens(), tmp_path / "secret"
+    secret.write_text("wrong\n")
+    http_config = {"http_headers": {"X-Team": {"values": ["blue", "red"]}}, "oauth2": {
+        "client_id": "client", "client_secret_file": str(secret), "token_url": tokens.url}}
+    s = alertmanager(config({
+        "webhook_configs": [{"url": hook.url, "http_config": http_config}],
+        "slack_configs": [{"channel": "c", "app_token": "xoxb", "app_url": slack.url, "http_config": http_config}]},
+        {"group_interval": "5m"}))
+    post(s, alert())
+    wait_until(lambda: slack.requests and len(tokens.requests) > 1)
+    assert slack.requests[0][1]["Authorization"] == "Bearer xoxb" and slack.requests[0][1]["X-Team"] == "blue"
+    assert not hook.requests and not tokens.given
+    secret.write_text("secret\n")
+    wait_until(lambda: hook.requests, 30, "a token")
+    assert hook.requests[0][1]["Authorization"] == "Bearer token-1"
+    assert hook.requests[0][1]["X-Team"] == "blue"
+    s.sigterm()
+    tokens.close()
 
 
 # ---- holding back ----
