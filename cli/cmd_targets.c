@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * targets, debug relabel: what collectors find, what they scrape of it, and why something is not
- * among it. Every collector knows all targets and scrapes its own share; with several --collector
- * addresses (or OPS_COLLECTOR_URL with commas) their views are one list, in which each target comes
- * from the collector that scrapes it.
+ * among it. Every collector knows all targets and scrapes its own share. Who they are the detector
+ * says (/api/v1/members); their views are one list, in which each target comes from the collector
+ * that scrapes it, or from both where a job has replicas.
  */
 #include "cli/ctl.h"
 
@@ -15,7 +15,8 @@ enum {
 };
 
 struct view {		 /* of all collectors that were asked */
-	json_t *targets; /* url and labels as text -> target, with "collector" */
+	json_t *targets; /* what a collector scrapes: with its name in the key */
+	json_t *known;	 /* job, url and labels as text -> target, scraped by whomever */
 	json_t *dropped; /* list, of the first collector: all have the same */
 	json_t *counts;
 	int asked, answered;
@@ -23,29 +24,56 @@ struct view {		 /* of all collectors that were asked */
 
 static void view_init(struct view *v)
 {
-	*v = (struct view){.targets = json_object(), .dropped = json_array()};
+	*v = (struct view){
+		.targets = json_object(), .known = json_object(), .dropped = json_array()};
 }
 
 static void view_done(struct view *v)
 {
 	json_decref(v->targets);
+	json_decref(v->known);
 	json_decref(v->dropped);
 	json_decref(v->counts);
 }
 
-/* The collector that scrapes it says more than one that only knows of it. */
-static void add_target(struct view *v, json_t *target, const char *collector)
+static char *key_of(const json_t *target)
 {
 	OPS_CLEANUP(ops_freep) char *labels = ops_json_text(json_object_get(target, "labels"));
-	OPS_CLEANUP(ops_freep)
-	char *key = ops_xasprintf(
+	return ops_xasprintf(
 		"%s %s %s", ctl_text(target, "scrapePool"), ctl_text(target, "scrapeUrl"), labels);
+}
+
+static void add_target(struct view *v, json_t *target, const char *url)
+{
+	OPS_CLEANUP(ops_freep) char *key = key_of(target);
 	bool local = json_is_true(json_object_get(target, "local"));
-	if (!local && json_object_get(v->targets, key) != NULL) {
-		return;
+	const char *name = ctl_text(target, "collector");
+	ops_json_set_string(target, "collectorUrl", local ? url : "");
+	if (local) {
+		OPS_CLEANUP(ops_freep) char *own = ops_xasprintf("%s\n%s", key, name);
+		ops_json_set(v->targets, own, json_incref(target));
 	}
-	ops_json_set_string(target, "collector", local ? collector : "");
-	ops_json_set(v->targets, key, json_incref(target));
+	ops_json_set(v->known, key, json_incref(target));
+}
+
+/* Those that none of the asked ones scrapes are there too, with the names of those that should. */
+static void add_unclaimed(struct view *v)
+{
+	json_t *target, *claimed = json_object();
+	const char *key;
+	json_object_foreach(v->targets, key, target)
+	{
+		OPS_CLEANUP(ops_freep) char *plain = key_of(target);
+		ops_json_set_bool(claimed, plain, true);
+	}
+	json_object_foreach(v->known, key, target)
+	{
+		if (json_object_get(claimed, key) == NULL) {
+			ops_json_set_string(target, "collector", "");
+			ops_json_set(v->targets, key, json_incref(target));
+		}
+	}
+	json_decref(claimed);
 }
 
 static void add_reply(struct view *v, const json_t *reply, const char *collector)
@@ -80,10 +108,8 @@ static int ask_one(const struct ctl *c, struct view *v, const char *url)
 }
 
 /* Some that do not answer are told; the view is that of the others. */
-static int ask_all(const struct ctl *c, struct view *v)
+static int ask_listed(const struct ctl *c, struct view *v, const char *list)
 {
-	const char *list = ctl_flag(c, "collectors");
-	list = list != NULL ? list : c->url != NULL ? c->url : ctl_service_url(CTL_COLLECTOR);
 	int worst = 0;
 	for (const char *s = list; *s != '\0' && v->asked < COLLECTORS_MAX;) {
 		size_t len = strcspn(s, ",");
@@ -97,22 +123,88 @@ static int ask_all(const struct ctl *c, struct view *v)
 	return worst;
 }
 
+/* URLs of the collectors that the detector hears; empty when it does not answer, or hears none. */
+static void list_members(const struct ctl *c, struct ops_strbuf *out)
+{
+	struct ctl_reply r;
+	json_t *member;
+	size_t i;
+	ctl_call(c, CTL_DETECTOR, "GET", "/api/v1/members", NULL, &r);
+	const json_t *data = r.code == 200 ? json_object_get(r.json, "data") : NULL;
+	json_array_foreach(json_object_get(data, "members"), i, member)
+	{
+		if (*ctl_text(member, "url") != '\0') {
+			ops_strbuf_printf(out, "%s,", ctl_text(member, "url"));
+		}
+	}
+	ctl_reply_done(&r);
+}
+
+static int ask_all(const struct ctl *c, struct view *v)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf members = OPS_STRBUF_INIT;
+	const char *list = ctl_flag(c, "collector");
+	list = list != NULL ? list : c->url;
+	if (list == NULL) {
+		list_members(c, &members);
+		list = members.len > 0 ? ops_strbuf_text(&members) : ctl_service_url(CTL_COLLECTOR);
+	}
+	int rc = ask_listed(c, v, list);
+	add_unclaimed(v);
+	return rc;
+}
+
+/* "2/2": the second of the two that scrape it; "-": it has one. */
+static void rank_text(const json_t *target, char *buf, size_t size)
+{
+	const json_t *owners = json_object_get(target, "owners");
+	const char *name = ctl_text(target, "collector");
+	size_t n = json_array_size(owners);
+	snprintf(buf, size, "-");
+	for (size_t i = 0; n > 1 && i < n; i++) {
+		const char *owner = json_string_value(json_array_get(owners, i));
+		if (owner != NULL && strcmp(owner, name) == 0) {
+			snprintf(buf, size, "%zu/%zu", i + 1, n);
+		}
+	}
+}
+
+/* Who scrapes it, or should. */
+static void add_collector(struct ctl_table *t, const json_t *target)
+{
+	const json_t *owners = json_object_get(target, "owners");
+	struct ops_strbuf names = OPS_STRBUF_INIT;
+	if (*ctl_text(target, "collector") != '\0') {
+		ctl_table_add(t, ctl_text(target, "collector"));
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(owners); i++) {
+		const char *name = json_string_value(json_array_get(owners, i));
+		ops_strbuf_printf(&names, "%s%s", i > 0 ? "," : "", name != NULL ? name : "");
+	}
+	ctl_table_add(t, names.len > 0 ? ops_strbuf_text(&names) : "another");
+	ops_strbuf_done(&names);
+}
+
 static void print_active(const struct ctl *c, const struct view *v)
 {
 	struct ctl_table t;
 	const char *key;
 	json_t *target;
-	ctl_table_init(&t, "JOB", "URL", "HEALTH", "LAST SCRAPE", "COLLECTOR", "ERROR", NULL);
+	ctl_table_init(
+		&t, "JOB", "URL", "HEALTH", "LAST SCRAPE", "COLLECTOR", "REPLICA", "ERROR", NULL);
 	json_object_foreach(v->targets, key, target)
 	{
-		char last[64];
+		char last[64], rank[32];
 		bool local = json_is_true(json_object_get(target, "local"));
 		ctl_relative_time(ctl_text(target, "lastScrape"), last, sizeof(last));
+		rank_text(target, rank, sizeof(rank));
 		ctl_table_add(&t, ctl_text(target, "scrapePool"));
 		ctl_table_add(&t, ctl_text(target, "scrapeUrl"));
 		ctl_table_add(&t, ctl_text(target, "health"));
 		ctl_table_add(&t, local ? last : "-");
-		ctl_table_add(&t, local ? ctl_text(target, "collector") : "another");
+		add_collector(&t, target);
+		ctl_table_add(&t, rank);
 		ctl_table_add(&t, ctl_text(target, "lastError"));
 	}
 	ctl_table_print(&t, c);
@@ -313,7 +405,9 @@ static int run_debug_relabel(struct ctl *c)
 
 const struct ctl_command ctl_metric_commands[] = {
 	{"targets", "", "what is scraped, by which collector, and how that went",
-		{{"collectors", "URLS", "ask all of these, separated by commas"},
+		{{"collector", "URL",
+			 "ask this one, or several separated by commas, instead of those that the "
+			 "detector hears"},
 			{"dropped", NULL, "what relabelling dropped instead"}, {NULL, NULL, NULL}},
 		run_targets},
 	{"discovery", "", "ways of finding targets, how they fare and what they found",

@@ -48,7 +48,12 @@ struct ops_pub_config {
 	 */
 	const char *overflow_dir;
 	uint64_t overflow_bytes;
-	int64_t heartbeat_ms;	       /* 0 = 1000 */
+	int64_t heartbeat_ms; /* 0 = 1000 */
+	/*
+	 * Messages that wait for each subscriber that reads too slowly, beside what the log keeps;
+	 * the oldest go above that, and it asks for them. 0 = 2048, 1..8192.
+	 */
+	int queue_messages;
 	const struct ops_bus_key *key; /* borrowed; may be NULL */
 	const struct ops_bus_tls *tls; /* may be NULL */
 	/*

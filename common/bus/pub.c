@@ -378,6 +378,7 @@ static int open_sockets(struct ops_pub *p, const struct ops_pub_config *cfg, str
 	struct ops_socket_config socket = {.kind = OPS_SOCKET_PUB,
 		.url = cfg->url,
 		.dial = cfg->dial,
+		.queue_messages = cfg->queue_messages,
 		.tls = cfg->tls,
 		.on_pipe = on_pub_pipe,
 		.arg = p};

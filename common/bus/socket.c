@@ -205,7 +205,8 @@ static int set_buffers(struct ops_socket *s)
 
 	switch (s->cfg.kind) {
 	case OPS_SOCKET_PUB:
-		return nng_socket_set_int(s->nng, NNG_OPT_SENDBUF, SEND_BUFFER_MESSAGES);
+		return nng_socket_set_int(s->nng, NNG_OPT_SENDBUF,
+			s->cfg.queue_messages != 0 ? s->cfg.queue_messages : SEND_BUFFER_MESSAGES);
 	case OPS_SOCKET_SUB:
 		r = nng_socket_set_int(s->nng, NNG_OPT_RECVBUF, RECEIVE_BUFFER_MESSAGES);
 		if (r == 0)

@@ -35,6 +35,7 @@ struct ops_socket_config {
 	enum ops_socket_kind kind;
 	const char *url;
 	bool dial;
+	int queue_messages;	       /* of PUB, per peer; 0 = 2048 */
 	const struct ops_bus_tls *tls; /* borrowed during open; needed by tls+tcp:// */
 	void (*on_message)(void *arg, const struct ops_socket_message *m); /* NULL for PUB */
 	void (*on_pipe)(void *arg); /* peers came or went; may be NULL */

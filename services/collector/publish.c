@@ -27,6 +27,7 @@ enum {
 	RECORD_OVERHEAD = 128, /* topic and trailer */
 	GATHER_MS = 4,
 	GATHER_BYTES = 256 * 1024,
+	QUEUE_MESSAGES = 256, /* for a detector that does not read: at most so many */
 	ANNOUNCE_AGAIN_MS = 30000
 };
 
@@ -127,6 +128,7 @@ int col_publisher_open(struct ops_loop *loop, const struct col_publisher_config 
 		.overflow_dir = cfg->overflow_dir,
 		.overflow_bytes = cfg->overflow_bytes,
 		.heartbeat_ms = cfg->heartbeat_ms,
+		.queue_messages = QUEUE_MESSAGES,
 		.key = cfg->key,
 		.tls = cfg->tls,
 		.on_gone = on_gone};

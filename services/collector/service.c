@@ -244,6 +244,17 @@ static bool detector_heard(void *arg)
 	return url == NULL || url[0] == '\0' || col_members_share(s->members) == COL_SHARE_HASHED;
 }
 
+static bool owns_group(void *arg, uint64_t hash)
+{
+	return owns(arg, hash, 1);
+}
+
+static const struct ops_members *members_list(void *arg)
+{
+	const struct col_service *s = arg;
+	return col_members_list(s->members);
+}
+
 static int open_doors(struct col_service *s, struct ops_error *err)
 {
 	const struct col_receive_world world = {.loop = ops_daemon_loop(s->daemon),
@@ -251,7 +262,11 @@ static int open_doors(struct col_service *s, struct ops_error *err)
 		.publisher = s->publisher,
 		.instance = s->instance,
 		.state_dir = s->config->daemon.state_dir,
+		.client = ops_daemon_client(s->daemon),
+		.key = ops_daemon_bus_key(s->daemon),
 		.heard = detector_heard,
+		.owns = owns_group,
+		.members = members_list,
 		.arg = s};
 	return col_receive_open(&world, &s->config->receive, &s->receive, err);
 }

@@ -72,10 +72,11 @@ struct held {
 struct target {
 	struct source *sources;
 	size_t n, cap;
-	struct stream *leader;	 /* NULL: whoever sends the next row */
-	struct stream *led_last; /* the leader, or the one that was it last */
-	const char *ended;	 /* why led_last leads no more; NULL: it was silent */
-	uint64_t stored;	 /* layout of the newest stored row */
+	struct stream *leader;	   /* NULL: whoever sends the next row */
+	struct stream *led_last;   /* the leader, or the one that was it last */
+	struct stream *led_before; /* and its predecessor */
+	const char *ended;	   /* why led_last leads no more; NULL: it was silent */
+	uint64_t stored;	   /* layout of the newest stored row */
 	int64_t since_ms, last_ms, interval_ms; /* of the stored rows; since: of this leader */
 	struct held held[HELD_MAX];
 	size_t nheld;
@@ -257,7 +258,9 @@ void det_replicas_resume(struct det_replicas *r, uint64_t layout_id, const char 
 	size_t len = end != NULL ? (size_t)(end - source) : 0;
 	OPS_CLEANUP(ops_freep) char *stream = ops_xstrndup(source, len);
 	struct target *t = target_of(r, end != NULL ? end + 1 : source);
-	change_layout(r, t, source_of(t, stream_of(r, stream)), layout_id);
+	struct stream *s = stream_of(r, stream);
+	change_layout(r, t, source_of(t, s), layout_id);
+	set_leader(t, s); /* others wait for what it has kept meanwhile */
 }
 
 /* ---- rows ---- */
@@ -323,6 +326,7 @@ static void lead(struct target *t, struct stream *s, int64_t time_ms)
 	}
 	if (t->led_last != s) {
 		t->since_ms = time_ms;
+		t->led_before = t->led_last;
 	}
 	if (t->led_last != NULL && t->led_last != s) {
 		ops_metric_add(&changes_total, 1, t->ended != NULL ? t->ended : "silent");
@@ -410,11 +414,30 @@ static void end_source(struct det_replicas *r, struct target *t, struct stream *
 	}
 }
 
-/* No newer than what is stored of this target, and not from before that began. */
+/* Of the time that its predecessor had alone. */
+static bool fills_gap(const struct target *t, const struct stream *s, const struct ops_batch *b)
+{
+	return t->led_before == s && b->time_ms < t->since_ms - t->interval_ms / 2;
+}
+
 static bool told_already(const struct target *t, const struct ops_batch *b)
 {
-	return t->last_ms != 0 && b->time_ms >= t->since_ms &&
-	       b->time_ms <= t->last_ms + t->interval_ms / 2;
+	return t->last_ms != 0 && b->time_ms <= t->last_ms + t->interval_ms / 2;
+}
+
+/* The last that anybody says of the target: nothing comes behind it. */
+static int store_end(
+	struct det_replicas *r, struct target *t, struct stream *s, const struct ops_batch *b)
+{
+	struct ops_batch last = *b;
+	last.time_ms = OPS_MAX(b->time_ms, t->last_ms + 1);
+	int rc = store_row(r, t, &last);
+	t->last_ms = OPS_MAX(t->last_ms, last.time_ms);
+	t->ended = "ended";
+	end_source(r, t, s);
+	set_leader(t, NULL);
+	drop_held(t, t->nheld);
+	return rc;
 }
 
 /* 0, or what the store has against it. */
@@ -426,17 +449,20 @@ static int on_row(struct det_replicas *r, struct target *t, struct stream *s,
 	if (source->current == 0) { /* it announced that before we started */
 		source->current = b->layout_id;
 	}
-	if (all_stale(b) && another_lives(t, s)) {
+	if (all_stale(b)) {
+		if (!another_lives(t, s)) {
+			return store_end(r, t, s, b);
+		}
 		drop_row(b);
 		end_source(r, t, s);
 		if (t->leader == s) {
 			follow_another(r, t, "ended");
 		}
+	} else if (another && fills_gap(t, s, b)) {
+		return store_row(r, t, b);
 	} else if (another && told_already(t, b)) {
 		drop_row(b);
 		end_previous(r, t, source, b);
-	} else if (another && b->time_ms < t->since_ms) {
-		return store_row(r, t, b);
 	} else if (t->leader != NULL && t->leader != s) {
 		hold(r, t, s, m, b);
 	} else {

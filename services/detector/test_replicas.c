@@ -198,9 +198,11 @@ static void test_leader_dies(void **state)
 	assert_series(w, "x", "0=1 10=2 20=103");
 	/* it was only cut off: the past before its successor is welcome, the rest is told already
 	 */
-	row(w, A, id, INTERVAL + 5000, 8);
+	row(w, A, id, INTERVAL + 4000, 8);
+	row(w, A, id, 2 * INTERVAL - 4000, 9);
 	row(w, A, id, 2 * INTERVAL, 3);
-	assert_series(w, "x", "0=1 10=2 15=8 20=103");
+	row(w, "samples/c", id, INTERVAL + 2000, 200); /* it never led */
+	assert_series(w, "x", "0=1 10=2 14=8 20=103");
 	det_replicas_gone(w->r, "samples/unknown");
 }
 
@@ -218,6 +220,12 @@ static void test_target_ends(void **state)
 	row(w, B, id, 2 * INTERVAL, 103);
 	row(w, B, id, 2 * INTERVAL + 500, ops_stale_nan());
 	assert_series(w, "x", "0=1 10=2 20=103 20.5=s");
+	/* both end before the follower has sent anything that was stored */
+	row(w, A, id, 3 * INTERVAL, 4);
+	row(w, B, id, 3 * INTERVAL, 104);
+	row(w, A, id, 3 * INTERVAL + 100, ops_stale_nan());
+	row(w, B, id, 3 * INTERVAL + 50, ops_stale_nan());
+	assert_series(w, "x", "0=1 10=2 20=103 20.5=s 30=4 30.05=s");
 }
 
 static void test_other_layouts(void **state)

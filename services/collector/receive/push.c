@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A group is a file `push/<fingerprint>.prom` in the state directory: one comment line with what is
- * not in the text (key, times) as JSON, then the text. The file is replaced before the answer, so
- * what was answered with 200 survives anything. A file that cannot be read is left where it is and
- * logged.
+ * A push may go to any collector. Each of them has every group (push_peers.h); the one that
+ * rendezvous hashing names exposes it, as it would scrape a target. So a collector that dies takes
+ * no group along, and who exposes it changes within the heartbeats in which its targets move.
+ *
+ * Of two states of a group the later one wins, by its writer's clock, but a change is always later
+ * than what its writer knew. A deleted group is remembered for an hour, so that a collector that
+ * was away does not bring it back.
+ *
+ * A group is a file `push/<fingerprint>.prom` in the state directory (push_entry.h). It is replaced
+ * before the answer, so what was answered with 200 survives anything. A file that cannot be read is
+ * left where it is and logged.
  *
  * Two timestamps come with each group, as from Pushgateway: push_time_seconds of the last push that
  * was taken, push_failure_time_seconds of the last that was refused.
@@ -25,15 +32,15 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "services/collector/config.h"
-#include "services/collector/receive/feed.h"
-#include "services/collector/receive/push_group.h"
+#include "services/collector/receive/push_internal.h"
 
 enum {
 	FILE_LIMIT_BYTES = 64 << 20,
-	TICK_MS = 250
+	TICK_MS = 250,
+	REMEMBER_DELETED_MS = 3600000
 };
 
-static struct ops_metric pushes_total =
+struct ops_metric col_push_requests_total =
 	OPS_COUNTER("ops_push_requests_total", "Pushes, by outcome.", "outcome");
 static struct ops_metric groups_gauge =
 	OPS_GAUGE("ops_push_groups", "Grouping keys that are kept.");
@@ -42,40 +49,19 @@ static struct ops_metric expired_total =
 static struct ops_metric save_errors_total =
 	OPS_COUNTER("ops_push_save_errors_total", "Groups that could not be written to disk.");
 
-struct entry {
-	char *id;		      /* fingerprint of the key in hex: name of its file */
-	struct col_push_group *group; /* NULL until a push was taken */
-	struct col_feed *feed;
-	int64_t pushed_ms, failed_ms, ttl_ms, due_ms;
-};
-
-struct col_push {
-	struct ops_loop *loop;
-	struct col_publisher *publisher;
-	struct col_push_config cfg;
-	struct col_limits limits;
-	char *dir;		 /* NULL: memory only */
-	struct ops_map *entries; /* id -> struct entry */
-	struct ops_timer *tick;
-};
-
-static void entry_free(void *arg)
-{
-	struct entry *e = arg;
-	col_push_group_free(e->group);
-	col_feed_free(e->feed);
-	free(e->id);
-	free(e);
-}
-
-static char *file_of(const struct col_push *p, const struct entry *e)
+static char *file_of(const struct col_push *p, const struct col_push_entry *e)
 {
 	return ops_xasprintf("%s/%s.prom", p->dir, e->id);
 }
 
+size_t col_push_live(const struct col_push *p)
+{
+	return ops_map_count(p->entries) - p->ndeleted;
+}
+
 /* ---- publishing ---- */
 
-static void expose(const struct entry *e, struct ops_strbuf *out)
+static void expose(const struct col_push_entry *e, struct ops_strbuf *out)
 {
 	col_push_group_expose(e->group, out);
 	ops_strbuf_adds(out, "# HELP push_time_seconds Last Unix time when changing this group in "
@@ -89,21 +75,50 @@ static void expose(const struct entry *e, struct ops_strbuf *out)
 	ops_strbuf_addc(out, '\n');
 }
 
-static int publish(struct col_push *p, struct entry *e, struct ops_error *err)
+bool col_push_is_ours(const struct col_push *p, const struct col_push_entry *e)
+{
+	return !e->deleted && p->cfg.owns(p->cfg.arg, e->hash);
+}
+
+int col_push_publish(struct col_push *p, struct col_push_entry *e, struct ops_error *err)
 {
 	struct ops_strbuf text = OPS_STRBUF_INIT;
 	int64_t now = ops_now_ms();
+	if (e->feed == NULL) {
+		OPS_CLEANUP(ops_freep) char *instance = ops_xasprintf("push/%s", e->id);
+		e->feed = col_feed_new(
+			p->publisher, col_push_group_key(e->group), instance, &p->limits);
+	}
 	expose(e, &text);
 	const struct ops_exposition_text body = {text.data, text.len};
 	int r = col_feed_publish(e->feed, body, now, err);
 	ops_strbuf_done(&text);
 	e->due_ms = now + p->cfg.interval_ms;
+	e->exposed = true;
 	return r;
 }
 
-static void forget(struct col_push *p, struct entry *e)
+/* One of the others exposes it from here on. */
+static void let_go(struct col_push_entry *e)
 {
-	col_feed_end(e->feed, ops_now_ms());
+	if (e->exposed) {
+		col_feed_release(e->feed);
+		e->exposed = false;
+		e->due_ms = 0;
+	}
+}
+
+static void end(struct col_push_entry *e)
+{
+	if (e->exposed) {
+		col_feed_end(e->feed, ops_now_ms());
+		e->exposed = false;
+	}
+}
+
+void col_push_forget(struct col_push *p, struct col_push_entry *e)
+{
+	end(e);
 	if (p->dir != NULL) {
 		OPS_CLEANUP(ops_freep) char *path = file_of(p, e);
 		if (unlink(path) != 0 && errno != ENOENT) {
@@ -112,8 +127,25 @@ static void forget(struct col_push *p, struct entry *e)
 				F_ERR(-errno));
 		}
 	}
+	p->ndeleted -= e->deleted;
 	(void)ops_map_removes(p->entries, e->id);
-	entry_free(e);
+	col_push_entry_free(e);
+}
+
+static void tend(struct col_push *p, struct col_push_entry *e, int64_t now)
+{
+	struct ops_error err;
+	if (e->deleted && now - e->version_ms > REMEMBER_DELETED_MS) {
+		col_push_forget(p, e);
+	} else if (col_push_entry_over(e, now)) {
+		ops_metric_add(&expired_total, 1);
+		col_push_forget(p, e);
+	} else if (!col_push_is_ours(p, e)) {
+		let_go(e);
+	} else if (now >= e->due_ms && col_push_publish(p, e, &err) != 0) {
+		log_warn("could not publish a pushed group", F_STR("group", e->id),
+			F_STR("error", err.message));
+	}
 }
 
 static void on_tick(void *arg)
@@ -122,44 +154,22 @@ static void on_tick(void *arg)
 	struct ops_map_entry at;
 	int64_t now = ops_now_ms();
 	for (size_t i = 0; ops_map_next(p->entries, &i, &at);) {
-		struct entry *e = at.value;
-		if (e->ttl_ms > 0 && now - e->pushed_ms > e->ttl_ms) {
-			ops_metric_add(&expired_total, 1);
-			forget(p, e);
-		} else if (now >= e->due_ms) {
-			struct ops_error err;
-			if (publish(p, e, &err) != 0) {
-				log_warn("could not publish a pushed group", F_STR("group", e->id),
-					F_STR("error", err.message));
-			}
-		}
+		tend(p, at.value, now);
 	}
-	ops_metric_set(&groups_gauge, (double)ops_map_count(p->entries));
+	ops_metric_set(&groups_gauge, (double)col_push_live(p));
+	col_push_peers_run(p->peers);
 	ops_timer_start(p->tick, TICK_MS);
 }
 
-/* ---- on disk ---- */
+/* ---- states ---- */
 
-static int save(struct col_push *p, const struct entry *e)
+int col_push_save(struct col_push *p, const struct col_push_entry *e)
 {
 	if (p->dir == NULL) {
 		return 0;
 	}
 	struct ops_strbuf text = OPS_STRBUF_INIT;
-	const struct ops_labels *key = col_push_group_key(e->group);
-	OPS_JSON_AUTO *head = json_object();
-	json_t *labels = json_object();
-	for (uint32_t i = 0; i < key->n; i++) {
-		ops_json_set_string(labels, key->items[i].name, key->items[i].value);
-	}
-	ops_json_set(head, "labels", labels);
-	ops_json_set_i64(head, "pushed_ms", e->pushed_ms);
-	ops_json_set_i64(head, "failed_ms", e->failed_ms);
-	ops_json_set_i64(head, "ttl_ms", e->ttl_ms);
-	ops_strbuf_adds(&text, "# ");
-	ops_json_dump(head, &text);
-	ops_strbuf_addc(&text, '\n');
-	col_push_group_expose(e->group, &text);
+	col_push_entry_encode(e, &text);
 	OPS_CLEANUP(ops_freep) char *path = file_of(p, e);
 	int r = ops_file_write_atomic(path, text.data, text.len, 0600);
 	ops_strbuf_done(&text);
@@ -170,81 +180,130 @@ static int save(struct col_push *p, const struct entry *e)
 	return r;
 }
 
-static struct entry *entry_new(struct col_push *p, struct ops_labels *key)
+/* It was changed here: that is later than what it was. */
+void col_push_change(struct col_push *p, struct col_push_entry *e)
 {
-	struct entry *e = ops_xcalloc(1, sizeof(*e));
-	e->id = ops_xasprintf("%016" PRIx64, ops_labels_fingerprint(key));
-	e->group = col_push_group_new(key);
-	OPS_CLEANUP(ops_freep) char *instance = ops_xasprintf("push/%s", e->id);
-	e->feed = col_feed_new(p->publisher, key, instance, &p->limits);
+	e->version_ms = OPS_MAX(ops_now_ms(), e->version_ms + 1);
+	col_push_entry_set_writer(e, p->cfg.self);
+	e->changed = ++p->changes;
+}
+
+void col_push_set_deleted(struct col_push *p, struct col_push_entry *e, bool deleted)
+{
+	p->ndeleted += (size_t)deleted - (size_t)e->deleted;
+	e->deleted = deleted;
+}
+
+/* Takes over the state; what it exposes goes on, or ends. */
+void col_push_replace(struct col_push *p, struct col_push_entry *e, struct col_push_entry *by)
+{
+	struct col_push_group *group = e->group;
+	e->group = by->group;
+	by->group = group;
+	e->pushed_ms = by->pushed_ms;
+	e->failed_ms = by->failed_ms;
+	e->ttl_ms = by->ttl_ms;
+	e->version_ms = by->version_ms;
+	e->due_ms = 0;
+	col_push_entry_set_writer(e, by->writer);
+	col_push_set_deleted(p, e, by->deleted);
+	if (e->deleted) {
+		end(e);
+	}
+	col_push_entry_free(by);
+}
+
+/* What a file or another collector says; takes e. The entry as it stands, or NULL: it is known, or
+ * refused. */
+static struct col_push_entry *adopt(struct col_push *p, struct col_push_entry *e)
+{
+	struct col_push_entry *known = ops_map_gets(p->entries, e->id);
+	bool full = known == NULL && (int64_t)col_push_live(p) >= p->cfg.max_groups;
+	bool useless = known != NULL ? !col_push_entry_later(e, known)
+				     : col_push_entry_over(e, ops_now_ms());
+	if (full || useless) {
+		if (full) {
+			ops_metric_add(&col_push_requests_total, 1, "limit");
+		}
+		col_push_entry_free(e);
+		return NULL;
+	}
+	if (known != NULL) {
+		col_push_replace(p, known, e);
+		e = known;
+	} else {
+		p->ndeleted += e->deleted;
+		(void)ops_map_puts(p->entries, e->id, e);
+	}
+	e->changed = ++p->changes;
 	return e;
 }
 
-static int decode_labels(const json_t *labels, struct ops_labels **ret)
+static int compare_changes(const void *a, const void *b)
 {
-	struct ops_labels_builder b;
-	const char *name;
-	json_t *value;
-	int r = 0;
-	ops_labels_builder_init(&b);
-	json_object_foreach((json_t *)(uintptr_t)labels, name, value)
-	{
-		const char *text = json_string_value(value);
-		if (text == NULL) {
-			r = -EINVAL;
-			break;
-		}
-		ops_labels_builder_set(&b, name, text);
-	}
-	if (r == 0) {
-		*ret = ops_labels_builder_build(&b);
-	}
-	ops_labels_builder_done(&b);
-	return r;
+	const struct col_push_entry *const *x = a, *const *y = b;
+	return (*x)->changed < (*y)->changed ? -1 : (*x)->changed > (*y)->changed;
 }
 
-static int decode_head(const char *line, size_t len, struct ops_labels **ret_key, struct entry *ret,
-	struct ops_error *err)
+static uint64_t peer_changes(void *arg, uint64_t after, size_t max_bytes, struct ops_strbuf *out)
 {
-	json_t *head = NULL, *labels = NULL;
-	int r = ops_json_parse(line, len, 1 << 20, &head, err);
-	r = r != 0 ? r : ops_json_get_object(head, "labels", &labels, err);
-	r = r != 0 ? r : ops_json_get_i64(head, "pushed_ms", &ret->pushed_ms, err);
-	r = r < 0 ? r : ops_json_get_i64(head, "failed_ms", &ret->failed_ms, err);
-	r = r < 0 ? r : ops_json_get_i64(head, "ttl_ms", &ret->ttl_ms, err);
-	r = r < 0 ? r : decode_labels(labels, ret_key);
-	json_decref(head);
-	return r;
+	const struct col_push *p = arg;
+	struct ops_map_entry at;
+	size_t n = 0;
+	if (after >= p->changes) {
+		return after;
+	}
+	const struct col_push_entry **list =
+		ops_xcalloc(ops_map_count(p->entries) + 1, sizeof(struct col_push_entry *));
+	for (size_t i = 0; ops_map_next(p->entries, &i, &at);) {
+		const struct col_push_entry *e = at.value;
+		if (e->changed > after) {
+			list[n++] = e;
+		}
+	}
+	qsort(list, n, sizeof(struct col_push_entry *), compare_changes);
+	for (size_t i = 0, from = out->len; i < n && (i == 0 || out->len - from < max_bytes); i++) {
+		col_push_entry_encode(list[i], out);
+		after = list[i]->changed;
+	}
+	free(list);
+	return after;
 }
+
+static void peer_apply(void *arg, const char *text, size_t len)
+{
+	struct col_push *p = arg;
+	for (size_t at = 0, took = 0; at < len; at += took) {
+		struct col_push_entry *e = NULL;
+		struct ops_error err;
+		if (col_push_entry_decode(text + at, len - at, &e, &took, &err) != 0) {
+			ops_metric_add(&col_push_requests_total, 1, "malformed");
+			log_warn("refused a pushed group of another collector",
+				F_STR("error", err.message));
+			return;
+		}
+		e = adopt(p, e);
+		if (e != NULL) {
+			(void)col_push_save(p, e); /* counted; the one it was pushed to has it */
+			tend(p, e, ops_now_ms());
+		}
+	}
+}
+
+/* ---- at the start ---- */
 
 static int restore(struct col_push *p, const struct ops_strbuf *text, struct ops_error *err)
 {
-	struct entry times = {.group = NULL};
-	struct ops_labels *key = NULL;
-	const char *end = text->len > 2 ? memchr(text->data, '\n', text->len) : NULL;
-	if (end == NULL || !ops_str_starts(text->data, "# {")) {
-		return ops_error_set(err, -EBADMSG, "the first line is no JSON comment");
-	}
-	int r = decode_head(text->data + 2, (size_t)(end - text->data) - 2, &key, &times, err);
+	struct col_push_entry *e = NULL;
+	size_t took = 0;
+	int r = col_push_entry_decode(ops_strbuf_text(text), text->len, &e, &took, err);
 	if (r != 0) {
 		return r;
 	}
-	struct entry *e = entry_new(p, key);
-	ops_labels_unref(key);
-	e->pushed_ms = times.pushed_ms;
-	e->failed_ms = times.failed_ms;
-	e->ttl_ms = times.ttl_ms;
-	/* Not all at once after a restart. */
-	e->due_ms = ops_now_ms() + (int64_t)(ops_labels_fingerprint(col_push_group_key(e->group)) %
-					     (uint64_t)p->cfg.interval_ms);
-	const struct ops_exposition_text body = {
-		end + 1, text->len - (size_t)(end + 1 - text->data)};
-	r = col_push_group_put(e->group, OPS_EXPOSITION_TEXT, body, true, SIZE_MAX, err);
-	if (r != 0 || ops_map_gets(p->entries, e->id) != NULL) {
-		entry_free(e);
-		return r;
+	e = adopt(p, e);
+	if (e != NULL) { /* not all at once after a restart */
+		e->due_ms = ops_now_ms() + (int64_t)(e->hash % (uint64_t)p->cfg.interval_ms);
 	}
-	(void)ops_map_puts(p->entries, e->id, e);
 	return 0;
 }
 
@@ -275,173 +334,6 @@ static int load(struct col_push *p, struct ops_error *err)
 	return 0;
 }
 
-/* ---- doors ---- */
-
-static void refuse(struct ops_http_req *req, int code, const struct ops_error *err)
-{
-	ops_metric_add(&pushes_total, 1, code == 429 ? "limit" : "malformed");
-	if (code == 429) {
-		ops_http_reply_header(req, "Retry-After", "60");
-	}
-	ops_http_reply_text(req, code, err->message);
-}
-
-static int read_ttl(
-	const struct ops_http_req *req, int64_t fallback, int64_t *ret, struct ops_error *err)
-{
-	const char *text = ops_http_param(req, "ttl");
-	text = text != NULL ? text : ops_http_header(req, "X-Time-To-Live");
-	*ret = fallback;
-	if (text == NULL) {
-		return 0;
-	}
-	const struct ops_conf_node node = {
-		.type = OPS_CONF_SCALAR, .text = text, .len = strlen(text)};
-	return ops_conf_duration(&node, "ttl", ret, err);
-}
-
-/* The entry of the path's key, made when there is none. NULL: the answer was given. */
-static struct entry *find_or_make(struct col_push *p, struct ops_http_req *req, bool *ret_fresh)
-{
-	struct ops_labels *key = NULL;
-	struct ops_error err;
-	if (col_push_key(ops_http_segment(req, "key"), &key, &err) != 0) {
-		refuse(req, 400, &err);
-		return NULL;
-	}
-	struct entry *made = entry_new(p, key);
-	ops_labels_unref(key);
-	struct entry *known = ops_map_gets(p->entries, made->id);
-	*ret_fresh = known == NULL;
-	if (known != NULL) {
-		entry_free(made);
-		return known;
-	}
-	if ((int64_t)ops_map_count(p->entries) >= p->cfg.max_groups) {
-		entry_free(made);
-		ops_error_set(&err, -E2BIG,
-			"there are %" PRId64 " groups already (push.max_groups)",
-			p->cfg.max_groups);
-		refuse(req, 429, &err);
-		return NULL;
-	}
-	return made;
-}
-
-static int take(
-	struct col_push *p, struct entry *e, struct ops_http_req *req, struct ops_error *err)
-{
-	enum ops_exposition_format format;
-	const char *data;
-	size_t len;
-	int64_t ttl;
-	int r = ops_exposition_format_of(
-		ops_http_header(req, "Content-Type"), OPS_EXPOSITION_TEXT, &format, err);
-	r = r != 0 ? r : read_ttl(req, p->cfg.ttl_ms, &ttl, err);
-	if (r != 0) {
-		return r;
-	}
-	ops_http_body(req, &data, &len);
-	const struct ops_exposition_text body = {data != NULL ? data : "", len};
-	r = col_push_group_put(e->group, format, body, ops_http_method(req) == OPS_PUT,
-		(size_t)p->cfg.max_samples, err);
-	if (r == 0) {
-		e->pushed_ms = ops_now_ms();
-		e->ttl_ms = ttl;
-	}
-	return r;
-}
-
-static void on_push(struct ops_http_req *req, void *arg)
-{
-	struct col_push *p = arg;
-	struct ops_error err;
-	bool fresh = false;
-	struct entry *e = find_or_make(p, req, &fresh);
-	if (e == NULL) {
-		return;
-	}
-	int r = take(p, e, req, &err);
-	if (r != 0) {
-		if (fresh) {
-			entry_free(e);
-		} else {
-			e->failed_ms = ops_now_ms();
-		}
-		refuse(req, r == -E2BIG ? 429 : 400, &err);
-		return;
-	}
-	if (fresh) {
-		(void)ops_map_puts(p->entries, e->id, e);
-	}
-	if (save(p, e) != 0) {
-		ops_metric_add(&pushes_total, 1, "not_saved");
-		ops_http_reply_text(req, 503, "the push is taken but could not be written to disk");
-		return;
-	}
-	r = publish(p, e, &err);
-	if (r != 0) {
-		refuse(req, 400, &err);
-		return;
-	}
-	ops_metric_add(&pushes_total, 1, "taken");
-	ops_http_reply_text(req, 200, "");
-}
-
-static void on_delete(struct ops_http_req *req, void *arg)
-{
-	struct col_push *p = arg;
-	struct ops_labels *key = NULL;
-	struct ops_error err;
-	if (col_push_key(ops_http_segment(req, "key"), &key, &err) != 0) {
-		refuse(req, 400, &err);
-		return;
-	}
-	char id[17];
-	snprintf(id, sizeof(id), "%016" PRIx64, ops_labels_fingerprint(key));
-	ops_labels_unref(key);
-	struct entry *e = ops_map_gets(p->entries, id);
-	if (e != NULL) {
-		forget(p, e);
-	}
-	ops_metric_add(&pushes_total, 1, "deleted");
-	ops_http_reply_text(req, 202, "");
-}
-
-static void on_list(struct ops_http_req *req, void *arg)
-{
-	const struct col_push *p = arg;
-	struct ops_map_entry at;
-	json_t *list = json_array();
-	for (size_t i = 0; ops_map_next(p->entries, &i, &at);) {
-		const struct entry *e = at.value;
-		const struct ops_labels *key = col_push_group_key(e->group);
-		json_t *item = json_object(), *labels = json_object();
-		for (uint32_t k = 0; k < key->n; k++) {
-			ops_json_set_string(labels, key->items[k].name, key->items[k].value);
-		}
-		ops_json_set(item, "labels", labels);
-		ops_json_set_time(item, "pushed", e->pushed_ms);
-		ops_json_set_time(item, "failed", e->failed_ms);
-		ops_json_set_time(item, "expires", e->ttl_ms > 0 ? e->pushed_ms + e->ttl_ms : 0);
-		ops_json_set_i64(item, "samples", (int64_t)col_push_group_samples(e->group));
-		int r = json_array_append_new(list, item);
-		ops_assert(r == 0);
-	}
-	json_t *reply = json_object();
-	ops_json_set_string(reply, "status", "success");
-	ops_json_set(reply, "data", list);
-	ops_http_reply_json(req, 200, reply);
-}
-
-void col_push_register(struct col_push *p, struct ops_http_server *http)
-{
-	ops_http_route(
-		http, OPS_POST | OPS_PUT, "/metrics/{key...}", OPS_ROLE_OPERATOR, on_push, p);
-	ops_http_route(http, OPS_DELETE, "/metrics/{key...}", OPS_ROLE_OPERATOR, on_delete, p);
-	ops_http_route(http, OPS_GET, "/api/v1/push/groups", OPS_ROLE_VIEWER, on_list, p);
-}
-
 int col_push_open(struct ops_loop *loop, struct col_publisher *publisher,
 	const struct col_push_config *cfg, struct col_push **ret, struct ops_error *err)
 {
@@ -450,6 +342,16 @@ int col_push_open(struct ops_loop *loop, struct col_publisher *publisher,
 	p->publisher = publisher;
 	p->cfg = *cfg;
 	p->entries = ops_map_new();
+	const struct col_push_peers_config peers = {.loop = loop,
+		.client = cfg->client,
+		.key = cfg->key,
+		.self = cfg->self,
+		.members = cfg->members,
+		.members_arg = cfg->arg,
+		.changes = peer_changes,
+		.apply = peer_apply,
+		.arg = p};
+	p->peers = col_push_peers_new(&peers);
 	ops_metric_register(&groups_gauge);
 	ops_metric_register(&expired_total);
 	ops_metric_register(&save_errors_total);
@@ -473,7 +375,8 @@ void col_push_close(struct col_push *p)
 		return;
 	}
 	ops_timer_free(p->tick);
-	ops_map_free(p->entries, entry_free);
+	col_push_peers_free(p->peers);
+	ops_map_free(p->entries, col_push_entry_free);
 	free(p->dir);
 	free(p);
 }

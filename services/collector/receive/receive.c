@@ -205,7 +205,13 @@ static int open_push(const struct col_receive_world *w, const struct col_receive
 		.interval_ms = cfg->push.interval_ms,
 		.ttl_ms = cfg->push.ttl_ms,
 		.max_groups = cfg->push.max_groups,
-		.max_samples = cfg->push.max_samples};
+		.max_samples = cfg->push.max_samples,
+		.self = w->instance,
+		.client = w->client,
+		.key = w->key,
+		.owns = w->owns,
+		.members = w->members,
+		.arg = w->arg};
 	int rc = col_push_open(w->loop, w->publisher, &push, &r->push, err);
 	if (rc == 0) {
 		col_push_register(r->push, w->http);

@@ -32,7 +32,11 @@ struct col_receive_world { /* borrowed */
 	struct ops_http_server *http;
 	struct col_publisher *publisher;
 	const char *instance, *state_dir;
-	bool (*heard)(void *arg); /* is there a detector that hears us? */
+	struct ops_http_client *client;
+	const struct ops_bus_key *key;
+	bool (*heard)(void *arg);			 /* is there a detector that hears us? */
+	bool (*owns)(void *arg, uint64_t hash);		 /* is that ours among the collectors? */
+	const struct ops_members *(*members)(void *arg); /* who they are */
 	void *arg;
 };
 int col_receive_open(const struct col_receive_world *world, const struct col_receive_config *cfg,
