@@ -194,7 +194,7 @@ static const char *labels_of(struct col_statsd_table *t, const struct col_statsd
 	for (size_t i = 0; i < m->nlabels; i++) {
 		pairs[n++] = (struct pair){m->label_names[i], m->label_values[i],
 			strlen(m->label_names[i]), strlen(m->label_values[i]),
-			m->honor_labels ? n + COL_STATSD_MAX_TAGS : n};
+			m->honor_labels ? i + COL_STATSD_MAX_TAGS : i};
 	}
 	for (size_t i = 0; i < e->ntags; i++) {
 		pairs[n++] = (struct pair){e->tag_names[i].s, e->tag_values[i].s,
