@@ -5,8 +5,9 @@
  * maintenance.
  *
  * Beside the blob a histogram is a sample like any other: its series' own group has the histogram
- * mark (a NaN) at that time. So order, retention, staleness and what a series' last sample is need
- * not know of histograms.
+ * mark (a NaN) at that time. So order, lateness, retention, staleness and what a series' last
+ * sample is need not know of histograms. One that is late goes between the others; nothing is known
+ * of it and the one behind it as to resets.
  */
 #include "services/detector/store/histogram_log.h"
 
@@ -47,26 +48,28 @@ static void grow(struct det_histogram_log *log, size_t len)
 	}
 }
 
-int det_histogram_log_append(
-	struct det_histogram_log **log, int64_t t, const struct ops_histogram *h)
+/* Puts a blob at `at`, or in place of the one there. */
+static int splice(
+	struct det_histogram_log *l, uint32_t at, bool replace, const struct ops_strbuf *b)
 {
-	struct ops_strbuf blob = OPS_STRBUF_INIT;
-	ops_histogram_encode(h, &blob);
-	if (*log == NULL) {
-		*log = ops_xcalloc(1, sizeof(**log));
+	size_t start = start_of(l, at), all = start_of(l, l->n);
+	size_t old = replace ? l->ends[at] - start : 0;
+	if (all - old + b->len > MAX_BYTES) {
+		return -EFBIG;
 	}
-	struct det_histogram_log *l = *log;
-	size_t start = start_of(l, l->n);
-	ops_assert(l->n == 0 || t > l->times[l->n - 1]);
-	int rc = start + blob.len > MAX_BYTES ? -EFBIG : 0;
-	if (rc == 0) {
-		grow(l, blob.len);
-		memcpy(l->bytes + start, blob.data, blob.len);
-		l->times[l->n] = t;
-		l->ends[l->n++] = (uint32_t)(start + blob.len);
+	grow(l, b->len);
+	memmove(l->bytes + start + b->len, l->bytes + start + old, all - start - old);
+	memcpy(l->bytes + start, b->data, b->len);
+	if (!replace) {
+		memmove(l->times + at + 1, l->times + at, (l->n - at) * sizeof(l->times[0]));
+		memmove(l->ends + at + 1, l->ends + at, (l->n - at) * sizeof(l->ends[0]));
+		l->ends[at] = (uint32_t)start;
+		l->n++;
 	}
-	ops_strbuf_done(&blob);
-	return rc;
+	for (uint32_t i = at; i < l->n; i++) {
+		l->ends[i] = (uint32_t)(l->ends[i] + b->len - old);
+	}
+	return 0;
 }
 
 static void decode(const struct det_histogram_log *log, uint32_t i, struct ops_arena *arena,
@@ -90,6 +93,44 @@ static uint32_t from_time(const struct det_histogram_log *log, int64_t t)
 		}
 	}
 	return lo;
+}
+
+/* The one at `at` was compared with one that is not before it any more. */
+static int forget_hint(struct det_histogram_log *l, uint32_t at)
+{
+	struct ops_arena arena;
+	struct ops_histogram h;
+	int rc = 0;
+	ops_arena_init(&arena);
+	decode(l, at, &arena, &h);
+	if (h.hint == OPS_RESET_NO) {
+		OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf blob = OPS_STRBUF_INIT;
+		h.hint = OPS_RESET_UNKNOWN;
+		ops_histogram_encode(&h, &blob);
+		rc = splice(l, at, true, &blob);
+	}
+	ops_arena_done(&arena);
+	return rc;
+}
+
+int det_histogram_log_add(struct det_histogram_log **log, int64_t t, const struct ops_histogram *h)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf blob = OPS_STRBUF_INIT;
+	if (*log == NULL) {
+		*log = ops_xcalloc(1, sizeof(**log));
+	}
+	struct det_histogram_log *l = *log;
+	uint32_t at = from_time(l, t);
+	if (at < l->n && l->times[at] == t) {
+		return 0;
+	}
+	int rc = at < l->n ? forget_hint(l, at) : 0;
+	ops_histogram_encode(h, &blob);
+	rc = rc == 0 ? splice(l, at, false, &blob) : rc;
+	if (rc == 0) {
+		l->times[at] = t;
+	}
+	return rc;
 }
 
 void det_samples_reserve_histograms(struct det_samples *out)
@@ -232,7 +273,7 @@ int det_store_append_blob(
 	bool first = log == NULL;
 	size_t before = det_histogram_log_bytes(log);
 	det_write_lock(s);
-	int rc = det_histogram_log_append(&log, time_ms, h);
+	int rc = det_histogram_log_add(&log, time_ms, h);
 	if (first) {
 		(void)ops_map_put(s->histograms, &e->id, sizeof(e->id), log);
 		e->flags |= DET_ENTRY_HISTOGRAMS;
@@ -240,26 +281,24 @@ int det_store_append_blob(
 	s->series_bytes += det_histogram_log_bytes(log) - before;
 	det_write_unlock(s);
 	if (rc == 0) {
-		size_t start = start_of(log, log->n - 1);
-		det_wal_blob(s, e, time_ms, log->bytes + start, log->ends[log->n - 1] - start);
+		uint32_t at = from_time(log, time_ms);
+		size_t start = start_of(log, at);
+		det_wal_blob(s, e, time_ms, log->bytes + start, log->ends[at] - start);
 	}
 	return rc;
 }
 
-/* The series has it already, or it comes too late: histograms have no out-of-order window. */
-static int check_order(struct det_store *s, const struct det_entry *e, int64_t time_ms)
+/* A histogram at that time. */
+static bool known_at(struct det_store *s, const struct det_entry *e, int64_t time_ms)
 {
 	if (e == NULL || time_ms > det_entry_last(e)) {
-		return 0;
+		return false;
 	}
 	struct det_samples at = {0};
 	det_entry_read(s, e, (const int64_t[]){time_ms, time_ms}, &at);
 	bool known = at.n == 1 && det_is_histogram(at.v[0]);
 	det_samples_done(&at);
-	if (!known) {
-		det_store_refuse(s, DET_REFUSED_OUT_OF_ORDER, 1);
-	}
-	return known ? 2 : 1;
+	return known;
 }
 
 int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
@@ -273,14 +312,13 @@ int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, i
 		return rc;
 	}
 	struct det_entry *e = det_store_lookup(s, labels);
-	int order = check_order(s, e, time_ms);
-	if (order != 0) {
-		return order == 2 ? 0 : 1;
+	if (known_at(s, e, time_ms)) {
+		return 0;
 	}
 	struct ops_arena arena;
 	ops_arena_init(&arena);
 	struct ops_histogram stored = *h;
-	if (e != NULL) {
+	if (e != NULL && time_ms > det_entry_last(e)) {
 		stored.hint = hint_of(det_store_histograms(s, e), det_entry_last(e), &arena, h);
 	} else if (h->hint != OPS_RESET_GAUGE) {
 		stored.hint = OPS_RESET_UNKNOWN;

@@ -17,8 +17,8 @@ struct det_histogram_log {
 };
 
 void det_histogram_log_free(struct det_histogram_log *log); /* NULL is fine */
-/* t must be later than the last. *log is made when NULL. -EFBIG: the log is full. */
-int det_histogram_log_append(
+/* At its place; one that is there stays. *log is made when NULL. -EFBIG: the log is full. */
+int det_histogram_log_add(
 	struct det_histogram_log **log, int64_t t, const struct ops_histogram *h) OPS_MUST_CHECK;
 /*
  * Gives every sample of out that is marked as a histogram (det_is_histogram) its histogram, in

@@ -180,6 +180,59 @@ static void test_restart(void **state)
 	tempdir_remove(dir);
 }
 
+static void check_late(struct det_store *s, const struct ops_labels *labels)
+{
+	static const double counts[] = {4, 5, 6, 7, 9};
+	static const enum ops_reset_hint hints[] = {OPS_RESET_UNKNOWN, OPS_RESET_UNKNOWN,
+		OPS_RESET_UNKNOWN, OPS_RESET_UNKNOWN, OPS_RESET_NO};
+	struct det_samples out = {0};
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	det_series_read(det_store_find(s, labels, &arena), T0, INT64_MAX, &out);
+	assert_int_equal(out.n, OPS_LENGTH(counts));
+	for (size_t i = 0; i < out.n; i++) {
+		assert_int_equal(out.t[i], T0 + (int64_t)i * 1000);
+		assert_true(out.h[i]->count == counts[i]);
+		assert_int_equal(out.h[i]->hint, hints[i]);
+	}
+	det_samples_done(&out);
+	ops_arena_done(&arena);
+}
+
+/* Those within the window take their place, also in the log; whether they and those behind them are
+ * resets is not known. */
+static void test_late(void **state)
+{
+	(void)state;
+	static const struct {
+		int64_t t_ms;
+		double count;
+		int rc;
+	} given[] = {{0, 4, 0}, {3000, 7, 0}, {4000, 9, 0}, {1000, 5, 0}, {2000, 6, 0},
+		{2000, 6, 0}, {-600000, 1, 1}};
+	char *dir = tempdir_make();
+	const struct det_store_options options = {
+		.retention_ms = 3600000, .dir = dir, .out_of_order_ms = 600000};
+	struct ops_labels *labels = ops_labels_of("__name__", "lat", "i", "b", NULL);
+	struct ops_error err;
+	struct det_store *s = det_store_new(&options);
+	assert_int_equal(det_store_open(s, &err), 0);
+	for (size_t i = 0; i < OPS_LENGTH(given); i++) {
+		const struct sample x = {.count = given[i].count};
+		assert_int_equal(append(s, labels, T0 + given[i].t_ms, &x), given[i].rc);
+	}
+	check_late(s, labels);
+	for (int i = 0; i < 2; i++) {
+		det_store_free(s);
+		s = det_store_new(&options);
+		assert_int_equal(det_store_open(s, &err), 0);
+		check_late(s, labels);
+	}
+	ops_labels_unref(labels);
+	det_store_free(s);
+	tempdir_remove(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_late),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

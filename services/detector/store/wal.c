@@ -249,8 +249,7 @@ static bool replay_blob(struct replay *r, const uint8_t *p, size_t len)
 	}
 	struct det_entry *e = det_store_at(r->s, ops_get_u32(p));
 	int64_t t = (int64_t)ops_get_u64(p + 4);
-	if (e == NULL || t < r->s->head_ms ||
-		t <= det_histogram_log_last(det_store_histograms(r->s, e))) {
+	if (e == NULL || t < r->s->head_ms) {
 		return true;
 	}
 	struct ops_arena arena;
