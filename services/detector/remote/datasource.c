@@ -196,13 +196,15 @@ static void start_more(struct det_datasource *ds)
 	while (ds->nrunning < (size_t)ds->settings->concurrency && !TAILQ_EMPTY(&ds->waiting)) {
 		struct asked *q = TAILQ_FIRST(&ds->waiting);
 		struct ops_error err = {.line = 0};
+		TAILQ_REMOVE(&ds->waiting, q, link);
+		ds->nwaiting--;
 		int rc = start(q, &err);
 		if (rc == OPS_OAUTH2_WAIT) {
+			TAILQ_INSERT_HEAD(&ds->waiting, q, link);
+			ds->nwaiting++;
 			ops_timer_start(ds->timer, TOKEN_WAIT_MS);
 			break;
 		}
-		TAILQ_REMOVE(&ds->waiting, q, link);
-		ds->nwaiting--;
 		if (rc != 0) {
 			fail(q, rc, &err);
 			continue;
