@@ -340,6 +340,31 @@ static void test_types(void **state)
 	assert_string_equal(ops_series_type_text(OPS_T_GAUGEHISTOGRAM), "gaugehistogram");
 }
 
+static void collect_id(void *arg, uint64_t layout_id)
+{
+	struct ops_strbuf *out = arg;
+	ops_strbuf_printf(out, "%llx ", (unsigned long long)layout_id);
+}
+
+static void test_released(void **state)
+{
+	(void)state;
+	struct ops_strbuf message = OPS_STRBUF_INIT, seen = OPS_STRBUF_INIT;
+	struct ops_error err;
+	ops_released_add(&message, 0x4711);
+	ops_released_add(&message, UINT64_MAX);
+	assert_int_equal(
+		ops_released_decode(message.data, message.len, collect_id, &seen, &err), 0);
+	assert_string_equal(ops_strbuf_text(&seen), "4711 ffffffffffffffff ");
+	for (size_t len = 0; len < message.len; len++) {
+		int wanted = len == 8 ? 0 : -EINVAL;
+		assert_int_equal(
+			ops_released_decode(message.data, len, collect_id, &seen, &err), wanted);
+	}
+	ops_strbuf_done(&message);
+	ops_strbuf_done(&seen);
+}
+
 static void test_members(void **state)
 {
 	(void)state;
@@ -348,7 +373,8 @@ static void test_members(void **state)
 	} cases[] = {
 		{"{\"members\":[]}", NULL},
 		{"{\"members\":[{\"instance\":\"a\",\"replay_url\":\"tcp://x:1\",\"started_ms\":5},"
-		 "{\"instance\":\"b\",\"replay_url\":\"tcp://y:1\",\"started_ms\":6}]}",
+		 "{\"instance\":\"b\",\"replay_url\":\"tcp://y:1\",\"url\":\"http://"
+		 "y:9091\",\"started_ms\":6}]}",
 			NULL},
 		{"{}", "member \"members\" is missing"},
 		{"{\"members\":[5]}", "a member must be a JSON object"},
@@ -395,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_released),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/base/clock.h"
 #include "common/base/strbuf.h"
@@ -33,7 +32,6 @@ static struct ops_metric behind_gauge = OPS_GAUGE(
 	"ops_push_peers_behind", "Other collectors that have not confirmed every pushed group.");
 
 struct peer {
-	LIST_ENTRY(peer) link;
 	struct col_push_peers *owner;
 	char *instance, *url;
 	int64_t started_ms;
@@ -45,21 +43,20 @@ struct peer {
 
 struct col_push_peers {
 	struct col_push_peers_config cfg;
-	LIST_HEAD(, peer) peers;
+	struct peer **peers;
+	size_t n, cap;
 };
 
 struct col_push_peers *col_push_peers_new(const struct col_push_peers_config *cfg)
 {
 	struct col_push_peers *p = ops_xcalloc(1, sizeof(*p));
 	p->cfg = *cfg;
-	LIST_INIT(&p->peers);
 	ops_metric_register(&behind_gauge);
 	return p;
 }
 
 static void peer_free(struct peer *x)
 {
-	LIST_REMOVE(x, link);
 	if (x->call != NULL) {
 		ops_http_call_cancel(x->call);
 	}
@@ -73,63 +70,69 @@ void col_push_peers_free(struct col_push_peers *p)
 	if (p == NULL) {
 		return;
 	}
-	for (struct peer *x = LIST_FIRST(&p->peers), *next; x != NULL; x = next) {
-		next = LIST_NEXT(x, link);
-		peer_free(x);
+	for (size_t i = 0; i < p->n; i++) {
+		peer_free(p->peers[i]);
 	}
+	free(p->peers);
 	free(p);
 }
 
 /* ---- who they are ---- */
 
-static struct peer *find(struct col_push_peers *p, const char *instance)
+/* Its place; the number of peers when it is none. */
+static size_t find(const struct col_push_peers *p, const char *instance)
 {
-	struct peer *x;
-	LIST_FOREACH(x, &p->peers, link)
-	{
-		if (strcmp(x->instance, instance) == 0) {
-			return x;
-		}
+	size_t i = 0;
+	while (i < p->n && strcmp(p->peers[i]->instance, instance) != 0) {
+		i++;
 	}
-	return NULL;
+	return i;
+}
+
+static struct peer *peer_new(struct col_push_peers *p, const struct ops_member *m)
+{
+	struct peer *x = ops_xcalloc(1, sizeof(*x));
+	x->owner = p;
+	x->instance = ops_xstrdup(m->instance);
+	x->url = ops_xstrdup(m->url);
+	x->started_ms = m->started_ms;
+	return x;
 }
 
 static void note_member(struct col_push_peers *p, const struct ops_member *m)
 {
-	struct peer *x = find(p, m->instance);
-	if (x != NULL && (x->started_ms != m->started_ms || strcmp(x->url, m->url) != 0)) {
-		peer_free(x); /* it has forgotten what it confirmed, maybe */
-		x = NULL;
+	size_t at = find(p, m->instance);
+	if (at == p->n) {
+		OPS_GROW(p->peers, p->n, p->cap);
+		p->peers[p->n++] = peer_new(p, m);
+	} else if (p->peers[at]->started_ms != m->started_ms ||
+		   strcmp(p->peers[at]->url, m->url) != 0) {
+		peer_free(p->peers[at]); /* it has forgotten what it confirmed, maybe */
+		p->peers[at] = peer_new(p, m);
 	}
-	if (x == NULL) {
-		x = ops_xcalloc(1, sizeof(*x));
-		x->owner = p;
-		x->instance = ops_xstrdup(m->instance);
-		x->url = ops_xstrdup(m->url);
-		x->started_ms = m->started_ms;
-		LIST_INSERT_HEAD(&p->peers, x, link);
-	}
-	x->listed = true;
+	p->peers[at]->listed = true;
 }
 
 static void read_list(struct col_push_peers *p)
 {
 	const struct ops_members *list = p->cfg.members(p->cfg.members_arg);
-	struct peer *x, *next;
+	size_t kept = 0;
 	for (size_t i = 0; i < list->n; i++) {
 		const struct ops_member *m = &list->items[i];
 		if (m->url != NULL && strcmp(m->instance, p->cfg.self) != 0) {
 			note_member(p, m);
 		}
 	}
-	for (x = LIST_FIRST(&p->peers); x != NULL; x = next) {
-		next = LIST_NEXT(x, link);
-		if (!x->listed) {
-			peer_free(x);
-		} else {
+	for (size_t i = 0; i < p->n; i++) {
+		struct peer *x = p->peers[i];
+		if (x->listed) {
 			x->listed = false;
+			p->peers[kept++] = x;
+		} else {
+			peer_free(x);
 		}
 	}
+	p->n = kept;
 }
 
 /* ---- sending ---- */
@@ -194,11 +197,10 @@ static bool send_changes(struct peer *x)
 
 void col_push_peers_run(struct col_push_peers *p)
 {
-	struct peer *x;
 	size_t behind = 0;
 	read_list(p);
-	LIST_FOREACH(x, &p->peers, link)
-	{
+	for (size_t i = 0; i < p->n; i++) {
+		struct peer *x = p->peers[i];
 		bool waits = x->call != NULL || ops_mono_ms() < x->retry_ms;
 		behind += waits || send_changes(x);
 	}
