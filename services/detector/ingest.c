@@ -15,6 +15,7 @@
 #include "services/detector/ingest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -277,6 +278,9 @@ static void on_maintain(void *arg)
 	struct det_ingest *in = arg;
 	det_replicas_maintain(in->replicas);
 	det_store_maintain(in->cfg.store, ops_now_ms());
+#ifdef __GLIBC__
+	(void)malloc_trim(0); /* what a burst of layouts or a large query took */
+#endif
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 }
 

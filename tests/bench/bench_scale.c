@@ -4,11 +4,13 @@
  * 1000 series each, as in the bench of ingest (labels of handlers, methods, codes; three of four
  * values change), 15 s apart, in a directory under $TMPDIR; the process has nothing else to do.
  *
- *	bench_scale [SERIES...]	10000, 100000 and 1000000: CPU per appended sample (the
- *			threads of log and blocks included), memory per series, CPU per series that
- *			a selector finds and per sample that is read
- *	bench_scale open [SERIES [ROWS]]	200000 series, two hours: fills a store, leaves it as
- *a killed process would, and opens it again: time until the first query is answered
+ *	bench_scale [SERIES...]			10000, 100000 and 1000000: CPU per appended sample
+ *			(the threads of log and blocks included), memory per series, CPU per series
+ *			that a selector finds and per sample that is read
+ *	bench_scale open [SERIES [ROWS]]	200000 series, two hours: fills a store, leaves it
+ *			as a killed process would, and opens it again: time until the first query is
+ *			answered
+ *	bench_scale fill DIR [SERIES [ROWS]]	the same data set, for a process to open
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/number.h"
 #include "common/base/strbuf.h"
@@ -30,7 +33,7 @@ enum {
 	OPEN_SERIES = 200000,
 	OPEN_ROWS = 480
 };
-static const int64_t begin_ms = 1700000000000;
+static int64_t begin_ms; /* of the first row; the last one is about now */
 
 static double clock_s(clockid_t id)
 {
@@ -160,8 +163,14 @@ static struct found query(struct det_store *s, const char *selector, unsigned ro
 	return f;
 }
 
+static void begin(unsigned rows)
+{
+	begin_ms = ops_now_ms() - (int64_t)rows * STEP_MS;
+}
+
 static void grow(unsigned series)
 {
+	begin(ROWS);
 	char *dir = tempdir_make();
 	unsigned targets = OPS_MAX(series / COLUMNS, 1u);
 	double n = (double)targets * COLUMNS, rss = rss_mib();
@@ -187,19 +196,25 @@ static void grow(unsigned series)
 	tempdir_remove(dir);
 }
 
-static void measure_open(unsigned series, unsigned rows)
+static void fill_directory(const char *dir, unsigned series, unsigned rows)
 {
-	char *dir = tempdir_make();
 	unsigned targets = OPS_MAX(series / COLUMNS, 1u);
-	struct det_store_recovery r;
+	begin(rows);
 	struct det_store *s = open_store(dir);
 	for (unsigned t = 0; t < targets; t++) {
 		add_target(s, t);
 	}
 	fill(s, targets, 0, rows);
 	det_store_free(s);
+}
+
+static void measure_open(unsigned series, unsigned rows)
+{
+	char *dir = tempdir_make();
+	struct det_store_recovery r;
+	fill_directory(dir, series, rows);
 	double begin_s = clock_s(CLOCK_MONOTONIC), cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID);
-	s = open_store(dir);
+	struct det_store *s = open_store(dir);
 	double opened_s = clock_s(CLOCK_MONOTONIC) - begin_s;
 	double opened_cpu_s = clock_s(CLOCK_PROCESS_CPUTIME_ID) - cpu_s;
 	struct found f = query(s, "{__name__=\"bench_7_total\",job=\"t3\"}", rows);
@@ -230,6 +245,11 @@ int main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "open") == 0) {
 		measure_open(argc > 2 ? number(argv[2]) : OPEN_SERIES,
 			argc > 3 ? number(argv[3]) : OPEN_ROWS);
+		return 0;
+	}
+	if (argc > 2 && strcmp(argv[1], "fill") == 0) {
+		fill_directory(argv[2], argc > 3 ? number(argv[3]) : OPEN_SERIES,
+			argc > 4 ? number(argv[4]) : OPEN_ROWS);
 		return 0;
 	}
 	printf("%9s %14s %14s %12s %12s %18s %18s %14s\n", "series", "new us/series",

@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import peers
-from measure import cpu_seconds, disk_bytes, harness, http_get, table, wait_until
+from measure import cpu_seconds, disk_bytes, free_port, harness, http_get, knob, median_range, table, wait_until
 
 INSTANCES = int(os.environ.get("BENCH_INSTANCES", 20))
 SERIES, ROWS, WINDOW_S = 1000, 300, 7200
@@ -87,3 +87,40 @@ def disk(folder):
         size, cpu = make(document, folder / name)
         rows.append((name, f"{size / samples:.2f}", f"{cpu * 1e6 / samples:.2f}"))
     table(("store", "bytes per sample", "CPU s per million"), rows, "merged, index included")
+
+
+def scale_program():
+    build, program = os.environ["OPS_BUILD"], "tests/bench/bench_scale"
+    subprocess.run(["ninja", "-C", build, program], check=True, stdout=subprocess.DEVNULL)
+    return pathlib.Path(build) / program
+
+
+def opening(folder):
+    """The detector on a store of 200 000 series with two hours of samples: from its start to its first answer."""
+    series, rows = knob("OPEN_SERIES", 200000), knob("OPEN_ROWS", 480)
+    detector = harness.Service("ops-detector", folder / "detector", {
+        "samples_listen": f"tcp://127.0.0.1:{free_port()}", "alerts_listen": f"tcp://127.0.0.1:{free_port()}",
+        "alerts_replay_listen": f"tcp://127.0.0.1:{free_port()}"})
+    tsdb = detector.state_dir / "tsdb"
+    tsdb.mkdir(parents=True)
+    subprocess.run([scale_program(), "fill", tsdb, str(series), str(rows)], check=True)
+    found = []
+    for _ in range(knob("REPEATS", 5)):
+        begin = time.monotonic()
+        detector.start(ready=False)
+        try:
+            wait_until(lambda: first_answer(detector), 60, "the first answer", 0.005)
+            found.append(time.monotonic() - begin)
+        finally:
+            detector.sigkill()
+    table(("start to first answer", "median s", "(min..max)"), [(f"{series} series x {rows}", *median_range(found))])
+
+
+def first_answer(detector):
+    reply = detector.get("/api/v1/query?query=count(rate(bench_7_total%7Bjob%3D%22t3%22%7D%5B5m%5D))")
+    return reply.code == 200 and reply.json["data"]["result"] and reply.json["data"]["result"][0]["value"][1] == "20"
+
+
+def growth(folder):
+    """Costs per sample and per series at 10 000, 100 000 and 1 000 000 series, in one process without scraping."""
+    subprocess.run([scale_program()], check=True, env={**os.environ, "TMPDIR": str(folder)})

@@ -53,7 +53,7 @@ static void grow(struct det_table *t)
 void det_table_add(struct det_table *t, uint32_t hash, uint32_t id)
 {
 	ops_assert(id < DET_NO_ID - 1);
-	if (t->slots == NULL || t->n + 1 > (t->mask / 4) * 3) {
+	if (t->slots == NULL || t->n + 1 > (t->mask / 8) * 7) {
 		grow(t);
 	}
 	put(t, (struct det_slot){hash, id + 1});
