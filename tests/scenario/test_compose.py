@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same story in containers: deploy/compose.yaml as it is, two collectors, images that tests/compose/engine.sh makes."""
+"""The same story in containers: deploy/compose.yaml as it is, five collectors, images that tests/compose/engine.sh makes."""
 import json
 import os
 import shutil
@@ -25,7 +25,7 @@ def run(*argv, **kw):
 class Compose:
     """See story.py for what a stack is."""
 
-    collectors = 2
+    collectors = 5
 
     def __init__(self, folder):
         self.folder = folder
@@ -140,7 +140,7 @@ def stack(images, tmp_path):
 
 
 def test_story(stack):
-    """The story, and around it what containers promise: no root, no writable root file system, two collectors that share."""
+    """The story, and around it what containers promise: no root, no writable root file system, five collectors that share."""
     for container in stack.inspect(*stack.containers()):
         name, host = container["Name"], container["HostConfig"]
         assert host["ReadonlyRootfs"] and host["CapDrop"] == ["ALL"] and not host["Privileged"], name
@@ -162,16 +162,26 @@ def test_story(stack):
 
 
 def shared_targets(s):
-    """Every target belongs to one of the collectors, and both have some."""
+    """Every target belongs to one of the collectors, also when one of them is killed, and when it is back."""
     stack = s.stack
     names = stack.containers("collector")
     assert len(names) == stack.collectors
 
-    def shares():
-        found = []
-        for name in names:
+    def shares(among):
+        found = {}
+        for name in among:
             reply = run("docker", "exec", name, "curl", "-fsS", "http://127.0.0.1:9091/api/v1/targets")
-            found.append({t["scrapeUrl"] for t in json.loads(reply.stdout)["data"]["activeTargets"] if t["local"]})
-        union = set().union(*found)
-        return len(union) >= 7 and sum(map(len, found)) == len(union) and found
-    wait_until(shares, 30, "each target has one collector", 0.5)
+            found[name] = {t["scrapeUrl"] for t in json.loads(reply.stdout)["data"]["activeTargets"] if t["local"]}
+        union = set().union(*found.values())
+        return len(union) >= 7 and sum(map(len, found.values())) == len(union) and found
+    before = wait_until(lambda: shares(names), 60, "each target has one collector", 0.5)
+    listed = json.loads(stack.opsctl("targets", "--json").stdout)["data"]["activeTargets"]
+    assert {t["scrapeUrl"] for t in listed} == set().union(*before.values())
+    victim = max(before, key=lambda name: len(before[name]))
+    assert run("docker", "kill", victim).returncode == 0
+    rest = [name for name in names if name != victim]
+    after = wait_until(lambda: shares(rest), 60, "the others have its targets", 0.5)
+    assert set().union(*after.values()) == set().union(*before.values())
+    assert all(before[name] <= after[name] for name in rest), "nothing else moved"
+    assert run("docker", "start", victim).returncode == 0
+    wait_until(lambda: shares(names) == before, 60, "it has its targets again", 0.5)
