@@ -89,6 +89,25 @@ static int decode(enum ops_remote_version v, const void *data, size_t len, struc
 	return ops_remote_write_decode(v, data, len, &sink, err);
 }
 
+/* The smallest pieces there are; one for each part of the message. */
+static size_t decode_in_pieces(
+	enum ops_remote_version v, const struct ops_strbuf *message, struct heard *h)
+{
+	const struct ops_remote_sink sink = {hear_series, hear_metadata, h};
+	struct ops_remote_decoder *d = NULL;
+	struct ops_error err;
+	size_t pieces = 1;
+	int rc;
+
+	*h = (struct heard){.text = OPS_STRBUF_INIT};
+	assert_int_equal(ops_remote_decoder_new(v, message->data, message->len, &d, &err), 0);
+	while ((rc = ops_remote_decoder_go_on(d, &sink, 1)) == OPS_REMOTE_MORE)
+		pieces++;
+	assert_int_equal(rc, 0);
+	ops_remote_decoder_free(d);
+	return pieces;
+}
+
 static int decode_hex(
 	enum ops_remote_version v, const char *hex, struct heard *h, struct ops_error *err)
 {
@@ -163,6 +182,9 @@ static void both_versions_come_back(void **state)
 			ops_remote_writer_finish(&w, &out);
 			assert_int_equal(ops_remote_writer_bytes(&w), out.len);
 			assert_int_equal(decode(w.version, out.data, out.len, &h, &err), 0);
+			assert_string_equal(ops_strbuf_text(&h.text), expect[v]);
+			ops_strbuf_done(&h.text);
+			assert_true(decode_in_pieces(w.version, &out, &h) >= 2);
 			assert_string_equal(ops_strbuf_text(&h.text), expect[v]);
 			ops_strbuf_done(&h.text);
 		}

@@ -75,6 +75,20 @@ struct ops_remote_sink {
 int ops_remote_write_decode(enum ops_remote_version version, const void *data, size_t len,
 	const struct ops_remote_sink *sink, struct ops_error *err) OPS_MUST_CHECK;
 
+/*
+ * The same in two steps, for messages that take long: the check, on any thread, and the delivery in
+ * pieces. data is borrowed until the decoder is freed.
+ */
+struct ops_remote_decoder; /* opaque */
+int ops_remote_decoder_new(enum ops_remote_version version, const void *data, size_t len,
+	struct ops_remote_decoder **ret, struct ops_error *err) OPS_MUST_CHECK;
+#define OPS_REMOTE_MORE 1
+/* Delivers about that many bytes of the message, one series at least. 0 = the end; OPS_REMOTE_MORE;
+ * else what the sink returned. */
+int ops_remote_decoder_go_on(struct ops_remote_decoder *d, const struct ops_remote_sink *sink,
+	size_t bytes) OPS_MUST_CHECK;
+void ops_remote_decoder_free(struct ops_remote_decoder *d); /* NULL is fine */
+
 /* Builds one request. Embedded by value; reset keeps the memory. */
 struct ops_remote_writer {
 	enum ops_remote_version version;

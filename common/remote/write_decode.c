@@ -16,7 +16,7 @@
 
 #include "common/remote/types.h"
 
-struct decoder {
+struct ops_remote_decoder {
 	enum ops_remote_version version;
 	const struct ops_remote_sink *sink; /* NULL while checking */
 	struct ops_remote_lists lists;
@@ -25,6 +25,7 @@ struct decoder {
 	struct ops_remote_metadata metadata; /* of a series of 2.0 */
 	int64_t created_ms;		     /* the same */
 	const char *what;		     /* for the message of the error */
+	struct ops_proto_reader rest;	     /* not delivered yet */
 };
 
 static struct ops_remote_text text_of(const struct ops_proto_field *f)
@@ -60,7 +61,7 @@ static int add_label(const struct ops_proto_field *f, const struct label_list *t
 		       : ops_remote_add_label(to->items, to->n, to->cap, pair);
 }
 
-static int symbol(const struct decoder *d, uint64_t ref, struct ops_remote_text *ret)
+static int symbol(const struct ops_remote_decoder *d, uint64_t ref, struct ops_remote_text *ret)
 {
 	if (ref >= d->nsymbols)
 		return -EBADMSG;
@@ -69,8 +70,8 @@ static int symbol(const struct decoder *d, uint64_t ref, struct ops_remote_text 
 }
 
 /* Pairs of references, packed; a pair may not be torn between two occurrences. */
-static int add_refs(
-	const struct decoder *d, const struct ops_proto_field *f, const struct label_list *to)
+static int add_refs(const struct ops_remote_decoder *d, const struct ops_proto_field *f,
+	const struct label_list *to)
 {
 	struct ops_proto_reader r;
 	struct ops_remote_text pair[2];
@@ -89,13 +90,13 @@ static int add_refs(
 }
 
 /* Field 1 of a series and of an exemplar. */
-static int add_labels(
-	const struct decoder *d, const struct ops_proto_field *f, const struct label_list *to)
+static int add_labels(const struct ops_remote_decoder *d, const struct ops_proto_field *f,
+	const struct label_list *to)
 {
 	return d->version == OPS_REMOTE_1 ? add_label(f, to) : add_refs(d, f, to);
 }
 
-static int add_series_labels(struct decoder *d, const struct ops_proto_field *f)
+static int add_series_labels(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	struct ops_remote_lists *l = &d->lists;
 	const struct label_list to = {&l->labels, &l->nlabels, &l->labels_cap};
@@ -104,7 +105,7 @@ static int add_series_labels(struct decoder *d, const struct ops_proto_field *f)
 }
 
 struct exemplar {
-	const struct decoder *d;
+	const struct ops_remote_decoder *d;
 	struct ops_remote_exemplar e;
 	struct ops_label *labels;
 	size_t n, cap;
@@ -127,7 +128,7 @@ static int exemplar_part(void *arg, const struct ops_proto_field *part)
 	return 0;
 }
 
-static int add_exemplar(struct decoder *d, const struct ops_proto_field *f)
+static int add_exemplar(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	struct exemplar x = {.d = d};
 	struct ops_remote_lists *l = &d->lists;
@@ -148,7 +149,7 @@ static int add_exemplar(struct decoder *d, const struct ops_proto_field *f)
 
 static int series_part_1(void *arg, const struct ops_proto_field *part)
 {
-	struct decoder *d = arg;
+	struct ops_remote_decoder *d = arg;
 
 	switch (part->number) {
 	case 1:
@@ -168,7 +169,7 @@ static int series_part_1(void *arg, const struct ops_proto_field *part)
 	}
 }
 
-static int deliver_series(struct decoder *d, const struct ops_remote_metadata *metadata)
+static int deliver_series(struct ops_remote_decoder *d, const struct ops_remote_metadata *metadata)
 {
 	struct ops_remote_series s;
 
@@ -179,7 +180,7 @@ static int deliver_series(struct decoder *d, const struct ops_remote_metadata *m
 	return d->sink->on_series(d->sink->arg, &s);
 }
 
-static int decode_series_1(struct decoder *d, const struct ops_proto_field *f)
+static int decode_series_1(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	ops_remote_lists_reset(&d->lists);
 	int rc = ops_proto_each(f, series_part_1, d);
@@ -205,7 +206,7 @@ static int metadata_part_1(void *arg, const struct ops_proto_field *part)
 
 static const struct ops_remote_metadata no_metadata = {{"", 0}, {"", 0}, {"", 0}, OPS_T_UNKNOWN};
 
-static int decode_metadata(struct decoder *d, const struct ops_proto_field *f)
+static int decode_metadata(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	struct ops_remote_metadata m = no_metadata;
 
@@ -216,7 +217,7 @@ static int decode_metadata(struct decoder *d, const struct ops_proto_field *f)
 	return d->sink->on_metadata(d->sink->arg, &m);
 }
 
-static int decode_1(struct decoder *d, const struct ops_proto_field *f)
+static int decode_1(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	if (f->number != 1 && f->number != 3)
 		return 0;
@@ -227,7 +228,7 @@ static int decode_1(struct decoder *d, const struct ops_proto_field *f)
 
 static int metadata_part_2(void *arg, const struct ops_proto_field *part)
 {
-	struct decoder *d = arg;
+	struct ops_remote_decoder *d = arg;
 	struct ops_remote_metadata *m = &d->metadata;
 
 	if (part->number > 4 || part->number == 2)
@@ -242,7 +243,7 @@ static int metadata_part_2(void *arg, const struct ops_proto_field *part)
 
 static int series_part_2(void *arg, const struct ops_proto_field *part)
 {
-	struct decoder *d = arg;
+	struct ops_remote_decoder *d = arg;
 
 	switch (part->number) {
 	case 1:
@@ -287,7 +288,7 @@ static struct ops_remote_text metric_name(const struct ops_remote_lists *l)
 	return (struct ops_remote_text){"", 0};
 }
 
-static int decode_series_2(struct decoder *d, const struct ops_proto_field *f)
+static int decode_series_2(struct ops_remote_decoder *d, const struct ops_proto_field *f)
 {
 	struct ops_remote_metadata *m = &d->metadata;
 
@@ -305,7 +306,7 @@ static int decode_series_2(struct decoder *d, const struct ops_proto_field *f)
 
 static int add_symbol(void *arg, const struct ops_proto_field *f)
 {
-	struct decoder *d = arg;
+	struct ops_remote_decoder *d = arg;
 
 	if (f->number != 4)
 		return 0;
@@ -316,7 +317,7 @@ static int add_symbol(void *arg, const struct ops_proto_field *f)
 	return 0;
 }
 
-static int collect_symbols(struct decoder *d, const struct ops_proto_field *whole)
+static int collect_symbols(struct ops_remote_decoder *d, const struct ops_proto_field *whole)
 {
 	d->what = "the table of symbols";
 	int rc = ops_proto_each(whole, add_symbol, d);
@@ -329,40 +330,85 @@ static int collect_symbols(struct decoder *d, const struct ops_proto_field *whol
 
 static int request_part(void *arg, const struct ops_proto_field *f)
 {
-	struct decoder *d = arg;
+	struct ops_remote_decoder *d = arg;
 
 	if (d->version == OPS_REMOTE_1)
 		return decode_1(d, f);
 	return f->number == 5 ? decode_series_2(d, f) : 0;
 }
 
-static int pass(struct decoder *d, const struct ops_proto_field *whole)
+static int pass(struct ops_remote_decoder *d, const struct ops_proto_field *whole)
 {
 	d->what = "the message";
 	return ops_proto_each(whole, request_part, d);
 }
 
-int ops_remote_write_decode(enum ops_remote_version version, const void *data, size_t len,
-	const struct ops_remote_sink *sink, struct ops_error *err)
+static int check(struct ops_remote_decoder *d, const struct ops_proto_field *whole)
 {
-	struct decoder d = {.version = version, .what = ""};
-	const struct ops_proto_field whole = ops_proto_whole(data, len);
-	int rc = 0;
+	int rc = d->version == OPS_REMOTE_2 ? collect_symbols(d, whole) : 0;
+	return rc == 0 ? pass(d, whole) : rc;
+}
 
-	ops_remote_lists_init(&d.lists);
-	if (version == OPS_REMOTE_2)
-		rc = collect_symbols(&d, &whole);
-	if (rc == 0)
-		rc = pass(&d, &whole);
+int ops_remote_decoder_new(enum ops_remote_version version, const void *data, size_t len,
+	struct ops_remote_decoder **ret, struct ops_error *err)
+{
+	struct ops_remote_decoder *d = ops_xcalloc(1, sizeof(*d));
+	const struct ops_proto_field whole = ops_proto_whole(data, len);
+
+	d->version = version;
+	d->what = "";
+	ops_remote_lists_init(&d->lists);
+	int rc = check(d, &whole);
 	if (rc < 0) {
 		(void)ops_error_set(err, rc,
 			"could not decode a request of remote write %s: %s is malformed",
-			version == OPS_REMOTE_1 ? "1.0" : "2.0", d.what);
-	} else {
-		d.sink = sink;
-		rc = pass(&d, &whole);
+			version == OPS_REMOTE_1 ? "1.0" : "2.0", d->what);
+		ops_remote_decoder_free(d);
+		return rc;
 	}
-	ops_remote_lists_done(&d.lists);
-	free(d.symbols);
+	ops_proto_read(&d->rest, data, len);
+	*ret = d;
+	return 0;
+}
+
+int ops_remote_decoder_go_on(
+	struct ops_remote_decoder *d, const struct ops_remote_sink *sink, size_t bytes)
+{
+	struct ops_proto_field f;
+	size_t left = (size_t)(d->rest.end - d->rest.at);
+	size_t until = left > bytes ? left - bytes : 0;
+	int rc = 0;
+
+	d->sink = sink;
+	while (rc == 0 && (size_t)(d->rest.end - d->rest.at) > until) {
+		rc = ops_proto_next(&d->rest, &f);
+		if (rc <= 0)
+			return rc; /* cannot be malformed: it was checked */
+		rc = request_part(d, &f);
+	}
+	if (rc != 0)
+		return rc;
+	return d->rest.at < d->rest.end ? OPS_REMOTE_MORE : 0;
+}
+
+void ops_remote_decoder_free(struct ops_remote_decoder *d)
+{
+	if (d == NULL)
+		return;
+	ops_remote_lists_done(&d->lists);
+	free(d->symbols);
+	free(d);
+}
+
+int ops_remote_write_decode(enum ops_remote_version version, const void *data, size_t len,
+	const struct ops_remote_sink *sink, struct ops_error *err)
+{
+	struct ops_remote_decoder *d;
+	int rc = ops_remote_decoder_new(version, data, len, &d, err);
+
+	if (rc < 0)
+		return rc;
+	rc = ops_remote_decoder_go_on(d, sink, SIZE_MAX);
+	ops_remote_decoder_free(d);
 	return rc;
 }

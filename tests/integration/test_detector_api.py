@@ -7,6 +7,7 @@ import gzip
 import json
 import shutil
 import socket
+import struct
 import subprocess
 import time
 import urllib.parse
@@ -442,6 +443,54 @@ def test_write_refuses_what_it_does_not_know(detector):
     assert write(b"", Content_Type="application/x-protobuf;proto=some.Other").code == 415
     assert write(b"\x00").code == 204  # an empty message, in snappy
     assert d.post("/api/v1/read", b"x").code == 400
+
+
+def varint(n):
+    out = bytearray()
+    while n > 127:
+        out.append(n & 127 | 128)
+        n >>= 7
+    return bytes(out + bytes([n]))
+
+
+def part(number, payload):
+    return varint(number << 3 | 2) + varint(len(payload)) + payload
+
+
+def snappy(data):
+    """As literals only."""
+    out = varint(len(data))
+    for at in range(0, len(data), 65536):
+        piece = data[at:at + 65536]
+        out += b"\xf4" + struct.pack("<H", len(piece) - 1) + piece
+    return out
+
+
+def written(name, n, time_ms, value):
+    labels = b"".join(part(1, part(1, k) + part(2, v)) for k, v in ((b"__name__", name), (b"n", b"%06d" % n)))
+    return part(1, labels + part(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(time_ms)))
+
+
+def test_write_of_large_bodies(detector):
+    """They are unpacked beside the loop and stored in pieces; in the order of the client; whole or, when malformed, not at all."""
+    d, count = detector(), 8000
+    now = int(time.time() * 1000)
+
+    def write(message):
+        return d.post("/api/v1/write", snappy(message), headers={"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"})
+    for i in range(3):
+        assert write(b"".join(written(b"large", n, now + i, i) for n in range(count))).code == 204
+    assert d.metric("ops_detector_receiving_pieces_total") > 6 and d.metric("ops_detector_receiving_bytes") == 0
+    assert value(d, "count(large == 2)") == [count]
+    assert value(d, "sum(count_over_time(large[1m]))") == [3 * count]
+    good = b"".join(written(b"torn", n, now, 1) for n in range(count))
+    assert write(good[:-3]).code == 400 and value(d, "count(torn)") == []
+    late = write(b"".join(written(b"large", n, now - 86400000, 1) for n in range(count)))
+    assert late.code == 400 and f"{count} of {count} samples refused" in late.text
+    with socket.create_connection(("127.0.0.1", d.port)) as s:  # gone before the answer: nothing is left behind
+        s.sendall(f"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: {len(snappy(good))}\r\n\r\n".encode() + snappy(good))
+    wait_until(lambda: d.metric("ops_detector_receiving_bytes") == 0)
+    assert write(written(b"after", 1, now, 1)).code == 204
 
 
 # ---- vmalert ----

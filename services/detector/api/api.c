@@ -339,6 +339,9 @@ struct det_api *det_api_register(
 	api->pool = det_pool_new(config->loop, config->workers);
 	api->exemplars = det_exemplars_new(config->exemplars_max);
 	LIST_INIT(&api->jobs);
+	api->unpacker = det_pool_new(config->loop, config->workers > 0);
+	TAILQ_INIT(&api->later);
+	api->later_timer = ops_timer_new(config->loop, det_write_on_turn, api);
 	for (size_t i = 0; i < OPS_LENGTH(routes); i++) {
 		det_api_route(server, routes[i].methods, routes[i].path, routes[i].fn, api);
 	}
@@ -358,8 +361,10 @@ void det_api_free(struct det_api *api)
 	}
 	det_jobs_cancel(&api->jobs);
 	det_pool_free(api->pool);
+	det_pool_free(api->unpacker);
 	det_exemplars_free(api->exemplars);
-	ops_assert(LIST_EMPTY(&api->jobs));
+	ops_assert(LIST_EMPTY(&api->jobs) && TAILQ_EMPTY(&api->later));
+	ops_timer_free(api->later_timer);
 	free(api);
 }
 

@@ -7,14 +7,20 @@
 #include "services/detector/api/api.h"
 
 struct det_job;
+struct det_later;
 LIST_HEAD(det_jobs, det_job);
+TAILQ_HEAD(det_laters, det_later);
 
 struct det_api {
 	struct det_api_config config;
 	int64_t started_ms;
 	struct det_pool *pool;
 	struct det_exemplars *exemplars;
-	struct det_jobs jobs; /* all that are not answered */
+	struct det_jobs jobs;	 /* all that are not answered */
+	struct det_laters later; /* large bodies of remote write, unpacked, to be stored */
+	struct ops_timer *later_timer;
+	struct det_pool *unpacker; /* of their own: queries may keep all other threads busy */
+	size_t receiving;	   /* bytes of them, those that are being unpacked too */
 };
 
 struct det_job;
@@ -75,6 +81,7 @@ void det_api_features(struct ops_http_req *req, void *arg);
 void det_api_notifications(struct ops_http_req *req, void *arg);
 void det_api_admin_routes(struct det_api *api, struct ops_http_server *server);
 void det_api_write(struct ops_http_req *req, void *arg);
+void det_write_on_turn(void *api); /* the next piece of a large one */
 void det_api_read(struct ops_http_req *req, void *arg);
 void det_api_import(struct ops_http_req *req, void *arg);
 void det_api_metadata(struct ops_http_req *req, void *arg);

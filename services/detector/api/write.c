@@ -13,20 +13,12 @@
 #include "common/metrics/metrics.h"
 #include "common/remote/histogram.h"
 #include "common/remote/snappy.h"
-#include "common/remote/write.h"
 #include "services/detector/api/api_internal.h"
 #include "services/detector/api/exemplars.h"
-
-#define DECODED_MAX ((size_t)128 << 20)
+#include "services/detector/api/write.h"
 
 static struct ops_metric received_total = OPS_COUNTER("ops_detector_received_samples_total",
 	"Samples from remote write and import, by outcome.", "door", "outcome");
-
-struct receipt {
-	struct det_api *api;
-	struct ops_arena arena; /* of one histogram */
-	struct det_received *got;
-};
 
 void det_api_count_received(const char *door, size_t stored, size_t refused)
 {
@@ -34,7 +26,7 @@ void det_api_count_received(const char *door, size_t stored, size_t refused)
 	ops_metric_add(&received_total, (double)refused, door, "refused");
 }
 
-static void refuse(struct receipt *r, size_t n, const char *why)
+static void refuse(struct det_receipt *r, size_t n, const char *why)
 {
 	r->got->refused += n;
 	if (r->got->problem[0] == '\0') {
@@ -43,7 +35,7 @@ static void refuse(struct receipt *r, size_t n, const char *why)
 }
 
 static void take_samples(
-	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+	struct det_receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
 {
 	for (size_t i = 0; i < s->nsamples; i++) {
 		if (det_store_append(r->api->config.store, labels, s->samples[i].time_ms,
@@ -58,7 +50,7 @@ static void take_samples(
 }
 
 static void take_histograms(
-	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+	struct det_receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
 {
 	for (size_t i = 0; i < s->nhistograms; i++) {
 		const struct ops_remote_histogram *in = &s->histograms[i];
@@ -78,7 +70,7 @@ static void take_histograms(
 }
 
 static void take_exemplars(
-	struct receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
+	struct det_receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
 {
 	for (size_t i = 0; i < s->nexemplars; i++) {
 		const struct ops_remote_exemplar *in = &s->exemplars[i];
@@ -110,7 +102,7 @@ static void describe(struct det_api *api, const struct ops_remote_metadata *m)
 
 static int on_series(void *arg, const struct ops_remote_series *s)
 {
-	struct receipt *r = arg;
+	struct det_receipt *r = arg;
 	if (s->flaw != NULL) {
 		r->got->bad_series++;
 		refuse(r, s->nsamples + s->nhistograms, s->flaw);
@@ -129,9 +121,24 @@ static int on_series(void *arg, const struct ops_remote_series *s)
 
 static int on_metadata(void *arg, const struct ops_remote_metadata *m)
 {
-	const struct receipt *r = arg;
+	const struct det_receipt *r = arg;
 	describe(r->api, m);
 	return 0;
+}
+
+void det_receipt_init(struct det_receipt *r, struct det_api *api, struct det_received *got)
+{
+	*r = (struct det_receipt){.api = api, .got = got};
+	r->sink = (struct ops_remote_sink){on_series, on_metadata, r};
+	*got = (struct det_received){.samples = 0};
+	ops_arena_init(&r->arena);
+}
+
+void det_receipt_done(struct det_receipt *r, const char *door)
+{
+	const struct det_received *got = r->got;
+	ops_arena_done(&r->arena);
+	det_api_count_received(door, got->samples + got->histograms, got->refused);
 }
 
 static void add_count(struct ops_http_req *req, const char *header, size_t n)
@@ -141,7 +148,7 @@ static void add_count(struct ops_http_req *req, const char *header, size_t n)
 	ops_http_reply_header(req, header, text);
 }
 
-static void answer(
+void det_write_answer(
 	struct ops_http_req *req, enum ops_remote_version version, const struct det_received *r)
 {
 	if (version == OPS_REMOTE_2) {
@@ -159,7 +166,7 @@ static void answer(
 	ops_http_reply_text(req, 400, text);
 }
 
-static void reply_line(struct ops_http_req *req, int code, const char *message)
+void det_write_refuse(struct ops_http_req *req, int code, const char *message)
 {
 	char text[700];
 	snprintf(text, sizeof(text), "%s\n", message);
@@ -169,42 +176,47 @@ static void reply_line(struct ops_http_req *req, int code, const char *message)
 int det_api_receive(struct det_api *api, const char *door, enum ops_remote_version version,
 	const struct ops_strbuf *message, struct det_received *ret, struct ops_error *err)
 {
-	struct receipt r = {.api = api, .got = ret};
-	const struct ops_remote_sink sink = {
-		.on_series = on_series, .on_metadata = on_metadata, .arg = &r};
-	*ret = (struct det_received){.samples = 0};
-	ops_arena_init(&r.arena);
+	struct det_receipt r;
+	det_receipt_init(&r, api, ret);
 	int rc = ops_remote_write_decode(
-		version, ops_strbuf_text(message), message->len, &sink, err);
-	ops_arena_done(&r.arena);
-	det_api_count_received(door, ret->samples + ret->histograms, ret->refused);
+		version, ops_strbuf_text(message), message->len, &r.sink, err);
+	det_receipt_done(&r, door);
 	return rc;
+}
+
+/* One that takes no time worth another thread. */
+static void receive_here(struct ops_http_req *req, struct det_api *api,
+	enum ops_remote_version version, const char *body, size_t len)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf message = OPS_STRBUF_INIT;
+	struct ops_error err = {0};
+	struct det_received got;
+	if (ops_snappy_decode(body, len, DET_WRITE_DECODED_MAX, &message, &err) != 0 ||
+		det_api_receive(api, "write", version, &message, &got, &err) != 0) {
+		det_write_refuse(req, 400, err.message);
+	} else {
+		det_write_answer(req, version, &got);
+	}
 }
 
 void det_api_write(struct ops_http_req *req, void *arg)
 {
 	enum ops_remote_version version;
-	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf message = OPS_STRBUF_INIT;
-	struct ops_error err = {0};
 	const char *body;
 	size_t len;
 	if (ops_remote_content_type(ops_http_header(req, "Content-Type"), &version) != 0) {
-		reply_line(req, 415, "unknown Content-Type: remote write 1.0 or 2.0 is wanted");
+		det_write_refuse(
+			req, 415, "unknown Content-Type: remote write 1.0 or 2.0 is wanted");
 		return;
 	}
 	if (!ops_remote_content_encoding(ops_http_header(req, "Content-Encoding"))) {
-		reply_line(req, 415, "unknown Content-Encoding: snappy is wanted");
+		det_write_refuse(req, 415, "unknown Content-Encoding: snappy is wanted");
 		return;
 	}
 	ops_http_body(req, &body, &len);
-	if (ops_snappy_decode(body, len, DECODED_MAX, &message, &err) != 0) {
-		reply_line(req, 400, err.message);
-		return;
-	}
-	struct det_received got;
-	if (det_api_receive(arg, "write", version, &message, &got, &err) != 0) {
-		reply_line(req, 400, err.message);
+	if (len > DET_WRITE_HERE_MAX) {
+		det_write_later(req, arg, version);
 	} else {
-		answer(req, version, &got);
+		receive_here(req, arg, version, body, len);
 	}
 }
