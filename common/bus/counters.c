@@ -28,9 +28,9 @@ struct ops_metric ops_bus_refused = OPS_COUNTER("ops_bus_refused_total",
 	"Frames, requests and answers dropped before they reached anyone.", "reason");
 struct ops_metric ops_bus_requests =
 	OPS_COUNTER("ops_bus_requests_total", "Requests sent, by how they ended.", "outcome");
-struct ops_metric ops_bus_abandoned = OPS_COUNTER(
-	"ops_bus_sockets_abandoned_total", "Sockets that the library did not close in time; each "
-					   "keeps its memory until the process ends.");
+struct ops_metric ops_bus_abandoned = OPS_COUNTER("ops_bus_sockets_abandoned_total",
+	"Sockets that the library did not close in time; each "
+	"keeps its memory until the process ends.");
 
 void ops_bus_counters_register(void)
 {
