@@ -301,6 +301,9 @@ static bool is_type(
 		return t->in_text && memcmp(t->text, text.data, text.len) == 0;
 	case OPS_EXPOSITION_OPENMETRICS:
 		return t->in_openmetrics && memcmp(t->text, text.data, text.len) == 0;
+	case OPS_EXPOSITION_PROTO:
+		return (t->in_text || t->in_openmetrics) &&
+		       memcmp(t->text, text.data, text.len) == 0;
 	case OPS_EXPOSITION_EXPFMT: /* takes the constants of its model in any case */
 		return t->in_expfmt && strncasecmp(t->text, text.data, text.len) == 0;
 	}

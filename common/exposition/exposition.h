@@ -14,7 +14,8 @@
 enum ops_exposition_format {
 	OPS_EXPOSITION_TEXT,
 	OPS_EXPOSITION_OPENMETRICS,
-	OPS_EXPOSITION_EXPFMT /* the text format as promtool and Pushgateway read it: stricter */
+	OPS_EXPOSITION_EXPFMT, /* the text format as promtool and Pushgateway read it: stricter */
+	OPS_EXPOSITION_PROTO   /* the text that ops_protobuf_read makes: with exemplars */
 };
 
 enum ops_exposition_entry { /* positive outcomes of ops_exposition_next */
@@ -86,6 +87,8 @@ int ops_exposition_next(struct ops_exposition *p, struct ops_error *err) OPS_MUS
 int ops_exposition_tail(enum ops_exposition_format format, const char *at, const char *end,
 	struct ops_sample_tail *ret, const char **ret_next, const char **ret_what) OPS_MUST_CHECK;
 
+/* Whether this Content-Type is that of families in protobuf, each behind its length. */
+bool ops_exposition_is_protobuf(const char *content_type);
 /*
  * By Content-Type. fallback: -1, or the format to take when the type is missing or unknown.
  * -EINVAL with err when there is none.

@@ -6,6 +6,15 @@
 #include <string.h>
 #include <strings.h>
 
+bool ops_exposition_is_protobuf(const char *content_type)
+{
+	static const char type[] = "application/vnd.google.protobuf";
+	size_t len = strcspn(content_type, "; \t");
+	return len == sizeof(type) - 1 && strncasecmp(content_type, type, len) == 0 &&
+	       strcasestr(content_type, "encoding=delimited") != NULL &&
+	       strcasestr(content_type, "proto=io.prometheus.client.MetricFamily") != NULL;
+}
+
 int ops_exposition_format_of(const char *content_type, int fallback,
 	enum ops_exposition_format *ret, struct ops_error *err)
 {

@@ -215,6 +215,18 @@ static int skip_exemplar(struct tail_reader *r)
 	return code;
 }
 
+static int exemplar_rest(struct tail_reader *r, struct ops_sample_tail *ret)
+{
+	if (r->end - r->at < 4 || memcmp(r->at, " # {", 4) != 0) {
+		return 0;
+	}
+	const char *from = r->at + 3;
+	r->at += 4;
+	int code = skip_exemplar(r);
+	ret->exemplar = (struct ops_exposition_text){from, (size_t)(r->at - from)};
+	return code;
+}
+
 static int openmetrics_rest(struct tail_reader *r, struct ops_sample_tail *ret)
 {
 	if (r->at < r->end && *r->at == ' ' && r->end - r->at > 1 && r->at[1] != '#') {
@@ -225,14 +237,21 @@ static int openmetrics_rest(struct tail_reader *r, struct ops_sample_tail *ret)
 		}
 		ret->has_time = true;
 	}
-	if (r->end - r->at < 4 || memcmp(r->at, " # {", 4) != 0) {
-		return 0;
+	return exemplar_rest(r, ret);
+}
+
+/* What ops_protobuf_read writes: milliseconds and exemplars. */
+static int proto_rest(struct tail_reader *r, struct ops_sample_tail *ret)
+{
+	if (r->end - r->at > 1 && *r->at == ' ' && r->at[1] != '#') {
+		r->at++;
+		int code = read_milliseconds(r, &ret->time_ms);
+		if (code != 0) {
+			return code;
+		}
+		ret->has_time = true;
 	}
-	const char *from = r->at + 3;
-	r->at += 4;
-	int code = skip_exemplar(r);
-	ret->exemplar = (struct ops_exposition_text){from, (size_t)(r->at - from)};
-	return code;
+	return exemplar_rest(r, ret);
 }
 
 static int text_rest(struct tail_reader *r, struct ops_sample_tail *ret)
@@ -262,6 +281,7 @@ int ops_exposition_tail(enum ops_exposition_format format, const char *at, const
 	int code = read_number(&r, &ret->value);
 	if (code == 0 && (r.at == end || *r.at != '\n')) {
 		code = format == OPS_EXPOSITION_OPENMETRICS ? openmetrics_rest(&r, ret)
+		       : format == OPS_EXPOSITION_PROTO	    ? proto_rest(&r, ret)
 							    : text_rest(&r, ret);
 	}
 	if (code == 0 && r.at < end && *r.at != '\n') {

@@ -81,9 +81,9 @@ static const struct ops_conf_key global_keys[] = {
 	GLOBAL("keep_dropped_targets", OPS_CONF_K_INT, limits.dropped, NULL),
 	GLOBAL("extra_scrape_metrics", OPS_CONF_K_BOOL, extra_metrics, "false"),
 	NOTE("scrape_failure_log_file", 0),
-	NOTE("scrape_native_histograms", 1),
-	NOTE("convert_classic_histograms_to_nhcb", 2),
-	NOTE("always_scrape_classic_histograms", 3),
+	NOTE("convert_classic_histograms_to_nhcb", 1),
+	GLOBAL("scrape_native_histograms", OPS_CONF_K_BOOL, native_histograms, "false"),
+	GLOBAL("always_scrape_classic_histograms", OPS_CONF_K_BOOL, classic_histograms, "false"),
 	OPS_CONF_END,
 };
 

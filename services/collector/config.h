@@ -45,6 +45,7 @@ struct col_job { /* one entry of scrape_configs */
 	size_t nparams;
 	bool honor_labels, honor_timestamps, track_timestamps_staleness;
 	bool compression, legacy_names;
+	bool native_histograms, classic_histograms; /* classic: of native ones, too */
 	bool extra_metrics; /* about the scrape's limits, beside up and its kin */
 	struct col_limits limits;
 	struct ops_http_options http;

@@ -16,6 +16,7 @@
 struct written_job {
 	const char *name, *metrics_path, *scheme, *fallback, *names, *escaping;
 	const struct ops_conf_node *interval, *timeout, *body, *limits[6], *extra_metrics;
+	const struct ops_conf_node *native, *classic, *classic_old;
 	const struct ops_conf_node *params, *protocols;
 	const struct ops_conf_node *statics, *relabel, *metric_relabel;
 	bool honor_labels, honor_timestamps, track_staleness, compression;
@@ -75,9 +76,9 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("dockerswarm_sd_configs", sds[4]),
 	NODE("kubernetes_sd_configs", sds[5]),
 	NODE("consul_sd_configs", sds[6]),
-	NODE("scrape_native_histograms", notes[0]),
-	NODE("always_scrape_classic_histograms", notes[1]),
-	NODE("scrape_classic_histograms", notes[2]),
+	NODE("scrape_native_histograms", native),
+	NODE("always_scrape_classic_histograms", classic),
+	NODE("scrape_classic_histograms", classic_old),
 	NODE("convert_classic_histograms_to_nhcb", notes[3]),
 	NODE("native_histogram_bucket_limit", notes[4]),
 	NODE("native_histogram_min_bucket_factor", notes[5]),
@@ -156,7 +157,7 @@ static int load_params(struct ops_arena *a, const struct ops_conf_node *node, st
 static const struct {
 	const char *name, *accept;
 	bool escapes; /* says how names that are not classic shall come */
-	int format;   /* -1: known to Prometheus, not spoken here */
+	int format;
 } protocols[] = {
 	{"OpenMetricsText1.0.0", "application/openmetrics-text;version=1.0.0", true,
 		OPS_EXPOSITION_OPENMETRICS},
@@ -164,7 +165,10 @@ static const struct {
 		OPS_EXPOSITION_OPENMETRICS},
 	{"PrometheusText1.0.0", "text/plain;version=1.0.0", true, OPS_EXPOSITION_TEXT},
 	{"PrometheusText0.0.4", "text/plain;version=0.0.4", false, OPS_EXPOSITION_TEXT},
-	{"PrometheusProto", NULL, true, -1},
+	{"PrometheusProto",
+		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+		"encoding=delimited",
+		true, OPS_EXPOSITION_PROTO},
 };
 
 static int find_protocol(
@@ -177,8 +181,8 @@ static int find_protocol(
 		}
 	}
 	int r = ops_conf_error(at, err, "unknown scrape protocol \"%s\"", name);
-	ops_error_hint(err, "OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0 or "
-			    "PrometheusText0.0.4");
+	ops_error_hint(err, "OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, "
+			    "PrometheusText0.0.4 or PrometheusProto");
 	return r;
 }
 
@@ -204,21 +208,21 @@ static int load_order(struct ops_arena *a, const struct ops_conf_node *node, siz
 	return r;
 }
 
-static int load_accept(struct ops_arena *a, const struct ops_conf_node *node,
-	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err)
+static int load_accept(struct ops_arena *a, const struct ops_conf_node *node, struct col_job *job,
+	struct ops_error *err)
 {
-	size_t order[OPS_LENGTH(protocols)] = {0, 1, 2, 3}, n = 4;
+	/* native histograms come in protobuf only */
+	size_t order[OPS_LENGTH(protocols)] = {0, 1, 2, 3, 4}, n = 4;
+	if (job->native_histograms) {
+		memmove(order + 1, order, 4 * sizeof(*order));
+		order[0] = n++;
+	}
 	int r = load_order(a, node, order, &n, err);
 	if (r != 0) {
 		return r;
 	}
 	struct ops_strbuf text = OPS_STRBUF_INIT;
 	for (size_t i = 0; i < n; i++) {
-		if (protocols[order[i]].format < 0) {
-			ops_conf_warn(w, node->items[i], "%s is not spoken: left out",
-				protocols[order[i]].name);
-			continue;
-		}
 		ops_strbuf_adds(&text, protocols[order[i]].accept);
 		if (protocols[order[i]].escapes) {
 			ops_strbuf_printf(&text, ";escaping=%s", job->escaping);
@@ -281,10 +285,24 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 			return r;
 		}
 	}
-	job->extra_metrics = g->extra_metrics;
-	if (!ops_conf_is_null(w->extra_metrics)) {
-		int r = ops_conf_bool(
-			w->extra_metrics, "extra_scrape_metrics", &job->extra_metrics, err);
+	const struct {
+		const struct ops_conf_node *node;
+		const char *name;
+		bool *to, inherited;
+	} switches[] = {
+		{w->extra_metrics, "extra_scrape_metrics", &job->extra_metrics, g->extra_metrics},
+		{w->native, "scrape_native_histograms", &job->native_histograms,
+			g->native_histograms},
+		{w->classic != NULL ? w->classic : w->classic_old,
+			"always_scrape_classic_histograms", &job->classic_histograms,
+			g->classic_histograms},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(switches); i++) {
+		*switches[i].to = switches[i].inherited;
+		int r = ops_conf_is_null(switches[i].node)
+				? 0
+				: ops_conf_bool(
+					  switches[i].node, switches[i].name, switches[i].to, err);
 		if (r != 0) {
 			return r;
 		}
@@ -383,7 +401,7 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 		(r = load_limits(&written, global, ret, err)) != 0 ||
 		(r = ops_http_options_finish(a, node, &ret->http, w, err)) != 0 ||
 		(r = load_params(a, written.params, ret, err)) != 0 ||
-		(r = load_accept(a, list, w, ret, err)) != 0 ||
+		(r = load_accept(a, list, ret, err)) != 0 ||
 		(r = col_job_load_sds(a, written.sds, w, ret, err)) != 0 ||
 		(r = col_job_load_statics(a, written.statics, ret, err)) != 0 ||
 		(r = load_rules(a, &written, ret, err)) != 0) {

@@ -341,5 +341,9 @@ int col_fetch_check(const struct col_target *t, const struct ops_http_response *
 	}
 	*ret_reason = "content_type";
 	const char *type = res->content_type != NULL ? res->content_type : "";
+	if (ops_exposition_is_protobuf(type)) {
+		*ret_format = OPS_EXPOSITION_PROTO;
+		return 0;
+	}
 	return ops_exposition_format_of(type, t->job->fallback, ret_format, err);
 }

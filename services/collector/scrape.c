@@ -86,8 +86,9 @@ static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool
 	double *v = s->rows.now.values + l->nseries;
 	v[COL_REPORT_UP] = up ? 1 : 0;
 	v[COL_REPORT_DURATION] = s->last_duration;
-	v[COL_REPORT_SCRAPED] = (double)l->nlines;
-	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates);
+	size_t native = col_native_count(&s->native);
+	v[COL_REPORT_SCRAPED] = (double)(l->nlines + native);
+	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates + native);
 	v[COL_REPORT_ADDED] = (double)added;
 	if (s->rules.reports[COL_REPORT_TIMEOUT] != NULL) {
 		v[COL_REPORT_TIMEOUT] = (double)s->target->timeout_ms / 1000;
@@ -136,6 +137,7 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 	ops_metric_add(&errors_total, 1, reason);
 	s->health = COL_HEALTH_DOWN;
 	snprintf(s->last_error, sizeof(s->last_error), "%s", error);
+	col_native_end(&s->native, s->owner->cfg.publisher, s->time_ms);
 	publish_reports(s);
 }
 
@@ -163,6 +165,7 @@ static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 		return;
 	}
 	publish_exemplars(s, next);
+	col_native_publish(&s->native, s->owner->cfg.publisher, &s->owner->protobuf, s->time_ms);
 	s->health = COL_HEALTH_UP;
 	s->last_error[0] = '\0';
 	s->cache = next;
@@ -209,21 +212,57 @@ static const char *limit_reason(int code)
 	return "malformed";
 }
 
+/* *body becomes the text of a body in protobuf; its native histograms are read. */
+static int read_protobuf(
+	struct col_scraper *s, struct ops_exposition_text *body, struct ops_error *err)
+{
+	struct ops_protobuf_body *to = &s->owner->protobuf;
+	const struct col_job *job = s->target->job;
+	unsigned flags = (job->native_histograms ? OPS_PROTOBUF_NATIVE : 0U) |
+			 (job->classic_histograms ? OPS_PROTOBUF_CLASSIC_TOO : 0U) |
+			 (job->honor_timestamps ? OPS_PROTOBUF_HONOR_TIMES : 0U);
+	int r = ops_protobuf_read(to, body->data, body->len, flags, s->time_ms, err);
+	if (r == 0) {
+		r = col_native_read(&s->native, &s->rules, to, s->reparse, err);
+	}
+	*body = (struct ops_exposition_text){ops_strbuf_text(&to->text), to->text.len};
+	return r;
+}
+
+static void refuse_body(struct col_scraper *s, int code, const struct ops_error *err)
+{
+	char text[sizeof(s->last_error)];
+	if (err->line > 0) {
+		snprintf(text, sizeof(text), "line %d, column %d: %.400s", err->line, err->column,
+			err->message);
+	} else {
+		snprintf(text, sizeof(text), "%.400s", err->message);
+	}
+	clock_duration(s);
+	finish_down(s, limit_reason(code), text);
+}
+
 static void on_body(
 	struct col_scraper *s, enum ops_exposition_format format, struct ops_exposition_text body)
 {
 	struct col_layout *fresh = NULL;
+	struct ops_error err;
+	int r = 0;
+	if (format == OPS_EXPOSITION_PROTO) {
+		r = read_protobuf(s, &body, &err);
+	} else {
+		col_native_end(&s->native, s->owner->cfg.publisher, s->time_ms);
+	}
+	if (r != 0) {
+		refuse_body(s, r, &err);
+		return;
+	}
 	bool fits = s->cache != NULL && !s->reparse &&
 		    col_layout_read(s->cache, &s->rules, format, body, &s->rows.now);
 	if (!fits) {
-		struct ops_error err;
-		int r = col_layout_parse(&s->rules, format, body, &s->rows.now, &fresh, &err);
+		r = col_layout_parse(&s->rules, format, body, &s->rows.now, &fresh, &err);
 		if (r != 0) {
-			char text[sizeof(s->last_error)];
-			snprintf(text, sizeof(text), "line %d, column %d: %.400s", err.line,
-				err.column, err.message);
-			clock_duration(s);
-			finish_down(s, limit_reason(r), text);
+			refuse_body(s, r, &err);
 			return;
 		}
 		s->reparse = false;
@@ -404,6 +443,7 @@ static void scraper_free(void *arg)
 	forget_rows(s);
 	col_layout_free(s->reports);
 	col_rows_done(&s->rows);
+	col_native_done(&s->native);
 	rules_done(&s->rules);
 	col_target_free(s->target);
 	free(s);
@@ -414,6 +454,7 @@ static void bury(struct col_scraper *s)
 {
 	scraper_stop(s);
 	col_rows_end(&s->rows, ops_now_ms());
+	col_native_end(&s->native, s->owner->cfg.publisher, ops_now_ms());
 	scraper_free(s);
 }
 
@@ -455,6 +496,7 @@ void col_scraping_done(struct col_scraping *s)
 	ops_map_free(s->scrapers, scraper_free);
 	s->scrapers = NULL;
 	col_exemplar_reader_done(&s->exemplars);
+	ops_protobuf_body_done(&s->protobuf);
 }
 
 static void take(struct col_scraping *s, struct col_target *target)

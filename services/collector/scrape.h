@@ -7,6 +7,7 @@
 #include "services/collector/exemplars.h"
 #include "services/collector/fetch.h"
 #include "services/collector/layout.h"
+#include "services/collector/native.h"
 #include "services/collector/rows.h"
 #include "services/collector/targets.h"
 
@@ -31,6 +32,7 @@ struct col_scraper {
 	struct col_layout *reports; /* for failed scrapes */
 	struct col_rows rows;	    /* of one of the two */
 	struct col_exemplars exemplars;
+	struct col_native native;
 	bool reparse; /* the job's settings changed: the cache does not hold for the next body */
 	bool keep;    /* while targets are applied */
 
@@ -56,6 +58,7 @@ struct col_scraping {
 	size_t owned;
 	size_t fetching; /* scrapes under way */
 	struct col_exemplar_reader exemplars;
+	struct ops_protobuf_body protobuf; /* of the answer that is read */
 };
 
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg);

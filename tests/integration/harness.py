@@ -366,7 +366,7 @@ class _TargetHandler(http_server.BaseHTTPRequestHandler):
         t.gate.wait(60)
         if t.delay:
             time.sleep(t.delay)
-        body = t.body.encode()
+        body = t.body if isinstance(t.body, bytes) else t.body.encode()
         self.send_response(t.status)
         if t.content_type:
             self.send_header("Content-Type", t.content_type)
