@@ -130,7 +130,9 @@ void col_native_publish(struct col_native *n, struct col_publisher *to,
 		n->fresh = NULL;
 	}
 	for (size_t i = 0; i < n->layout->nseries; i++) {
-		const struct ops_protobuf_native *at = &body->items[(size_t)n->values.values[i]];
+		size_t place = (size_t)n->values.values[i];
+		ops_assert(place < body->n);
+		const struct ops_protobuf_native *at = &body->items[place];
 		const struct ops_remote_histogram h = {
 			.data = (const uint8_t *)body->messages.data + at->from,
 			.len = at->len,

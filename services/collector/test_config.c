@@ -152,7 +152,8 @@ static void test_refusals(void **state)
 			"p.yml:1:58: \"a.txt\" does not end in .yml, .yaml or .json"},
 		{"scrape_configs: [{job_name: a, scrape_protocols: [Text]}]",
 			"p.yml:1:51: unknown scrape protocol \"Text\" (OpenMetricsText1.0.0, "
-			"OpenMetricsText0.0.1, PrometheusText1.0.0 or PrometheusText0.0.4)"},
+			"OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4 or "
+			"PrometheusProto)"},
 		{"scrape_configs: [{job_name: a, scrape_protocols: [PrometheusText0.0.4, "
 		 "PrometheusText0.0.4]}]",
 			"p.yml:1:72: PrometheusText0.0.4 is there twice"},
