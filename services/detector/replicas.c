@@ -18,8 +18,9 @@
  * While another collector still sends the target, that is not stored.
  *
  * Layouts: a target may have several at a time, the current one of each collector and the one that
- * it had until the next batch. The store forgets one when no collector has it any more and the
- * newest stored row has another: its series that went away become stale at that row's time.
+ * it had until the next batch. The store forgets one when no live collector has it any more and the
+ * newest stored row has another: its series that went away become stale at that row's time. One
+ * that comes back with it is asked to announce it again.
  */
 #include "services/detector/replicas.h"
 
@@ -80,6 +81,7 @@ struct target {
 	int64_t since_ms, last_ms, interval_ms; /* of the stored rows; since: of this leader */
 	struct held held[HELD_MAX];
 	size_t nheld;
+	int64_t end_ms;	  /* of a last row that was dropped, since another lived; 0: none */
 	int64_t heard_ms; /* monotonic */
 };
 
@@ -202,7 +204,8 @@ static bool layout_used(const struct target *t, uint64_t id)
 {
 	bool used = t->stored == id;
 	for (size_t i = 0; i < t->n && !used; i++) {
-		used = t->sources[i].current == id || t->sources[i].previous == id;
+		const struct source *s = &t->sources[i];
+		used = !s->gone && (s->current == id || s->previous == id);
 	}
 	return used;
 }
@@ -344,6 +347,7 @@ static int store_as_leader(
 	}
 	lead(t, s, b->time_ms);
 	note_stored(t, b);
+	t->end_ms = 0;
 	end_previous(r, t, source_of(t, s), b);
 	drop_answered(t);
 	return 0;
@@ -371,8 +375,7 @@ static void follow_another(struct det_replicas *r, struct target *t, const char 
 static void hold(struct det_replicas *r, struct target *t, struct stream *s,
 	const struct ops_bus_message *m, const struct ops_batch *b)
 {
-	bool another = t->nheld > 0 && t->held[0].stream != s;
-	if (another || t->nheld == HELD_MAX) {
+	if (t->nheld > 0 && t->held[0].stream != s) {
 		drop_row(b);
 		return;
 	}
@@ -380,7 +383,7 @@ static void hold(struct det_replicas *r, struct target *t, struct stream *s,
 	char *copy = ops_xmalloc(m->len);
 	memcpy(copy, m->payload, m->len);
 	t->held[t->nheld++] = (struct held){s, b->time_ms, copy, m->len};
-	if (missed) {
+	if (missed || t->nheld == HELD_MAX) {
 		follow_another(r, t, "silent");
 	}
 }
@@ -455,6 +458,7 @@ static int on_row(struct det_replicas *r, struct target *t, struct stream *s,
 		}
 		drop_row(b);
 		end_source(r, t, s);
+		t->end_ms = b->time_ms;
 		if (t->leader == s) {
 			follow_another(r, t, "ended");
 		}
@@ -506,6 +510,21 @@ void det_replicas_release(struct det_replicas *r, const char *stream, uint64_t l
 	}
 }
 
+/* One said that the target is no more, and the others that were thought to have it are gone. */
+static void end_after_all(struct det_replicas *r, struct target *t)
+{
+	uint64_t stored = t->stored;
+	if (t->end_ms == 0 || stored == 0 || another_lives(t, NULL)) {
+		return;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		t->sources[i].current = t->sources[i].previous = 0;
+	}
+	t->stored = 0;
+	retire_unused(r, t, stored, OPS_MAX(t->end_ms, t->last_ms + 1));
+	t->end_ms = 0;
+}
+
 void det_replicas_gone(struct det_replicas *r, const char *stream)
 {
 	struct stream *s = ops_map_gets(r->streams, stream);
@@ -522,6 +541,7 @@ void det_replicas_gone(struct det_replicas *r, const char *stream)
 		if (t->leader == s) {
 			follow_another(r, t, "gone");
 		}
+		end_after_all(r, t);
 	}
 }
 

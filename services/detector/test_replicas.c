@@ -228,6 +228,32 @@ static void test_target_ends(void **state)
 	assert_series(w, "x", "0=1 10=2 20=103 20.5=s 30=4 30.05=s");
 }
 
+/* The other one was dead already, but nobody knew. */
+static void test_target_ends_late(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = announce(w, A, "xy");
+	(void)announce(w, B, "xy");
+	row(w, A, id, 0, 1);
+	row(w, B, id, 0, 101);
+	row(w, A, id, INTERVAL, 2);
+	row(w, B, id, INTERVAL + 500, ops_stale_nan());
+	assert_series(w, "x", "0=1 10=2");
+	det_replicas_gone(w->r, A);
+	assert_series(w, "x", "0=1 10=2 10.5=s");
+	/* it was not dead at all */
+	assert_true(announce(w, A, "xy") == id);
+	row(w, A, id, 2 * INTERVAL, 3);
+	assert_series(w, "x", "0=1 10=2 10.5=s 20=3");
+	/* a target that goes on is not ended */
+	(void)announce(w, B, "xy");
+	row(w, B, id, 2 * INTERVAL, 103);
+	row(w, B, id, 2 * INTERVAL + 500, ops_stale_nan());
+	row(w, A, id, 3 * INTERVAL, 4);
+	det_replicas_gone(w->r, A);
+	assert_series(w, "x", "0=1 10=2 10.5=s 20=3 30=4");
+}
+
 static void test_other_layouts(void **state)
 {
 	struct world *w = *state;
@@ -252,6 +278,26 @@ static void test_other_layouts(void **state)
 	assert_false(det_store_has_layout(w->store, xy));
 	row(w, B, yz, 3 * INTERVAL, 104);
 	assert_series(w, "y", "0=1 10=2 20=103 30=104");
+}
+
+/* What a dead collector had does not keep series alive that nobody sends. */
+static void test_dead_layout(void **state)
+{
+	struct world *w = *state;
+	uint64_t xy = announce(w, A, "xy"), yz = announce(w, B, "yz");
+	row(w, A, xy, 0, 1);
+	row(w, A, xy, INTERVAL, 2);
+	row(w, B, yz, INTERVAL, 102);
+	det_replicas_gone(w->r, A);
+	row(w, B, yz, 2 * INTERVAL, 103);
+	assert_series(w, "x", "0=1 10=2 20=s");
+	assert_series(w, "y", "0=1 10=2 20=103");
+	row(w, A, xy, 3 * INTERVAL,
+		4); /* it was only silent: unknown, until it is announced again */
+	assert_true(announce(w, A, "xy") == xy);
+	det_replicas_release(w->r, B, yz);
+	row(w, A, xy, 3 * INTERVAL, 4);
+	assert_series(w, "x", "0=1 10=2 20=s 30=4");
 }
 
 /* After a restart the store knows layouts that nobody has announced since. */
@@ -282,7 +328,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_leader_lets_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leader_dies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_target_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_target_ends_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_layouts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_dead_layout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layout_of_before, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

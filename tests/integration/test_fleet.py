@@ -182,8 +182,8 @@ def test_replicas_are_one_series(fleet, exporter):
     wait_until(lambda: two_each(*rest), 90)
     wait_until(lambda: fresh(fleet), 60)
     fleet.assert_whole()
-    changes = fleet.detector.metric("ops_detector_leader_changes_total")
-    assert changes > 0
+    wait_until(lambda: fleet.detector.metric("ops_detector_leader_changes_total"))
+    wait_until(lambda: fleet.detector.metric("ops_detector_collectors") == 2)
     # it leaves the configuration of one, then of the other: stale only when both have dropped it
     fleet.write([])
     assert rest[0].post("/-/reload").code == 200
