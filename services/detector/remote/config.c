@@ -96,7 +96,8 @@ static void note_unused(
 	}
 	if (w->exemplars)
 		ops_conf_warn(to, ops_conf_get(node, "send_exemplars"),
-			"send_exemplars is accepted but has no effect: exemplars are not passed on");
+			"send_exemplars is accepted but has no effect: exemplars are not passed "
+			"on");
 }
 
 static int load_headers(struct ops_arena *a, const struct ops_conf_node *map,
