@@ -16,7 +16,7 @@ from test_collector import Stack, active, job
 def stack(service, ports, tmp_path):
     s = Stack(service, ports, tmp_path)
     write = s.write
-    s.write = lambda jobs: write(jobs, scrape_interval="1s", scrape_timeout="1s")
+    s.write = lambda jobs: write(jobs, scrape_interval="2s", scrape_timeout="2s")
     return s
 
 
