@@ -138,8 +138,9 @@ void ops_conf_warn(struct ops_conf_warnings *w, const struct ops_conf_node *at, 
 	...) OPS_PRINTF(3, 4);
 
 /*
- * Decodes mapping (NULL = all defaults) into out (zeroed by the caller, strings borrow from the
- * arena). Unknown keys are refused with the nearest known one as hint.
+ * Decodes mapping into out (zeroed by the caller, strings borrow from the arena). NULL: all
+ * defaults; a null in the file is a mapping without keys, so what is required is missing. Unknown
+ * keys are refused with the nearest known one as hint.
  */
 int ops_conf_decode(struct ops_arena *a, const struct ops_conf_node *mapping,
 	const struct ops_conf_key *keys, void *out, struct ops_conf_warnings *warnings,

@@ -312,8 +312,14 @@ int ops_conf_decode(struct ops_arena *a, const struct ops_conf_node *mapping,
 	const struct ops_conf_key *keys, void *out, struct ops_conf_warnings *warnings,
 	struct ops_error *err)
 {
-	if (ops_conf_is_null(mapping))
-		mapping = NULL;
+	struct ops_conf_node empty;
+	if (mapping != NULL && ops_conf_is_null(mapping)) {
+		empty = (struct ops_conf_node){.type = OPS_CONF_MAPPING,
+			.file = mapping->file,
+			.line = mapping->line,
+			.column = mapping->column};
+		mapping = &empty;
+	}
 	if (mapping != NULL && mapping->type != OPS_CONF_MAPPING)
 		return ops_conf_error(mapping, err, "expected a mapping of keys to values");
 	struct decoder d = {.arena = a,

@@ -175,6 +175,7 @@ static void test_refusals(void **state)
 		const char *text, *shown;
 	} cases[] = {
 		{"{}", "t.yml:1:1: key \"listen\" is missing"},
+		{"~", "t.yml:1:1: key \"listen\" is missing"},
 		{"listen: ~", "t.yml:1:1: key \"listen\" is missing"},
 		{"[a]", "t.yml:1:1: expected a mapping of keys to values"},
 		{"listen: [a]", "t.yml:1:9: listen: expected text, found a list"},
