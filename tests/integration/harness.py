@@ -366,7 +366,8 @@ class _TargetHandler(http_server.BaseHTTPRequestHandler):
         t.gate.wait(60)
         if t.delay:
             time.sleep(t.delay)
-        body = t.body if isinstance(t.body, bytes) else t.body.encode()
+        body = t.body  # once: some targets make a new one each time
+        body = body if isinstance(body, bytes) else body.encode()
         self.send_response(t.status)
         if t.content_type:
             self.send_header("Content-Type", t.content_type)
