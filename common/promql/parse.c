@@ -98,7 +98,7 @@ int ops_promql_parse_text(struct ops_arena *arena, const char *text, struct ops_
 	return ops_promql_parse(arena, &src, ret, err);
 }
 
-/* Upstream does not ask for a non-empty matcher here; every user of match[] does. */
+/* Upstream never asks for a non-empty matcher here; most users of match[] do. */
 int ops_promql_parse_selector(struct ops_arena *arena, const struct ops_promql_source *src,
 	struct ops_promql_expr **ret_vector_selector, struct ops_error *err)
 {
@@ -122,6 +122,7 @@ int ops_promql_parse_selector(struct ops_arena *arena, const struct ops_promql_s
 	enum ops_promql_token_type t = ops_promql_peek_type(&p);
 	bool whole = e != NULL && t == TOK_EOF;
 	if ((whole || ops_promql_unexpected(&p, NULL, NULL)) && problems.n == 0) {
+		e->vector.may_match_all = (p.features & OPS_PROMQL_MATCH_ALL) != 0;
 		ops_promql_check(&p, e);
 	}
 	r = finish(src, &problems, err);

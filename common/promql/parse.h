@@ -24,6 +24,8 @@ enum ops_promql_feature {
 };
 #define OPS_PROMQL_DEFAULT_FEATURES OPS_PROMQL_DURATION_EXPR
 #define OPS_PROMQL_ALL_FEATURES 0xfu
+/* No feature of the language: a selector alone may do without a non-empty matcher. */
+#define OPS_PROMQL_MATCH_ALL (1u << 4)
 
 struct ops_promql_options {
 	unsigned features; /* OR of enum ops_promql_feature */

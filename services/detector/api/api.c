@@ -220,13 +220,18 @@ int det_api_need_time(struct ops_http_req *req, const char *name, int64_t *ret_m
 	return -EINVAL;
 }
 
+bool det_api_parse_duration(const char *text, int64_t *ret_ms)
+{
+	return parse_seconds(text, ret_ms) || ops_duration_parse(text, strlen(text), ret_ms) == 0;
+}
+
 int det_api_param_duration(struct ops_http_req *req, const char *name, int64_t *ret_ms)
 {
 	const char *text = ops_http_param(req, name);
 	if (text == NULL || *text == '\0') {
 		return 1;
 	}
-	if (parse_seconds(text, ret_ms) || ops_duration_parse(text, strlen(text), ret_ms) == 0) {
+	if (det_api_parse_duration(text, ret_ms)) {
 		return 0;
 	}
 	refuse_param(req, name, "", text, "duration");
@@ -238,7 +243,9 @@ static void refuse_limit(struct ops_http_req *req, const char *name, const char 
 	char why[300];
 	uint64_t n;
 	bool negative = text[0] == '-' && ops_parse_u64(text + 1, strlen(text + 1), &n) == 0;
-	snprintf(why, sizeof(why), "strconv.Atoi: parsing \"%.200s\": invalid syntax", text);
+	bool digits = text[strspn(text, "0123456789")] == '\0';
+	snprintf(why, sizeof(why), "strconv.Atoi: parsing \"%.200s\": %s", text,
+		digits ? "value out of range" : "invalid syntax");
 	det_api_bad(req, name, negative ? "limit must be non-negative" : why);
 }
 
@@ -262,17 +269,17 @@ int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
 int det_api_param_number(struct ops_http_req *req, const char *name, size_t *ret)
 {
 	const char *text = ops_http_param(req, name);
-	uint64_t n = 0;
+	int64_t n = 0;
 	if (text == NULL || *text == '\0') {
 		return 0;
 	}
-	if (ops_parse_u64(text, strlen(text), &n) != 0) {
+	if (ops_parse_i64(text, strlen(text), &n) != 0) {
 		char why[80];
 		snprintf(why, sizeof(why), "%s must be a number", name);
 		det_api_reply_error(req, "bad_data", why);
 		return -EINVAL;
 	}
-	*ret = n > 0 ? (size_t)n : SIZE_MAX;
+	*ret = n >= 0 ? (size_t)n : SIZE_MAX;
 	return 0;
 }
 

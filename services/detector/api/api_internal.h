@@ -56,9 +56,10 @@ void det_api_bad(struct ops_http_req *req, const char *parameter, const char *wh
 int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
 /* The same where an absent parameter has no default. */
 int det_api_need_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
+bool det_api_parse_duration(const char *text, int64_t *ret_ms); /* seconds or 1m30s */
 int det_api_param_duration(
 	struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;
-/* "limit must be a number"; 0 is taken as none. 0 or -EINVAL. */
+/* "limit must be a number"; a negative one is none, 0 is 0. 0 or -EINVAL. */
 int det_api_param_number(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;
 int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret) OPS_MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/number.h"
 #include "services/detector/api/job.h"
 
 struct query {
@@ -47,6 +48,22 @@ static int parse_expr(struct query *q)
 	return 0;
 }
 
+/* As any duration, but upstream words the refusal in another way. */
+static int read_lookback(struct ops_http_req *req, int64_t *ret_ms)
+{
+	const char *text = ops_http_param(req, "lookback_delta");
+	if (text == NULL || *text == '\0' || det_api_parse_duration(text, ret_ms)) {
+		return 0;
+	}
+	char why[300];
+	snprintf(why, sizeof(why),
+		"error parsing lookback delta duration: cannot parse \"%.200s\" to a valid "
+		"duration",
+		text);
+	det_api_reply_error(req, "bad_data", why);
+	return -EINVAL;
+}
+
 /* timeout, lookback_delta, limit, stats. A timeout only shortens the configured one. */
 static int read_options(struct query *q)
 {
@@ -54,11 +71,11 @@ static int read_options(struct query *q)
 	const char *stats = ops_http_param(req, "stats");
 	int64_t timeout_ms = 0, lookback_ms = 0;
 	int has_timeout = det_api_param_duration(req, "timeout", &timeout_ms);
-	if (has_timeout < 0 || det_api_param_duration(req, "lookback_delta", &lookback_ms) < 0) {
+	if (has_timeout < 0 || read_lookback(req, &lookback_ms) < 0) {
 		return -EINVAL;
 	}
 	if (has_timeout == 0 && timeout_ms <= 0) {
-		det_api_reply_error(req, "timeout", "query timed out in query execution");
+		det_api_reply_error(req, "timeout", "query timed out in query queue");
 		return -EINVAL;
 	}
 	if (has_timeout == 0 &&
@@ -83,6 +100,17 @@ static void add_point(struct ops_strbuf *out, const struct det_point *p)
 		det_api_value(out, p->v);
 	}
 	ops_strbuf_addc(out, ']');
+}
+
+/* Never with an exponent, unlike the points of series: upstream writes the two by different means.
+ */
+static void add_scalar(struct ops_strbuf *out, const struct det_point *p)
+{
+	char text[352];
+	(void)ops_format_double_f(p->v, text);
+	ops_strbuf_addc(out, '[');
+	det_api_time(out, p->t);
+	ops_strbuf_printf(out, ",\"%s\"]", text);
 }
 
 /* Floats stand under one key, histograms under another. */
@@ -198,7 +226,7 @@ static void open_result(struct query *q)
 	ops_strbuf_printf(
 		out, "{\"resultType\":\"%s\",\"result\":", ops_promql_value_type_name(r->type));
 	if (r->type == OPS_PROMQL_SCALAR) {
-		add_point(out, &r->series[0].points[0]);
+		add_scalar(out, &r->series[0].points[0]);
 	} else if (r->type == OPS_PROMQL_STRING_VALUE) {
 		ops_strbuf_addc(out, '[');
 		det_api_time(out, q->query.start_ms);

@@ -44,6 +44,11 @@ static void answer(const struct det_api *api, struct ops_http_req *req, struct s
 		bad(req, &s->err);
 		return;
 	}
+	if (s->n == 0) { /* nothing that could have exemplars: no content, as upstream */
+		det_api_headers(req);
+		ops_http_reply(req, 204, NULL, NULL, 0);
+		return;
+	}
 	det_exemplars_query(api->exemplars, s->items, s->n, range_ms, &out);
 	det_api_reply(req, &out, NULL);
 }

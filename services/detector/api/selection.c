@@ -10,7 +10,9 @@
 static int parse_match(
 	struct det_selection *s, const char *text, struct ops_matchers *ret, struct ops_error *err)
 {
-	struct ops_promql_source src = {text, strlen(text), NULL};
+	static const struct ops_promql_options any = {
+		.features = OPS_PROMQL_DEFAULT_FEATURES | OPS_PROMQL_MATCH_ALL};
+	struct ops_promql_source src = {text, strlen(text), &any};
 	struct ops_promql_expr *selector;
 	int rc = ops_promql_parse_selector(&s->job->arena, &src, &selector, err);
 	return rc == 0 ? det_engine_matchers(selector, ret, err) : rc;
@@ -60,8 +62,11 @@ int det_selection_read(struct det_selection *s, struct det_job *job)
 		return -EINVAL;
 	}
 	int rc = det_selection_matches(s, job, &err);
-	if (rc != 0) {
+	if (rc != 0 && s->names_match) {
 		det_api_bad_at(job->req, "match[]", &err);
+	} else if (rc != 0) {
+		char why[DET_POSITION_MAX];
+		det_api_reply_error(job->req, "bad_data", det_api_position(&err, why, sizeof(why)));
 	}
 	return rc;
 }

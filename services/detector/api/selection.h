@@ -14,6 +14,7 @@ struct det_selection {
 	size_t nmatches;
 	int64_t range_ms[2];
 	size_t limit;
+	bool names_match; /* an error in a match[] names the parameter; upstream's do for series */
 };
 
 /* 0, or the reply is sent. Release with det_selection_done either way. */

@@ -87,6 +87,7 @@ void det_api_series(struct ops_http_req *req, void *arg)
 {
 	struct listing *l = new_listing(req, arg, step_series);
 	const char *any = NULL;
+	l->selection.names_match = true;
 	if (ops_http_params(req, "match[]", &any, 1) == 0) {
 		det_api_reply_error(req, "bad_data", "no match[] parameter provided");
 		det_job_drop(&l->job);
@@ -169,27 +170,40 @@ void det_api_label_names(struct ops_http_req *req, void *arg)
 	start_strings(new_listing(req, arg, step_strings));
 }
 
-/* "U__a_2e_b" is a.b: names that do not fit into a path are escaped so. */
+/* One "__" or "_2e_" at text: what it stands for, appended to out. 0: it is neither. */
+static size_t unescape_one(const char *text, char *out, size_t *n)
+{
+	uint64_t code = 0;
+	size_t hex = strspn(text + 1, "0123456789abcdefABCDEF");
+	if (text[1] == '_') {
+		out[(*n)++] = '_';
+		return 2;
+	}
+	if (hex == 0 || hex > 5 || text[hex + 1] != '_' ||
+		ops_parse_hex_u64(text + 1, hex, &code) != 0 || (code >= 0xd800 && code < 0xe000)) {
+		return 0;
+	}
+	*n += ops_utf8_encode((uint32_t)code, out + *n);
+	return hex + 2;
+}
+
+/* "U__a_2e_b" is a.b: names that do not fit into a path are escaped so. What is no such escape all
+ * through is a name as it stands. */
 static char *unescape_name(struct ops_arena *arena, const char *name)
 {
+	char *out = ops_arena_strdup(arena, name);
 	if (strncmp(name, "U__", 3) != 0) {
-		return ops_arena_strdup(arena, name);
+		return out;
 	}
-	char *out = ops_arena_alloc(arena, strlen(name) + 1);
 	size_t n = 0;
 	for (const char *at = name + 3; *at != '\0';) {
-		size_t hex = *at == '_' ? strspn(at + 1, "0123456789abcdefABCDEF") : 0;
-		uint64_t code = 0;
-		if (*at == '_' && at[1] == '_') {
-			out[n++] = '_';
-			at += 2;
-		} else if (hex > 0 && hex <= 6 && at[hex + 1] == '_' &&
-			   ops_parse_hex_u64(at + 1, hex, &code) == 0 && code < 0x110000) {
-			n += ops_utf8_encode((uint32_t)code, out + n);
-			at += hex + 2;
-		} else {
-			out[n++] = *at++;
+		size_t taken = 1;
+		if (*at != '_') {
+			out[n++] = *at;
+		} else if ((taken = unescape_one(at, out, &n)) == 0) {
+			return ops_arena_strdup(arena, name);
 		}
+		at += taken;
 	}
 	out[n] = '\0';
 	return out;

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/clock.h"
 #include "common/base/map.h"
@@ -196,7 +197,8 @@ void det_api_targets(struct ops_http_req *req, void *arg)
 	struct targets *t = new_targets(req, arg, step_targets);
 	const char *state = ops_http_param(req, "state");
 	const char *pool = ops_http_param(req, "scrapePool");
-	t->active = state == NULL || strcmp(state, "dropped") != 0;
+	t->active = state == NULL || *state == '\0' || strcasecmp(state, "any") == 0 ||
+		    strcasecmp(state, "active") == 0;
 	t->pool = pool != NULL && *pool != '\0' ? ops_arena_strdup(&t->job.arena, pool) : NULL;
 	det_job_start(&t->job);
 }
@@ -352,7 +354,9 @@ static int read_match(struct targets *t, struct ops_http_req *req)
 	if (text == NULL || *text == '\0') {
 		return 0;
 	}
-	struct ops_promql_source src = {text, strlen(text), NULL};
+	static const struct ops_promql_options any = {
+		.features = OPS_PROMQL_DEFAULT_FEATURES | OPS_PROMQL_MATCH_ALL};
+	struct ops_promql_source src = {text, strlen(text), &any};
 	int rc = ops_promql_parse_selector(&t->job.arena, &src, &selector, &err);
 	if (rc == 0) {
 		rc = det_engine_matchers(selector, &t->match, &err);

@@ -149,7 +149,7 @@ static const struct exchange exchanges[] = {
 	{"/api/v1/query", "query=1%2B1&time=12.5", 200,
 		"{\"resultType\":\"scalar\",\"result\":[12.500,\"2\"]}"},
 	{"/api/v1/query?query=1e30*1e-7&time=1970-01-01T00:00:01Z", NULL, 200,
-		"{\"resultType\":\"scalar\",\"result\":[1,\"1e+23\"]}"},
+		"{\"resultType\":\"scalar\",\"result\":[1,\"100000000000000000000000\"]}"},
 	{"/api/v1/query?query=%22a%5C%22b%22", NULL, 200,
 		"{\"resultType\":\"string\",\"result\":[1000,\"a\\\"b\"]}"},
 	{"/api/v1/query?query=up%7Binstance=%22b%22%7D%5B2m%5D&time=960", NULL, 200,
@@ -228,7 +228,7 @@ static const struct exchange exchanges[] = {
 	{"/api/v1/query?query=up&limit=few", NULL, 400,
 		"\"bad_data\",\"error\":\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing"},
 	{"/api/v1/query?query=up&timeout=-1", NULL, 503,
-		"\"timeout\",\"error\":\"query timed out in query execution\""},
+		"\"timeout\",\"error\":\"query timed out in query queue\""},
 	{"/api/v1/targets/metadata?match_target=x%7B", NULL, 400,
 		"\"bad_data\",\"error\":\"invalid parameter \\\"match_target\\\": 1:3: parse "
 		"error"},
@@ -251,6 +251,42 @@ static const struct exchange exchanges[] = {
 	{"/api/v1/query?query=vector(1)&stats=all", NULL, 200,
 		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1000,\"1\"]}],"
 		"\"stats\":{\"timings\":{\"evalTotalTime\":"},
+	{"/api/v1/query?query=vector(1e21)", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[1000,\"1e+21\"]}]"
+		"}"},
+	{"/api/v1/query?query=1e21", NULL, 200,
+		"{\"resultType\":\"scalar\",\"result\":[1000,\"1000000000000000000000\"]}"},
+	{"/api/v1/query?query=-Inf", NULL, 200,
+		"{\"resultType\":\"scalar\",\"result\":[1000,\"-Inf\"]}"},
+	{"/api/v1/query?query=up&lookback_delta=x", NULL, 400,
+		"\"bad_data\",\"error\":\"error parsing lookback delta duration: cannot parse "
+		"\\\"x\\\" to a valid duration\"}"},
+	{"/api/v1/query?query=up&limit=99999999999999999999", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"limit\\\": strconv.Atoi: parsing "
+		"\\\"99999999999999999999\\\": value out of range\"}"},
+	{"/api/v1/series?match%5B%5D=%7B%7D", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"match[]\\\": match[] must contain "
+		"at "
+		"least one non-empty matcher\"}"},
+	{"/api/v1/labels?match%5B%5D=%7B%7D", NULL, 400,
+		"\"bad_data\",\"error\":\"match[] must contain at least one non-empty matcher\"}"},
+	{"/api/v1/label/job/values?match%5B%5D=up%7B", NULL, 400,
+		"\"bad_data\",\"error\":\"1:4: parse error: unexpected end of input inside "
+		"braces\"}"},
+	{"/api/v1/label/U__l_65_/values", NULL, 200, "[\"0.1\"]}"},
+	{"/api/v1/label/U__l_zz_/values", NULL, 200, "[]}"},
+	{"/api/v1/label/U__/values", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid label name: \\\"\\\"\"}"},
+	{"/api/v1/targets?state=dropped", NULL, 200, "{\"activeTargets\":[],\"droppedTargets\":[]"},
+	{"/api/v1/targets?state=all", NULL, 200, "{\"activeTargets\":[],"},
+	{"/api/v1/targets?state=ANY&scrapePool=x", NULL, 200, "{\"activeTargets\":[{"},
+	{"/api/v1/targets/metadata?metric=up&match_target=%7B%7D", NULL, 200,
+		"[{\"target\":{\"instance\":\"a\",\"job\":\"x\"},\"type\":\"gauge\""},
+	{"/api/v1/targets/metadata?limit=0", NULL, 200, "[]}"},
+	{"/api/v1/metadata?limit=0", NULL, 200, "{}}"},
+	{"/api/v1/metadata?metric=up&limit=-1&limit_per_metric=-1", NULL, 200, "{\"up\":[{"},
+	{"/api/v1/metadata?limit=1.5", NULL, 400,
+		"\"bad_data\",\"error\":\"limit must be a number\"}"},
 	{"/api/v1/status/buildinfo", NULL, 200, "{\"version\":\"3."},
 	{"/api/v1/status/runtimeinfo", NULL, 200, "{\"startTime\":\"1970-01-01T00:16:40.000Z\""},
 };
