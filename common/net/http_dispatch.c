@@ -188,22 +188,28 @@ static void authenticate(struct ops_http_req *req, const struct ops_credentials 
 	}
 }
 
-static int parse_params(struct ops_http_req *req)
+static bool has_form(const struct ops_http_req *req)
 {
 	static const char form[] = "application/x-www-form-urlencoded";
 	const char *type = ops_http_head_get(&req->head, "Content-Type");
-	int rc = ops_http_params_parse(
-		&req->arena, req->head.query, strlen(req->head.query), &req->params);
-
 	const struct ops_http_route *route = req->match.route;
-	bool raw = route != NULL && (route->methods & (OPS_RAW_BODY | OPS_STREAM_BODY)) != 0;
-	if (rc != 0 || raw || type == NULL || strncasecmp(type, form, sizeof(form) - 1) != 0)
-		return rc;
+	if (route != NULL && (route->methods & (OPS_RAW_BODY | OPS_STREAM_BODY)) != 0)
+		return false;
+	if (type == NULL || strncasecmp(type, form, sizeof(form) - 1) != 0)
+		return false;
 	char end = type[sizeof(form) - 1];
-	if (end != '\0' && end != ';' && end != ' ')
-		return 0;
-	return ops_http_params_parse(
-		&req->arena, ops_strbuf_text(&req->body), req->body.len, &req->params);
+	return end == '\0' || end == ';' || end == ' ';
+}
+
+static int parse_params(struct ops_http_req *req)
+{
+	int rc = 0;
+	if (has_form(req))
+		rc = ops_http_params_parse(
+			&req->arena, ops_strbuf_text(&req->body), req->body.len, &req->params);
+	return rc != 0 ? rc
+		       : ops_http_params_parse(&req->arena, req->head.query,
+				 strlen(req->head.query), &req->params);
 }
 
 static int parse_path(struct ops_http_req *req)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parameters are decoded once per request, in order, query string before form, as Prometheus' API
+ * Parameters are decoded once per request, in order, form before query string, as Prometheus' API
  * and its clients expect (match[] repeats). A malformed escape is an error rather than taken
  * literally, so that what a handler checks is what a client meant; an encoded NUL is one too, since
  * values become C strings.

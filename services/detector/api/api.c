@@ -19,6 +19,7 @@
 #include "services/detector/api/job.h"
 
 #define JSON_TYPE "application/json"
+#define EDGE_MS 4.6e18 /* no time is farther away: half of what int64_t holds */
 
 static const struct {
 	const char *type;
@@ -170,6 +171,19 @@ void det_api_labels(struct ops_strbuf *out, const struct ops_label *labels, uint
 	ops_strbuf_addc(out, '}');
 }
 
+/* What int64_t holds in milliseconds, cut off so that spans can be added to it. */
+static bool read_time(const char *text, int64_t *ret_ms)
+{
+	double seconds;
+	const double most = (double)INT64_MAX / 1000;
+	if (ops_parse_double(text, strlen(text), &seconds) != 0 || !(fabs(seconds) <= most)) {
+		return false;
+	}
+	double ms = OPS_MAX(-EDGE_MS, OPS_MIN(seconds * 1000, EDGE_MS));
+	*ret_ms = (int64_t)llround(ms);
+	return true;
+}
+
 static bool parse_seconds(const char *text, int64_t *ret_ms)
 {
 	double seconds;
@@ -182,7 +196,16 @@ static bool parse_seconds(const char *text, int64_t *ret_ms)
 
 static bool parse_time(const char *text, int64_t *ret_ms)
 {
-	return parse_seconds(text, ret_ms) || ops_time_parse(text, strlen(text), ret_ms) == 0;
+	/* upstream's own bounds, which clients send back; RFC 3339 has no such years */
+	if (ops_str_eq(text, "-292273086-05-16T16:47:06Z")) {
+		*ret_ms = (int64_t)-EDGE_MS;
+		return true;
+	}
+	if (ops_str_eq(text, "292277025-08-18T07:12:54.999999999Z")) {
+		*ret_ms = (int64_t)EDGE_MS;
+		return true;
+	}
+	return read_time(text, ret_ms) || ops_time_parse(text, strlen(text), ret_ms) == 0;
 }
 
 /* before: what stands before the reason. */

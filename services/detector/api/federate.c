@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /federate: the newest sample of each selected series as exposition text, grouped by metric name,
- * with its time, as untyped metrics; external labels where a series has none of that name, and
- * always an instance, so that the scraping server does not put its own there. The first step finds
- * the series and keeps references to their label sets; each step then looks up as many of them
- * again as fit into a piece, so that the store is never held while a client reads.
+ * with its time, as untyped metrics, and native histograms of custom buckets as classic ones, which
+ * they mostly were (others have no place in text); external labels where a series has none of that
+ * name, and always an instance, so that the scraping server does not put its own there. The first
+ * step finds the series and keeps references to their label sets; each step then looks up as many
+ * of them again as fit into a piece, so that the store is never held while a client reads.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/number.h"
 #include "services/detector/api/selection.h"
 
 #define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
@@ -23,7 +26,7 @@ struct federation {
 	struct ops_labels **labels; /* of the series, by name, then the rest */
 	size_t n, next;
 	struct det_samples samples;
-	const char *last_name;
+	const char *last_name, *last_type;
 	bool found, openmetrics;
 };
 
@@ -77,19 +80,42 @@ static void add_label(struct ops_strbuf *out, const struct ops_label *l, bool *f
 	ops_label_print(l, out);
 }
 
-static void add_series(struct federation *f, const struct ops_labels *ls)
+/* One line: of a sample, or of a part of a histogram. */
+struct line {
+	const char *suffix;
+	const double *le; /* of a bucket */
+	double value;
+	int64_t t;
+};
+
+static void add_le(struct ops_strbuf *out, double le, bool *first)
+{
+	char text[40];
+	size_t len = ops_format_double(le, text);
+	const struct ops_label l = {"le", text, 2, (uint32_t)len};
+	add_label(out, &l, first);
+}
+
+/* The name and what it is followed by; it stands in the braces if it needs quotes. */
+static bool add_name(struct federation *f, const char *name, const char *suffix)
+{
+	struct ops_strbuf *out = &f->job.out;
+	if (ops_metric_name_classic(name, strlen(name))) {
+		ops_strbuf_adds(out, name);
+		ops_strbuf_adds(out, suffix);
+		return true;
+	}
+	const char *whole = ops_arena_printf(&f->job.arena, "%s%s", name, suffix);
+	ops_strbuf_addc(out, '{');
+	ops_strbuf_add_quoted(out, whole, strlen(whole));
+	return false;
+}
+
+static void add_series(struct federation *f, const struct ops_labels *ls, const struct line *line)
 {
 	static const struct ops_label no_instance = {"instance", "", 8, 0};
 	struct ops_strbuf *out = &f->job.out;
-	const char *name = name_of(ls);
-	bool classic = ops_metric_name_classic(name, strlen(name)), first = true;
-	if (classic) {
-		ops_strbuf_adds(out, name);
-	} else {
-		ops_strbuf_addc(out, '{');
-		ops_strbuf_add_quoted(out, name, strlen(name));
-		first = false;
-	}
+	bool first = add_name(f, name_of(ls), line->suffix);
 	for (uint32_t i = 0; i < ls->n; i++) {
 		if (strcmp(ls->items[i].name, OPS_LABEL_NAME) != 0) {
 			add_label(out, &ls->items[i], &first);
@@ -106,32 +132,61 @@ static void add_series(struct federation *f, const struct ops_labels *ls)
 	if (!instance) {
 		add_label(out, &no_instance, &first);
 	}
+	if (line->le != NULL) {
+		add_le(out, *line->le, &first);
+	}
 	ops_strbuf_adds(out, first ? " " : "} ");
 }
 
-static void add_sample(struct federation *f, const struct ops_labels *ls, int64_t t, double v)
+static void add_line(struct federation *f, const struct ops_labels *ls, const struct line *line)
 {
 	struct ops_strbuf *out = &f->job.out;
-	const char *name = name_of(ls);
-	if (f->last_name == NULL || strcmp(f->last_name, name) != 0) {
-		ops_strbuf_adds(out, "# TYPE ");
-		if (ops_metric_name_classic(name, strlen(name))) {
-			ops_strbuf_adds(out, name);
-		} else {
-			ops_strbuf_add_quoted(out, name, strlen(name));
-		}
-		ops_strbuf_adds(out, f->openmetrics ? " unknown\n" : " untyped\n");
-		f->last_name = name;
-	}
-	add_series(f, ls);
-	ops_strbuf_add_double(out, v);
+	add_series(f, ls, line);
+	ops_strbuf_add_double(out, line->value);
 	ops_strbuf_addc(out, ' ');
 	if (f->openmetrics) {
-		det_api_time(out, t);
+		det_api_time(out, line->t);
 	} else {
-		ops_strbuf_printf(out, "%lld", (long long)t);
+		ops_strbuf_printf(out, "%lld", (long long)line->t);
 	}
 	ops_strbuf_addc(out, '\n');
+}
+
+/* A family starts where the name changes, or what its series are. */
+static void add_type(struct federation *f, const char *name, const char *type)
+{
+	struct ops_strbuf *out = &f->job.out;
+	if (f->last_name != NULL && strcmp(f->last_name, name) == 0 &&
+		strcmp(f->last_type, type) == 0) {
+		return;
+	}
+	ops_strbuf_adds(out, "# TYPE ");
+	if (ops_metric_name_classic(name, strlen(name))) {
+		ops_strbuf_adds(out, name);
+	} else {
+		ops_strbuf_add_quoted(out, name, strlen(name));
+	}
+	ops_strbuf_printf(out, " %s\n", type);
+	f->last_name = name;
+	f->last_type = type;
+}
+
+static void add_histogram(
+	struct federation *f, const struct ops_labels *ls, int64_t t, const struct ops_histogram *h)
+{
+	double cumulative = 0;
+	const double inf = INFINITY;
+	size_t k = 0;
+	add_type(f, name_of(ls), "histogram");
+	for (uint32_t i = 0; i < h->ncustom; i++) {
+		for (; k < h->positive.n && h->positive.items[k].index <= (int64_t)i; k++) {
+			cumulative += h->positive.items[k].count;
+		}
+		add_line(f, ls, &(struct line){"_bucket", &h->custom[i], cumulative, t});
+	}
+	add_line(f, ls, &(struct line){"_bucket", &inf, h->count, t});
+	add_line(f, ls, &(struct line){"_sum", NULL, h->sum, t});
+	add_line(f, ls, &(struct line){"_count", NULL, h->count, t});
 }
 
 static void add_newest(struct federation *f, const struct ops_labels *ls)
@@ -142,11 +197,16 @@ static void add_newest(struct federation *f, const struct ops_labels *ls)
 		return;
 	}
 	det_series_read(series, f->selection.range_ms[0], f->selection.range_ms[1], s);
+	if (s->n == 0) {
+		return;
+	}
 	size_t last = s->n - 1;
-	/* A native histogram has no place in this format. */
-	bool shown = s->n > 0 && !ops_is_stale(s->v[last]) && (s->h == NULL || s->h[last] == NULL);
-	if (shown) {
-		add_sample(f, ls, s->t[last], s->v[last]);
+	const struct ops_histogram *h = s->h != NULL ? s->h[last] : NULL;
+	if (h == NULL && !ops_is_stale(s->v[last])) {
+		add_type(f, name_of(ls), f->openmetrics ? "unknown" : "untyped");
+		add_line(f, ls, &(struct line){"", NULL, s->v[last], s->t[last]});
+	} else if (h != NULL && ops_histogram_is_custom(h) && !ops_is_stale(h->sum)) {
+		add_histogram(f, ls, s->t[last], h);
 	}
 }
 

@@ -287,6 +287,23 @@ static const struct exchange exchanges[] = {
 	{"/api/v1/metadata?metric=up&limit=-1&limit_per_metric=-1", NULL, 200, "{\"up\":[{"},
 	{"/api/v1/metadata?limit=1.5", NULL, 400,
 		"\"bad_data\",\"error\":\"limit must be a number\"}"},
+	{"/api/v1/query?query=1&time=3", "query=2", 200,
+		"{\"resultType\":\"scalar\",\"result\":[3,\"2\"]}}"},
+	{"/api/v1/label/job/values?start=-9223372036854775.808&end=9223372036854775.807", NULL, 200,
+		"[\"x\"]}"},
+	{"/api/v1/series?match%5B%5D=http_total&start=-292273086-05-16T16:47:06Z&"
+	 "end=292277025-08-18T07:12:54.999999999Z",
+		NULL, 200, "[{\"__name__\":\"http_total\","},
+	{"/api/v1/query?query=up&time=9223372036854775.807", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[]}}"},
+	{"/api/v1/query?query=up&time=-9223372036854775.808", NULL, 200,
+		"{\"resultType\":\"vector\",\"result\":[]}}"},
+	{"/api/v1/query?query=up%5B1y%5D+offset+-1y&time=-9223372036854775", NULL, 200,
+		"{\"resultType\":\"matrix\",\"result\":[]}}"},
+	{"/api/v1/query_range?query=up&start=-9223372036854775&end=9223372036854775&step=1e9", NULL,
+		400, "\"bad_data\",\"error\":\"exceeded maximum resolution"},
+	{"/api/v1/query?query=up&time=1e30", NULL, 400,
+		"\"bad_data\",\"error\":\"invalid parameter \\\"time\\\""},
 	{"/api/v1/status/buildinfo", NULL, 200, "{\"version\":\"3."},
 	{"/api/v1/status/runtimeinfo", NULL, 200, "{\"startTime\":\"1970-01-01T00:16:40.000Z\""},
 };
@@ -355,6 +372,33 @@ static const struct exchange of_histograms[] = {
 		"{\"resultType\":\"vector\",\"result\":[{\"metric\":{},\"value\":[960,\"7\"]}]}"},
 };
 
+/* Custom buckets leave as a classic histogram, others not at all. */
+static void check_federation(struct world *w)
+{
+	struct ops_labels *labels = ops_labels_of("__name__", "nhcb", "a", "b", NULL);
+	const double bounds[] = {0.1, 1, 5};
+	struct ops_histogram_bucket items[] = {
+		{.index = 0, .count = 1}, {.index = 2, .count = 2}, {.index = 3, .count = 4}};
+	struct ops_histogram h = {.schema = -53,
+		.sum = 30.5,
+		.count = 7,
+		.positive = {items, 3, 3},
+		.custom = bounds,
+		.ncustom = 3};
+	assert_int_equal(det_store_append_histogram(w->store, labels, 16 * MINUTE_MS, &h), 0);
+	ops_labels_unref(labels);
+	ask(w, "/federate?match%5B%5D=%7B__name__=~%22lat|nhcb%22%7D", NULL);
+	assert_int_equal(w->code, 200);
+	assert_string_equal(ops_strbuf_text(&w->body),
+		"# TYPE nhcb histogram\n"
+		"nhcb_bucket{a=\"b\",instance=\"\",le=\"0.1\"} 1 960000\n"
+		"nhcb_bucket{a=\"b\",instance=\"\",le=\"1\"} 1 960000\n"
+		"nhcb_bucket{a=\"b\",instance=\"\",le=\"5\"} 3 960000\n"
+		"nhcb_bucket{a=\"b\",instance=\"\",le=\"+Inf\"} 7 960000\n"
+		"nhcb_sum{a=\"b\",instance=\"\"} 30.5 960000\n"
+		"nhcb_count{a=\"b\",instance=\"\"} 7 960000\n");
+}
+
 static void test_histograms(void **state)
 {
 	struct world w;
@@ -363,6 +407,7 @@ static void test_histograms(void **state)
 	open_world(&w);
 	add_histograms(w.store);
 	run_exchanges(&w, of_histograms, OPS_LENGTH(of_histograms));
+	check_federation(&w);
 	close_world(&w);
 	ops_clock_fake(NULL);
 }
