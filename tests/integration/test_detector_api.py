@@ -319,6 +319,14 @@ def test_rules_by_pages_and_filters(detector):
         "invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule groups changed?")
     assert api(d, "rules", 400, group_next_token="x")["errorType"] == "bad_data"
     assert api(d, "rules", 400, group_limit=0)["error"].endswith("group_limit needs to be greater than 0")
+    for limit, why in (("x", "invalid syntax"), ("99999999999", "value out of range")):
+        assert api(d, "rules", 400, group_limit=limit)["error"] == (
+            "invalid parameter \"group_limit\": group_limit needs to be a valid number: "
+            f"strconv.ParseInt: parsing \"{limit}\": {why}")
+    assert api(d, "rules", 400, **{"match[]": "{"})["error"] == (
+        "1:2: parse error: unexpected end of input inside braces")
+    no_exemplars = d.get("/api/v1/query_exemplars?query=1")
+    assert no_exemplars.code == 204 and no_exemplars.body == b""
     only = api(d, "rules", type="alert", **{"match[]": '{team="t1"}'})["groups"]
     assert [r["name"] for g in only for r in g["rules"]] == ["A1", "A3"]
     plain = api(d, "rules", exclude_alerts="true", **{"rule_group[]": "g0"})["groups"][0]["rules"]

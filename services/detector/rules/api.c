@@ -269,8 +269,15 @@ static int read_pages(struct filter *f, struct ops_http_req *req)
 		return -EINVAL;
 	}
 	int64_t n = 0;
-	if (ops_parse_i64(limit, strlen(limit), &n) != 0) {
-		bad(req, "group_limit", "group_limit needs to be a valid number");
+	int rc = ops_parse_i64(limit, strlen(limit), &n);
+	if (rc != 0 || n > INT32_MAX || n < INT32_MIN) {
+		char why[300];
+		bool digits = limit[strspn(limit, "-0123456789")] == '\0';
+		snprintf(why, sizeof(why),
+			"group_limit needs to be a valid number: strconv.ParseInt: parsing "
+			"\"%.150s\": %s",
+			limit, digits ? "value out of range" : "invalid syntax");
+		bad(req, "group_limit", why);
 		return -EINVAL;
 	}
 	if (n <= 0) {
@@ -298,7 +305,7 @@ static int read_matches(struct filter *f, struct ops_http_req *req)
 		if (rc != 0) {
 			char why[600];
 			snprintf(why, sizeof(why), "%d:%d: %s", err.line, err.column, err.message);
-			bad(req, "match[]", why);
+			det_api_reply_error(req, "bad_data", why); /* upstream names no parameter */
 		}
 	}
 	ops_arena_done(&arena);
