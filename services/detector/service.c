@@ -337,6 +337,13 @@ static void on_members(struct ops_http_req *req, void *arg)
 	ops_http_reply_json(req, 200, reply);
 }
 
+/* To the destinations of remote_write. */
+static void pass_exemplar(void *arg, const struct ops_exemplar *e)
+{
+	const struct detector *d = arg;
+	det_remote_exemplar(d->remote, e);
+}
+
 static void open_api(struct detector *d)
 {
 	const struct det_api_config api = {.loop = ops_daemon_loop(d->daemon),
@@ -351,6 +358,7 @@ static void open_api(struct detector *d)
 		.retention_ms = d->config->retention_ms,
 		.config_yaml = config_yaml,
 		.external_labels = external_labels,
+		.on_exemplar = pass_exemplar,
 		.arg = d};
 	d->api = det_api_register(ops_daemon_http(d->daemon), &api);
 	det_rules_api(d->rules, ops_daemon_http(d->daemon));

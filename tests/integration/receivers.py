@@ -49,6 +49,14 @@ def matrix(url, expr):
     return {key_of(s["metric"]): [(round(t * 1000), float(v)) for t, v in s["values"]] for s in reply.json["data"]["result"]}
 
 
+def exemplars_of(url, query):
+    """{labels of a series: [(labels, value, ms), ...]} as any Prometheus API answers it."""
+    reply = http_get(f"{url}/api/v1/query_exemplars?" + urllib.parse.urlencode({"query": query, "start": "0", "end": "4000000000"}), timeout=30)
+    assert reply.code == 200, reply
+    return {key_of(s["seriesLabels"]): [(e["labels"], float(e["value"]), round(e["timestamp"] * 1000)) for e in s["exemplars"]]
+            for s in reply.json["data"]}
+
+
 class Prometheus(Peer):
     program = shutil.which("prometheus")
     ready = "/-/ready"
@@ -58,7 +66,7 @@ class Prometheus(Peer):
         config = self.folder / "prometheus.yml"
         config.write_text("{}\n")
         return [f"--config.file={config}", f"--storage.tsdb.path={self.folder}/data", "--web.enable-remote-write-receiver",
-                f"--web.listen-address=127.0.0.1:{self.port}"]
+                "--enable-feature=exemplar-storage", f"--web.listen-address=127.0.0.1:{self.port}"]
 
     def stored(self, name):
         return matrix(self.url, f'{{__name__=~"{name}"}}[1h]')
@@ -146,6 +154,26 @@ def sample_of(message):
     return found.get(2, 0), struct.unpack("<d", found.get(1, bytes(8)))[0]
 
 
+def exemplar_of(message, labels):
+    found = dict(fields(message))
+    return labels, struct.unpack("<d", found.get(2, bytes(8)))[0], found.get(3, 0)
+
+
+def pair_of(message):
+    found = dict(fields(message))
+    return text_of(found[1]), text_of(found[2])
+
+
+def exemplars_1(message):
+    """[(labels of the series, (labels, value, ms)), ...] of a WriteRequest."""
+    for number, value in fields(message):
+        if number == 1:
+            parts = list(fields(value))
+            series = dict(pair_of(v) for n, v in parts if n == 1)
+            for _, raw in (p for p in parts if p[0] == 3):
+                yield series, exemplar_of(raw, dict(pair_of(v) for n, v in fields(raw) if n == 1))
+
+
 def decode_1(message):
     """[(labels, samples, {})] and {family: help} of a WriteRequest."""
     series, metadata = [], {}
@@ -168,6 +196,18 @@ def packed(data):
     return found
 
 
+def exemplars_2(message):
+    parts = list(fields(message))
+    symbols = [text_of(v) for n, v in parts if n == 4]
+
+    def labels_of(inner):
+        refs = [r for n, v in inner if n == 1 for r in packed(v)]
+        return {symbols[a]: symbols[b] for a, b in zip(refs[::2], refs[1::2])}
+    for series in (list(fields(v)) for n, v in parts if n == 5):
+        for raw in (v for n, v in series if n == 4):
+            yield labels_of(series), exemplar_of(raw, labels_of(list(fields(raw))))
+
+
 def decode_2(message):
     parts = list(fields(message))
     symbols = [text_of(v) for n, v in parts if n == 4]
@@ -184,13 +224,15 @@ def decode_2(message):
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """answers: (status, headers) per request, then 204 for all. requests: (headers, series, metadata)."""
+    """answers: (status, headers) per request, then 204 for all. requests: (headers, series, metadata);
+    exemplars: (labels of the series, (labels, value, ms))."""
     daemon_threads = True
 
     def __init__(self, *answers):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.answers, self.requests, self.refused = list(answers), [], 0
+        self.exemplars = []
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def samples(self, name):
@@ -213,6 +255,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         series, metadata = decode_2(body) if second else decode_1(body)
         if status < 300:
             r.requests.append((dict(self.headers), series, metadata))
+            r.exemplars += exemplars_2(body) if second else exemplars_1(body)
             if second:
                 headers = {"X-Prometheus-Remote-Write-Samples-Written": sum(len(s) for _, s, _ in series), **headers}
         else:

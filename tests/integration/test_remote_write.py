@@ -9,7 +9,7 @@ import pytest
 import fake_apis
 import harness
 from harness import wait_until
-from receivers import Prometheus, Receiver, VictoriaMetrics, matrix
+from receivers import Prometheus, Receiver, VictoriaMetrics, exemplars_of, matrix
 from test_detector import World, job
 
 PEERS = [pytest.param(p, marks=pytest.mark.skipif(not p.program, reason=f"{p.__name__} is not installed"))
@@ -240,6 +240,87 @@ def test_metadata_of_version_1(world, counting, receiver):
     world.detector()
     world.collector()
     wait_until(lambda: any(m.get("scrape_number") == "Which scrape this is." for _, _, m in r.requests))
+
+
+class Tracing(harness.Target):
+    """Each scrape finds a counter with a new exemplar, and one whose series is not wanted at the receiver."""
+
+    def __init__(self):
+        self._numbers = itertools.count(1)
+        super().__init__(content_type="application/openmetrics-text; version=1.0.0")
+
+    @property
+    def body(self):
+        n = next(self._numbers)
+        exemplar = f'# {{trace_id="t{n}"}} {n}.5 {1700000000 + n}.25'
+        return f"# TYPE hits counter\nhits_total {n} {exemplar}\n# TYPE unwanted counter\nunwanted_total {n} {exemplar}\n# EOF\n"
+
+    @body.setter
+    def body(self, value):
+        pass
+
+
+@pytest.fixture
+def tracing():
+    t = Tracing()
+    yield t
+    t.shutdown()
+    t.server_close()
+
+
+NO_UNWANTED = {"write_relabel_configs": [{"source_labels": ["__name__"], "regex": "unwanted_total", "action": "drop"},
+                                         {"target_label": "written", "replacement": "yes"}]}
+
+
+def check_traces(found):
+    """In order, none twice, each as the target had it."""
+    numbers = [int(labels["trace_id"][1:]) for labels, _, _ in found]
+    assert numbers == sorted(set(numbers))
+    assert found == [({"trace_id": f"t{n}"}, n + 0.5, (1700000000 + n) * 1000 + 250) for n in numbers]
+
+
+@pytest.mark.parametrize("message", ["prometheus.WriteRequest", "io.prometheus.write.v2.Request"])
+def test_exemplars(world, tracing, receiver, message):
+    """They go where they are wanted, with the labels of the series as the receiver sees them, and wait while it is down."""
+    r, other = receiver((503, {"Retry-After": "0"})), receiver()
+    write(world, [tracing], destination(r.url, protobuf_message=message, send_exemplars=True, **NO_UNWANTED),
+          {"url": other.url, "name": "other", "queue_config": FAST})
+    d = world.detector()
+    world.collector()
+    wait_until(lambda: len(r.exemplars) > 5)
+    d.restart()
+    seen = len(r.exemplars)
+    wait_until(lambda: len(r.exemplars) > seen + 5)
+    for labels, _ in list(r.exemplars):
+        assert labels["__name__"] == "hits_total" and labels["replica"] == "a" and labels["written"] == "yes"
+    check_traces([e for _, e in list(r.exemplars)])
+    for counter, reason in [("total", {}), ("in_total", {}), ("dropped_total", {"reason": "dropped_series"})]:
+        wait_until(lambda: (d.metric(f"ops_remote_storage_exemplars_{counter}", remote_name="far", **reason) or 0) > 0)
+    assert not d.metric("ops_remote_storage_exemplars_failed_total")
+    wait_until(lambda: other.samples("hits_total"))
+    assert not other.exemplars
+    assert d.metric("ops_remote_storage_exemplars_in_total", remote_name="other") is None
+
+
+@pytest.mark.skipif(not Prometheus.program, reason="Prometheus is not installed")
+@pytest.mark.parametrize("peer", [Prometheus], indirect=True)
+def test_exemplars_at_prometheus(world, tracing, peer):
+    write(world, [tracing], destination(peer.url + peer.path, send_exemplars=True, **NO_UNWANTED))
+    d = world.detector()
+    c = world.collector()
+    wait_until(lambda: sum(map(len, exemplars_of(peer.url, "hits_total").values())) > 5)
+    c.sigterm()
+    wait_until(lambda: caught_up(d) and d.metric("ops_remote_storage_exemplars_pending", remote_name="far") == 0)
+
+    def both():
+        """(labels of the series, exemplars), here and there."""
+        return [next(iter(exemplars_of(url, "hits_total").items())) for url in (d.url, peer.url)]
+    wait_until(lambda: both()[0][1][-5:] == both()[1][1][-5:], what="the same exemplars")
+    ours, theirs = both()
+    assert dict(theirs[0]) == {**dict(ours[0]), "replica": "a", "written": "yes"}
+    check_traces(theirs[1])
+    assert not exemplars_of(peer.url, "unwanted_total")
+    assert not d.metric("ops_remote_storage_exemplars_failed_total")
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	/* All of these may be NULL. The configuration in force as YAML, without secrets. */
 	void (*config_yaml)(void *arg, struct ops_strbuf *out);
 	struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */
+	/* An exemplar was taken in, by a scrape or a remote write. */
+	void (*on_exemplar)(void *arg, const struct ops_exemplar *e);
 	void *arg;
 };
 

@@ -75,6 +75,8 @@ void det_api_targets_metadata(struct ops_http_req *req, void *arg);
 void det_api_scrape_pools(struct ops_http_req *req, void *arg);
 void det_api_alertmanagers(struct ops_http_req *req, void *arg);
 void det_api_federate(struct ops_http_req *req, void *arg);
+/* True when it was stored: new and not too long. Tells on_exemplar. */
+bool det_api_take_exemplar(struct det_api *api, const struct ops_exemplar *e);
 void det_api_query_exemplars(struct ops_http_req *req, void *arg);
 void det_api_config(struct ops_http_req *req, void *arg);
 void det_api_walreplay(struct ops_http_req *req, void *arg);

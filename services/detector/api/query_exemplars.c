@@ -84,10 +84,18 @@ void det_api_query_exemplars(struct ops_http_req *req, void *arg)
 	ops_arena_done(&arena);
 }
 
-void det_api_add_exemplar(struct det_api *api, const struct ops_exemplar *e)
+bool det_api_take_exemplar(struct det_api *api, const struct ops_exemplar *e)
 {
 	const struct det_exemplar x = {
 		.series = e->series, .labels = e->labels, .value = e->value, .time_ms = e->time_ms};
-	enum det_exemplar_outcome ignored = det_exemplars_add(api->exemplars, &x);
-	(void)ignored;
+	bool stored = det_exemplars_add(api->exemplars, &x) == DET_EXEMPLAR_STORED;
+
+	if (stored && api->config.on_exemplar != NULL)
+		api->config.on_exemplar(api->config.arg, e);
+	return stored;
+}
+
+void det_api_add_exemplar(struct det_api *api, const struct ops_exemplar *e)
+{
+	(void)det_api_take_exemplar(api, e);
 }

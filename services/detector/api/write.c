@@ -14,7 +14,6 @@
 #include "common/remote/histogram.h"
 #include "common/remote/snappy.h"
 #include "services/detector/api/api_internal.h"
-#include "services/detector/api/exemplars.h"
 #include "services/detector/api/write.h"
 
 static struct ops_metric received_total = OPS_COUNTER("ops_detector_received_samples_total",
@@ -74,13 +73,12 @@ static void take_exemplars(
 {
 	for (size_t i = 0; i < s->nexemplars; i++) {
 		const struct ops_remote_exemplar *in = &s->exemplars[i];
-		struct det_exemplar e = {.series = labels,
+		struct ops_exemplar e = {.series = labels,
 			.labels = ops_labels_from_sorted(in->labels, in->nlabels),
 			.value = in->value,
 			.time_ms = in->time_ms};
 		/* What is too old or long is no reason to refuse the samples: counted. */
-		r->got->exemplars +=
-			det_exemplars_add(r->api->exemplars, &e) == DET_EXEMPLAR_STORED;
+		r->got->exemplars += det_api_take_exemplar(r->api, &e);
 		ops_labels_unref(e.labels);
 	}
 }

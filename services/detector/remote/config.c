@@ -22,7 +22,6 @@ struct written {
 	struct det_remote_target t;
 	const char *message;
 	const struct ops_conf_node *headers, *relabel;
-	bool exemplars;
 	const struct ops_conf_node *notes[NOTES];
 };
 
@@ -69,7 +68,7 @@ static const struct ops_conf_key keys[] = {
 	ROW("write_relabel_configs", OPS_CONF_K_NODE, relabel, NULL),
 	ROW("name", OPS_CONF_K_STRING, t.name, NULL),
 	ROW("protobuf_message", OPS_CONF_K_STRING, message, "prometheus.WriteRequest"),
-	ROW("send_exemplars", OPS_CONF_K_BOOL, exemplars, "false"),
+	ROW("send_exemplars", OPS_CONF_K_BOOL, t.send_exemplars, "false"),
 	ROW("send_native_histograms", OPS_CONF_K_BOOL, t.send_histograms, "false"),
 	OPS_HTTP_OPTIONS_ROWS(struct written, t.http),
 	{.name = "queue_config", .kind = OPS_CONF_K_MAPPING, .offset = 0, .sub = queue_keys},
@@ -94,10 +93,6 @@ static void note_unused(
 			      : "%s is accepted but has no effect",
 			k->name);
 	}
-	if (w->exemplars)
-		ops_conf_warn(to, ops_conf_get(node, "send_exemplars"),
-			"send_exemplars is accepted but has no effect: exemplars are not passed "
-			"on");
 }
 
 static int load_headers(struct ops_arena *a, const struct ops_conf_node *map,

@@ -19,7 +19,7 @@ struct det_remote_target {
 	size_t nheaders;
 	struct ops_http_options http;
 	struct ops_relabel relabel;
-	bool send_histograms;
+	bool send_exemplars, send_histograms;
 	struct det_remote_tuning {
 		int64_t capacity, max_shards, min_shards, max_samples_per_send;
 		int64_t deadline_ms, min_backoff_ms, max_backoff_ms, sample_age_limit_ms;

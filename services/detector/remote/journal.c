@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Layout of a record: u64 samples before, u32 samples in it, u32 version, then fields of the
- * protobuf wire format (our own reader and writer, bounded):
+ * Layout of a record: u64 samples before, u32 samples in it, u32 version = 2, u64 exemplars before,
+ * u32 exemplars in it, u32 zero, then fields of the protobuf wire format (our own reader and
+ * writer, bounded):
  *   1 row       {1 layout id fixed64, 2 time, 3 doubles}
  *   2 sample    {1 labels, 2 time, 4 value fixed64}
  *   3 histogram {1 labels, 2 time, 3 ops_histogram_encode()}
+ *   4 exemplar  {1 labels of the series, 2 time, 4 value fixed64, 5 labels of the exemplar}
  * labels: {1 name, 2 value, 1 name, 2 value, ...} in the order of the set.
+ *
+ * Version 1, which queues of before exemplars hold, ends its head after the version.
  *
  * "Samples before" counts what was ever appended to this queue. The difference between two records
  * that are read one after the other says how many samples fell out between them, whoever dropped
@@ -21,11 +25,13 @@
 #include "common/proto/proto.h"
 
 enum {
-	HEADER_BYTES = 16,
-	VERSION = 1,
+	HEADER_1_BYTES = 16,
+	HEADER_BYTES = 32,
+	VERSION = 2,
 	F_ROW = 1,
 	F_SAMPLE = 2,
 	F_HISTOGRAM = 3,
+	F_EXEMPLAR = 4,
 	MAX_LABELS = 512
 };
 
@@ -37,7 +43,7 @@ void det_journal_done(struct det_journal *j)
 void det_journal_reset(struct det_journal *j)
 {
 	ops_strbuf_reset(&j->bytes);
-	j->nsamples = 0;
+	j->nsamples = j->nexemplars = 0;
 }
 
 static void begin(struct det_journal *j)
@@ -89,7 +95,6 @@ static size_t begin_single(
 	det_journal_put_labels(&j->bytes, labels);
 	ops_proto_end(&j->bytes, inner);
 	ops_proto_put_varint(&j->bytes, 2, (uint64_t)time_ms);
-	j->nsamples++;
 	return mark;
 }
 
@@ -100,6 +105,7 @@ void det_journal_sample(
 
 	ops_proto_put_double(&j->bytes, 4, value);
 	ops_proto_end(&j->bytes, mark);
+	j->nsamples++;
 }
 
 void det_journal_histogram(struct det_journal *j, const struct ops_labels *labels, int64_t time_ms,
@@ -111,14 +117,31 @@ void det_journal_histogram(struct det_journal *j, const struct ops_labels *label
 	ops_histogram_encode(h, &j->bytes);
 	ops_proto_end(&j->bytes, blob);
 	ops_proto_end(&j->bytes, mark);
+	j->nsamples++;
 }
 
-const char *det_journal_record(struct det_journal *j, uint64_t before, size_t *ret_len)
+void det_journal_exemplar(struct det_journal *j, const struct ops_exemplar *e)
+{
+	size_t mark = begin_single(j, F_EXEMPLAR, e->series, e->time_ms);
+
+	ops_proto_put_double(&j->bytes, 4, e->value);
+	size_t inner = ops_proto_begin(&j->bytes, 5);
+	det_journal_put_labels(&j->bytes, e->labels);
+	ops_proto_end(&j->bytes, inner);
+	ops_proto_end(&j->bytes, mark);
+	j->nexemplars++;
+}
+
+const char *det_journal_record(
+	struct det_journal *j, const struct det_journal_counts *before, size_t *ret_len)
 {
 	begin(j);
-	ops_put_u64(j->bytes.data, before);
+	ops_put_u64(j->bytes.data, before->samples);
 	ops_put_u32(j->bytes.data + 8, j->nsamples);
 	ops_put_u32(j->bytes.data + 12, VERSION);
+	ops_put_u64(j->bytes.data + 16, before->exemplars);
+	ops_put_u32(j->bytes.data + 24, j->nexemplars);
+	ops_put_u32(j->bytes.data + 28, 0);
 	*ret_len = j->bytes.len;
 	return j->bytes.data;
 }
@@ -129,10 +152,19 @@ int det_journal_header(const void *data, size_t len, struct det_journal_header *
 {
 	const uint8_t *p = data;
 
-	if (len < HEADER_BYTES || ops_get_u32(p + 12) != VERSION)
+	*ret = (struct det_journal_header){.bytes = HEADER_1_BYTES};
+	if (len < HEADER_1_BYTES)
 		return -EBADMSG;
-	ret->before = ops_get_u64(p);
+	uint32_t version = ops_get_u32(p + 12);
+	if (version != 1 && (version != VERSION || len < HEADER_BYTES))
+		return -EBADMSG;
+	ret->before.samples = ops_get_u64(p);
 	ret->nsamples = ops_get_u32(p + 8);
+	if (version == VERSION) {
+		ret->before.exemplars = ops_get_u64(p + 16);
+		ret->nexemplars = ops_get_u32(p + 24);
+		ret->bytes = HEADER_BYTES;
+	}
 	return 0;
 }
 
@@ -143,8 +175,8 @@ struct entry {
 
 static int read_part(void *arg, const struct ops_proto_field *f)
 {
-	static const enum ops_proto_wire wires[] = {
-		OPS_PROTO_LEN, OPS_PROTO_LEN, OPS_PROTO_VARINT, OPS_PROTO_LEN, OPS_PROTO_FIXED64};
+	static const enum ops_proto_wire wires[] = {OPS_PROTO_LEN, OPS_PROTO_LEN, OPS_PROTO_VARINT,
+		OPS_PROTO_LEN, OPS_PROTO_FIXED64, OPS_PROTO_LEN};
 	struct entry *to = arg;
 	struct det_journal_entry *e = &to->e;
 
@@ -162,10 +194,20 @@ static int read_part(void *arg, const struct ops_proto_field *f)
 	} else if (f->number == 3) {
 		e->blob = f->data;
 		e->blob_len = f->len;
+	} else if (f->number == 5) {
+		e->exemplar_labels = f->data;
+		e->exemplar_labels_len = f->len;
 	} else {
 		e->value = ops_proto_double(f);
 	}
 	return 0;
+}
+
+static bool whole(uint32_t number, const struct det_journal_entry *e)
+{
+	if (number == F_ROW)
+		return e->layout_id != 0 && e->blob_len % 8 == 0;
+	return e->labels_len > 0 && (number != F_HISTOGRAM || e->blob != NULL);
 }
 
 struct reading {
@@ -177,16 +219,13 @@ static int read_entry(void *arg, const struct ops_proto_field *f)
 {
 	const struct reading *r = arg;
 	struct entry to = {.row = f->number == F_ROW};
-	const struct det_journal_entry *e = &to.e;
 
-	if (f->number > F_HISTOGRAM)
+	if (f->number > F_EXEMPLAR)
 		return 0;
-	int rc = ops_proto_each(f, read_part, &to);
-	bool whole = to.row ? e->layout_id != 0 && e->blob_len % 8 == 0
-			    : e->labels_len > 0 && (f->number == F_SAMPLE || e->blob != NULL);
-	if (rc < 0 || !whole)
+	to.e.exemplar = f->number == F_EXEMPLAR;
+	if (ops_proto_each(f, read_part, &to) < 0 || !whole(f->number, &to.e))
 		return -EBADMSG;
-	r->fn(r->arg, e);
+	r->fn(r->arg, &to.e);
 	return 0;
 }
 
@@ -200,7 +239,7 @@ int det_journal_read(const void *data, size_t len,
 	if (rc < 0)
 		return rc;
 	const struct ops_proto_field entries =
-		ops_proto_whole((const uint8_t *)data + HEADER_BYTES, len - HEADER_BYTES);
+		ops_proto_whole((const uint8_t *)data + h.bytes, len - h.bytes);
 	return ops_proto_each(&entries, read_entry, &r);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From the tap to the receiver: the tap appends a record per turn of the loop to the spool; the
- * pump reads records in order while the shards have room, relabels each series once (per layout,
- * and in a bounded cache for samples that come alone), and deals the samples out by the hash of
- * their labels. A receiver that is down fills the shards, the pump stops, and the spool grows up to
+ * pump reads records in order while the shards have room, and deals the samples out by the hash of
+ * their labels as the receiver sees them, exemplars by those of their series, so that they follow
+ * its samples. A receiver that is down fills the shards, the pump stops, and the spool grows up to
  * its limit; then the oldest segments fall out, and how many samples that were is known from the
  * counters in the records.
  *
@@ -25,8 +25,6 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
-#include "common/base/hash.h"
-#include "common/base/map.h"
 #include "common/log/log.h"
 #include "common/remote/histogram.h"
 #include "services/detector/remote/queue_internal.h"
@@ -35,15 +33,14 @@
 enum {
 	RECORDS_PER_TURN = 8,
 	RECORD_BYTES_MAX = 24 << 20,
-	SINGLES_MAX = 200000,
-	ACK_MS = 1000,
 	TUNE_MS = 10000,
-	IDLE_TURNS = 6,
-	POSITION_BYTES = 32
+	IDLE_TURNS = 6
 };
 
 static struct ops_metric pending_gauge = OPS_GAUGE("ops_remote_storage_samples_pending",
 	"Samples in the queue that are not delivered.", "remote_name", "url");
+static struct ops_metric exemplars_pending_gauge = OPS_GAUGE("ops_remote_storage_exemplars_pending",
+	"Exemplars in the queue that are not delivered.", "remote_name", "url");
 static struct ops_metric bytes_gauge = OPS_GAUGE(
 	"ops_remote_storage_queue_bytes", "Size of the queue on disk.", "remote_name", "url");
 static struct ops_metric shards_gauge =
@@ -53,107 +50,8 @@ static struct ops_metric shards_max_gauge =
 static struct ops_metric in_total = OPS_COUNTER(
 	"ops_remote_storage_samples_in_total", "Samples put into the queue.", "remote_name", "url");
 
-struct out_layout { /* a layout as the receiver sees it */
-	unsigned generation;
-	struct ops_labels **labels; /* NULL: dropped or none */
-	size_t n;
-};
-
-static char dropped[1]; /* stands for "relabelling drops it" in singles */
-
-/* ---- labels --------------------------------------------------------------------------------- */
-
-/* External labels first, then relabelling, as Prometheus has it; NULL = dropped. */
-static struct ops_labels *outgoing(const struct det_queue *q, struct ops_labels *labels)
-{
-	const struct ops_labels *external = q->config->external;
-	struct ops_labels_builder b;
-	struct ops_labels *out = NULL;
-
-	if (external == NULL && q->target->relabel.n == 0)
-		return ops_labels_ref(labels);
-	ops_labels_builder_from(&b, labels);
-	for (uint32_t i = 0; external != NULL && i < external->n; i++)
-		if (ops_labels_get(labels, external->items[i].name) == NULL)
-			ops_labels_builder_set(
-				&b, external->items[i].name, external->items[i].value);
-	if (ops_relabel_apply(&q->target->relabel, &b))
-		out = ops_labels_builder_build(&b);
-	ops_labels_builder_done(&b);
-	if (out != NULL && ops_labels_equal(out, labels)) {
-		ops_labels_unref(out); /* nothing changed: share one */
-		out = ops_labels_ref(labels);
-	} else if (out != NULL && out->n == 0) {
-		ops_labels_unref(out);
-		out = NULL;
-	}
-	return out;
-}
-
-static void out_layout_free(void *layout)
-{
-	struct out_layout *l = layout;
-
-	for (size_t i = 0; i < l->n; i++)
-		ops_labels_unref(l->labels[i]);
-	free(l->labels);
-	free(l);
-}
-
-static void single_free(void *labels)
-{
-	if (labels != dropped)
-		ops_labels_unref(labels);
-}
-
-static const struct out_layout *out_layout_of(struct det_queue *q, uint64_t id)
-{
-	const struct det_layout *from = det_layouts_get(q->owner.layouts, id);
-	struct out_layout *l = ops_map_get(q->layouts, &id, sizeof(id));
-
-	if (from == NULL)
-		return NULL;
-	if (l != NULL && l->generation == from->generation && l->n == from->n)
-		return l;
-	if (l != NULL)
-		out_layout_free(l);
-	l = ops_xcalloc(1, sizeof(*l));
-	l->generation = from->generation;
-	l->n = from->n;
-	l->labels = ops_xcalloc(OPS_MAX(l->n, 1u), sizeof(struct ops_labels *));
-	for (size_t i = 0; i < l->n; i++)
-		if (from->series[i] != NULL)
-			l->labels[i] = outgoing(q, from->series[i]);
-	(void)ops_map_put(q->layouts, &id, sizeof(id), l);
-	return l;
-}
-
-static struct ops_labels *single_of(struct det_queue *q, const uint8_t *data, size_t len)
-{
-	void *known = ops_map_get(q->singles, data, len);
-
-	if (known == NULL) {
-		struct ops_labels *labels = det_journal_labels(data, len);
-		known = labels != NULL ? outgoing(q, labels) : NULL;
-		ops_labels_unref(labels);
-		if (known == NULL)
-			known = dropped;
-		if (ops_map_count(q->singles) >= SINGLES_MAX) {
-			ops_map_free(q->singles, single_free);
-			q->singles = ops_map_new();
-		}
-		(void)ops_map_put(q->singles, data, len, known);
-	}
-	return known == dropped ? NULL : known;
-}
-
-static void forget_labels(struct det_queue *q)
-{
-	ops_map_free(q->layouts, out_layout_free);
-	ops_map_free(q->singles, single_free);
-	q->layouts = ops_map_new();
-	q->singles = ops_map_new();
-}
+static struct ops_metric exemplars_in_total = OPS_COUNTER("ops_remote_storage_exemplars_in_total",
+	"Exemplars put into the queue.", "remote_name", "url");
 
 /* ---- records to shards ---------------------------------------------------------------------- */
 
@@ -161,6 +59,13 @@ static void drop(const struct det_queue *q, uint64_t n, const char *reason)
 {
 	if (n > 0)
 		ops_metric_add(&det_remote_dropped, (double)n, q->name, q->shown_url, reason);
+}
+
+static void drop_exemplars(const struct det_queue *q, uint64_t n, const char *reason)
+{
+	if (n > 0)
+		ops_metric_add(
+			&det_remote_exemplars_dropped, (double)n, q->name, q->shown_url, reason);
 }
 
 static void deal(struct det_queue *q, const struct det_shard_item *item)
@@ -172,7 +77,7 @@ static void deal(struct det_queue *q, const struct det_shard_item *item)
 
 static void deal_row(struct det_queue *q, const struct det_journal_entry *e)
 {
-	const struct out_layout *l = out_layout_of(q, e->layout_id);
+	const struct det_out_layout *l = det_outgoing_layout(q, e->layout_id);
 	size_t n = e->blob_len / 8, relabelled = 0, unknown = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -213,6 +118,22 @@ static bool take_histogram(const struct det_journal_entry *e, struct det_shard_i
 	return rc == 0;
 }
 
+static void deal_exemplar(struct det_queue *q, const struct det_journal_entry *e)
+{
+	struct det_shard_item item = {
+		.time_ms = e->time_ms, .value = e->value, .record = q->read_next};
+
+	item.labels = det_outgoing_single(q, e->labels, e->labels_len);
+	if (item.labels == NULL || !q->target->send_exemplars) {
+		drop_exemplars(q, 1, item.labels == NULL ? "dropped_series" : "exemplar");
+		return;
+	}
+	item.exemplar = det_journal_labels(e->exemplar_labels, e->exemplar_labels_len);
+	if (item.exemplar == NULL)
+		item.exemplar = ops_labels_from_sorted(NULL, 0);
+	deal(q, &item);
+}
+
 static void deal_entry(void *arg, const struct det_journal_entry *e)
 {
 	struct det_queue *q = arg;
@@ -223,7 +144,11 @@ static void deal_entry(void *arg, const struct det_journal_entry *e)
 		deal_row(q, e);
 		return;
 	}
-	item.labels = single_of(q, e->labels, e->labels_len);
+	if (e->exemplar) {
+		deal_exemplar(q, e);
+		return;
+	}
+	item.labels = det_outgoing_single(q, e->labels, e->labels_len);
 	if (item.labels == NULL) {
 		drop(q, 1, "dropped_series");
 		return;
@@ -235,21 +160,30 @@ static void deal_entry(void *arg, const struct det_journal_entry *e)
 	deal(q, &item);
 }
 
+/* What fell out between the last record and this one. */
+static void count_lost(struct det_queue *q, const struct det_journal_header *h)
+{
+	const struct det_journal_counts *until = &q->read_until, *before = &h->before;
+	uint64_t samples = before->samples - OPS_MIN(until->samples, before->samples);
+	uint64_t exemplars = before->exemplars - OPS_MIN(until->exemplars, before->exemplars);
+
+	drop(q, samples, "queue_full");
+	drop_exemplars(q, exemplars, "queue_full");
+	if (samples > 0 || exemplars > 0)
+		log_error("samples fell out of the queue of a remote write before they were sent",
+			F_STR("remote_name", q->name), F_UINT("samples", samples),
+			F_UINT("exemplars", exemplars));
+	q->read_until = (struct det_journal_counts){
+		before->samples + h->nsamples, before->exemplars + h->nexemplars};
+}
+
 static int on_record(uint64_t number, const void *data, size_t len, void *arg)
 {
 	struct det_queue *q = arg;
 	struct det_journal_header h;
 
-	if (det_journal_header(data, len, &h) == 0) {
-		uint64_t lost = h.before > q->read_until ? h.before - q->read_until : 0;
-		if (lost > 0) {
-			drop(q, lost, "queue_full");
-			log_error("samples fell out of the queue of a remote write before they "
-				  "were sent",
-				F_STR("remote_name", q->name), F_UINT("samples", lost));
-		}
-		q->read_until = h.before + h.nsamples;
-	}
+	if (det_journal_header(data, len, &h) == 0)
+		count_lost(q, &h);
 	q->read_next = number; /* what the items carry */
 	if (det_journal_read(data, len, deal_entry, q) < 0)
 		log_error("a record in the queue of a remote write is damaged",
@@ -300,66 +234,7 @@ static void wake(struct det_queue *q)
 		ops_timer_start(q->pump, 0);
 }
 
-/* ---- position ------------------------------------------------------------------------------- */
-
-static void write_position(struct det_queue *q)
-{
-	char bytes[POSITION_BYTES] = {0};
-
-	ops_put_u64(bytes, ops_spool_epoch(q->spool));
-	ops_put_u64(bytes + 8, q->position);
-	ops_put_u64(bytes + 16, q->read_until - q->nitems);
-	ops_put_u32(bytes + 24, ops_crc32c(0, bytes, 24));
-	if (pwrite(q->position_fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		log_warn("could not note the position of a remote write: a restart may send "
-			 "samples twice",
-			F_STR("remote_name", q->name), F_ERR(-errno));
-}
-
-static void acknowledge(struct det_queue *q, bool now)
-{
-	if (!now && ops_mono_ms() - q->acked_ms < ACK_MS)
-		return;
-	q->acked_ms = ops_mono_ms();
-	if (q->position > ops_spool_acked(q->spool)) {
-		int rc = ops_spool_ack(q->spool, q->position);
-		if (rc != 0)
-			log_warn("could not trim the queue of a remote write",
-				F_STR("remote_name", q->name), F_ERR(rc));
-	}
-}
-
-static int note_taken(uint64_t number, const void *data, size_t len, void *arg)
-{
-	struct det_queue *q = arg;
-	struct det_journal_header h;
-
-	(void)number;
-	if (det_journal_header(data, len, &h) == 0)
-		q->taken = h.before + h.nsamples;
-	return 0;
-}
-
-/* Where the last process stopped, and how many samples there were until then. */
-static void read_position(struct det_queue *q)
-{
-	char bytes[POSITION_BYTES];
-	uint64_t newest = ops_spool_next(q->spool) - 1;
-
-	q->position = ops_spool_acked(q->spool);
-	if (pread(q->position_fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes) &&
-		ops_get_u32(bytes + 24) == ops_crc32c(0, bytes, 24) &&
-		ops_get_u64(bytes) == ops_spool_epoch(q->spool)) {
-		/* With the power the spool may have lost its newest records. */
-		q->position = OPS_MAX(q->position, OPS_MIN(ops_get_u64(bytes + 8), newest));
-		q->read_until = ops_get_u64(bytes + 16);
-	}
-	q->taken = q->read_until;
-	if (newest > q->position && ops_spool_read(q->spool, newest, 1, note_taken, q) != 0)
-		log_warn("could not read the newest record of a queue",
-			F_STR("remote_name", q->name));
-	q->read_next = q->position + 1;
-}
+/* ---- delivered ------------------------------------------------------------------------------- */
 
 void det_queue_advance(struct det_queue *q)
 {
@@ -369,8 +244,8 @@ void det_queue_advance(struct det_queue *q)
 		oldest = OPS_MIN(oldest, det_shard_oldest(&q->shards[i]));
 	if (oldest - 1 > q->position) {
 		q->position = oldest - 1;
-		write_position(q);
-		acknowledge(q, false);
+		det_position_write(q);
+		det_position_acknowledge(q, false);
 	}
 	wake(q);
 }
@@ -415,7 +290,7 @@ static void adopt(struct det_queue *q)
 {
 	det_metadata_stop(q);
 	shards_drop(q);
-	forget_labels(q);
+	det_outgoing_forget(q);
 	det_remote_config_unref(q->config);
 	q->config = q->next_config;
 	q->target = q->next_target;
@@ -446,11 +321,21 @@ static void on_pump(void *arg)
 		wake(q);
 }
 
+static uint64_t unread_samples(const struct det_queue *q)
+{
+	return q->taken.samples - OPS_MIN(q->read_until.samples, q->taken.samples);
+}
+
+static uint64_t unread_exemplars(const struct det_queue *q)
+{
+	return q->taken.exemplars - OPS_MIN(q->read_until.exemplars, q->taken.exemplars);
+}
+
 static void on_tune(void *arg)
 {
 	struct det_queue *q = arg;
 	const struct det_remote_tuning *t = &q->target->queue;
-	uint64_t behind = q->taken - OPS_MIN(q->read_until, q->taken) + q->nitems;
+	uint64_t behind = unread_samples(q) + unread_exemplars(q) + q->nitems;
 
 	if (q->failing) {
 		q->wanted = q->nshards;
@@ -464,7 +349,7 @@ static void on_tune(void *arg)
 		q->wanted = OPS_MAX(q->nshards / 2, (size_t)t->min_shards);
 		q->idle_turns = 0;
 	}
-	acknowledge(q, true);
+	det_position_acknowledge(q, true);
 	wake(q);
 	ops_timer_start(q->tune, TUNE_MS);
 }
@@ -503,14 +388,14 @@ int det_queue_open(const struct det_queue_owner *owner, struct det_remote_config
 	q->name = ops_xstrdup(target->name);
 	q->shown_url = ops_xstrdup(target->shown_url);
 	q->position_fd = -1;
-	forget_labels(q);
+	det_outgoing_forget(q);
 	ops_remote_writer_init(&q->writer, target->version);
 	int rc = open_files(q, err);
 	if (rc != 0) {
 		det_queue_close(q);
 		return rc;
 	}
-	read_position(q);
+	det_position_read(q);
 	q->pump = ops_timer_new(owner->loop, on_pump, q);
 	q->tune = ops_timer_new(owner->loop, on_tune, q);
 	shards_make_careful(q);
@@ -528,13 +413,12 @@ void det_queue_close(struct det_queue *q)
 	det_metadata_stop(q);
 	shards_drop(q);
 	if (q->spool != NULL && q->position_fd >= 0)
-		acknowledge(q, true);
+		det_position_acknowledge(q, true);
 	ops_spool_close(q->spool);
 	ops_closep(&q->position_fd);
 	ops_timer_free(q->pump);
 	ops_timer_free(q->tune);
-	ops_map_free(q->layouts, out_layout_free);
-	ops_map_free(q->singles, single_free);
+	det_outgoing_drop(q);
 	ops_remote_writer_done(&q->writer);
 	ops_strbuf_done(&q->plain);
 	ops_strbuf_done(&q->body);
@@ -572,18 +456,29 @@ const char *det_queue_folder(const struct det_queue *q)
 void det_queue_append(struct det_queue *q, struct det_journal *j)
 {
 	size_t len = 0;
-	const char *record = det_journal_record(j, q->taken, &len);
+	const char *record = det_journal_record(j, &q->taken, &len);
 	int rc = ops_spool_append(q->spool, record, len, NULL);
 
-	ops_metric_add(&in_total, j->nsamples, q->name, q->shown_url);
+	if (j->nsamples > 0)
+		ops_metric_add(&in_total, j->nsamples, q->name, q->shown_url);
+	if (j->nexemplars > 0)
+		ops_metric_add(&exemplars_in_total, j->nexemplars, q->name, q->shown_url);
 	if (rc != 0) {
 		drop(q, j->nsamples, "disk");
+		drop_exemplars(q, j->nexemplars, "disk");
 		log_error("could not queue samples for a remote write",
-			F_STR("remote_name", q->name), F_UINT("samples", j->nsamples), F_ERR(rc));
+			F_STR("remote_name", q->name), F_UINT("samples", j->nsamples),
+			F_UINT("exemplars", j->nexemplars), F_ERR(rc));
 		return;
 	}
-	q->taken += j->nsamples;
+	q->taken.samples += j->nsamples;
+	q->taken.exemplars += j->nexemplars;
 	wake(q);
+}
+
+bool det_queue_wants_exemplars(const struct det_queue *q)
+{
+	return (q->next_config != NULL ? q->next_target : q->target)->send_exemplars;
 }
 
 void det_queue_sync(struct det_queue *q)
@@ -614,9 +509,11 @@ bool det_queue_drained(struct det_queue *q)
 
 void det_queue_count(const struct det_queue *q)
 {
-	uint64_t unread_samples = q->taken - OPS_MIN(q->read_until, q->taken);
+	uint64_t samples = unread_samples(q) + q->nitems - q->nexemplars;
+	uint64_t exemplars = unread_exemplars(q) + q->nexemplars;
 
-	ops_metric_set(&pending_gauge, (double)(unread_samples + q->nitems), q->name, q->shown_url);
+	ops_metric_set(&pending_gauge, (double)samples, q->name, q->shown_url);
+	ops_metric_set(&exemplars_pending_gauge, (double)exemplars, q->name, q->shown_url);
 	ops_metric_set(&bytes_gauge, (double)ops_spool_bytes(q->spool), q->name, q->shown_url);
 	ops_metric_set(&shards_gauge, (double)q->nshards, q->name, q->shown_url);
 	ops_metric_set(

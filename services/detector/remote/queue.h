@@ -35,6 +35,7 @@ void det_queue_configure(struct det_queue *q, struct det_remote_config *config,
 const char *det_queue_folder(const struct det_queue *q);
 
 void det_queue_append(struct det_queue *q, struct det_journal *j);
+bool det_queue_wants_exemplars(const struct det_queue *q);
 void det_queue_sync(struct det_queue *q);
 /* Number of the newest record, and up to which all are delivered. */
 uint64_t det_queue_newest(const struct det_queue *q);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Queue and shards: queue.c reads and keeps the position, shard.c sends, metadata.c sends that. */
+/* Queue and shards: queue.c reads, outgoing.c relabels, position.c keeps the position, shard.c
+ * sends, metadata.c sends that. */
 #include "common/metrics/metrics.h"
 #include "common/remote/write.h"
 #include "services/detector/remote/queue.h"
@@ -11,6 +12,7 @@ struct det_shard_item {
 	double value;
 	void *histogram; /* the message's bytes; NULL = a float */
 	uint32_t histogram_len;
+	struct ops_labels *exemplar; /* its labels; NULL = no exemplar */
 	uint64_t record;
 };
 
@@ -34,16 +36,17 @@ struct det_queue {
 	char *name, *shown_url; /* labels of metrics, in all configurations */
 	struct ops_spool *spool;
 	int position_fd;
-	uint64_t read_next;	 /* record */
-	uint64_t position;	 /* everything up to it is delivered */
-	uint64_t taken;		 /* samples ever appended */
-	uint64_t read_until;	 /* of these: in records that have been read */
-	int64_t acked_ms;	 /* monotonic: when the spool was told last */
-	struct ops_map *layouts; /* id -> struct out_layout */
+	uint64_t read_next;		      /* record */
+	uint64_t position;		      /* everything up to it is delivered */
+	struct det_journal_counts taken;      /* ever appended */
+	struct det_journal_counts read_until; /* of these: in records that have been read */
+	int64_t acked_ms;		      /* monotonic: when the spool was told last */
+	struct ops_map *layouts;	      /* id -> struct det_out_layout */
 	struct ops_map *singles; /* bytes of labels -> struct ops_labels, or &dropped */
 	struct det_shard *shards;
 	size_t nshards, wanted;
-	size_t nitems; /* in all shards */
+	size_t nitems;	   /* in all shards */
+	size_t nexemplars; /* of these */
 	struct ops_timer *pump, *tune;
 	struct ops_remote_writer writer;
 	struct ops_strbuf plain, body;
@@ -57,17 +60,37 @@ struct det_queue {
 
 extern struct ops_metric det_remote_samples, det_remote_histograms, det_remote_failed,
 	det_remote_retried, det_remote_dropped, det_remote_bytes, det_remote_metadata,
-	det_remote_metadata_failed, det_remote_duration, det_remote_highest_sent;
+	det_remote_metadata_failed, det_remote_duration, det_remote_highest_sent,
+	det_remote_exemplars, det_remote_exemplars_dropped;
 
 /* shard.c */
 void det_shard_init(struct det_shard *s, struct det_queue *q);
 void det_shard_done(struct det_shard *s); /* cancels */
-/* Takes the histogram; refers to labels. */
+/* Takes the histogram and the exemplar; refers to labels. */
 void det_shard_add(struct det_shard *s, const struct det_shard_item *item);
 /* Sends when it is time. */
 void det_shard_go(struct det_shard *s);
 /* Record of the oldest item; UINT64_MAX when empty. */
 uint64_t det_shard_oldest(const struct det_shard *s);
+
+/* outgoing.c */
+struct det_out_layout { /* a layout as the receiver sees it */
+	unsigned generation;
+	struct ops_labels **labels; /* NULL: dropped or none */
+	size_t n;
+};
+/* NULL: unknown. */
+const struct det_out_layout *det_outgoing_layout(struct det_queue *q, uint64_t id);
+/* Of det_journal_labels()' bytes, borrowed; NULL: relabelling drops it. */
+struct ops_labels *det_outgoing_single(struct det_queue *q, const uint8_t *data, size_t len);
+void det_outgoing_forget(struct det_queue *q); /* relabelling has changed */
+void det_outgoing_drop(struct det_queue *q);   /* the queue ends */
+
+/* position.c */
+void det_position_read(struct det_queue *q);
+void det_position_write(const struct det_queue *q);
+/* Tells the spool, now or when it was not told for a second. */
+void det_position_acknowledge(struct det_queue *q, bool now);
 
 /* queue.c: items were delivered or given up */
 void det_queue_advance(struct det_queue *q);

@@ -49,7 +49,8 @@ struct det_remote {
 	struct det_queue **queues;
 	size_t nqueues;
 	struct det_journal journal;
-	struct ticket *ticket; /* a flush is coming */
+	struct det_journal exemplars; /* for the queues that want them */
+	struct ticket *ticket;	      /* a flush is coming */
 	struct ops_timer *sync;
 	size_t sync_next;
 	int64_t highest_ms;
@@ -69,6 +70,10 @@ static void flush(struct det_remote *r)
 		det_layouts_queued(r->layouts);
 	}
 	det_journal_reset(&r->journal);
+	for (size_t i = 0; i < r->nqueues && r->exemplars.nexemplars > 0; i++)
+		if (det_queue_wants_exemplars(r->queues[i]))
+			det_queue_append(r->queues[i], &r->exemplars);
+	det_journal_reset(&r->exemplars);
 }
 
 static void on_turn_end(void *arg)
@@ -82,16 +87,21 @@ static void on_turn_end(void *arg)
 	free(t);
 }
 
-static void added(struct det_remote *r, int64_t time_ms)
+static void flush_later(struct det_remote *r)
 {
-	r->highest_ms = OPS_MAX(r->highest_ms, time_ms);
-	if (r->journal.bytes.len > RECORD_BYTES)
+	if (r->journal.bytes.len > RECORD_BYTES || r->exemplars.bytes.len > RECORD_BYTES)
 		flush(r);
 	if (r->ticket == NULL) {
 		r->ticket = ops_xcalloc(1, sizeof(*r->ticket));
 		r->ticket->remote = r;
 		ops_loop_defer(r->setup.loop, on_turn_end, r->ticket);
 	}
+}
+
+static void added(struct det_remote *r, int64_t time_ms)
+{
+	r->highest_ms = OPS_MAX(r->highest_ms, time_ms);
+	flush_later(r);
 }
 
 static void on_row(void *arg, const struct det_store_row *row)
@@ -132,6 +142,18 @@ static void on_histogram(
 		return;
 	det_journal_histogram(&r->journal, series->labels, time_ms, h);
 	added(r, time_ms);
+}
+
+void det_remote_exemplar(struct det_remote *r, const struct ops_exemplar *e)
+{
+	bool wanted = false;
+
+	for (size_t i = 0; i < r->nqueues; i++)
+		wanted = wanted || det_queue_wants_exemplars(r->queues[i]);
+	if (!wanted)
+		return;
+	det_journal_exemplar(&r->exemplars, e);
+	flush_later(r);
 }
 
 /* ---- upkeep --------------------------------------------------------------------------------- */
@@ -353,6 +375,7 @@ void det_remote_close(struct det_remote *r)
 	ops_timer_free(r->sync);
 	det_layouts_close(r->layouts);
 	det_journal_done(&r->journal);
+	det_journal_done(&r->exemplars);
 	free(r->dir);
 	free(r);
 }

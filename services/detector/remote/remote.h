@@ -5,6 +5,7 @@
  * through a durable queue under state_dir/remote/. Loop thread only.
  */
 #include "common/loop/loop.h"
+#include "common/msg/exemplars.h"
 #include "common/net/http_client.h"
 #include "services/detector/remote/config.h"
 #include "services/detector/store/store.h"
@@ -29,5 +30,7 @@ void det_remote_close(struct det_remote *r); /* NULL is fine */
 /* Destinations that are new get queues, those that went lose them, backlog and all. */
 int det_remote_apply(struct det_remote *r, struct det_remote_config *config,
 	struct ops_error *err) OPS_MUST_CHECK;
+/* One that the service has taken in. */
+void det_remote_exemplar(struct det_remote *r, const struct ops_exemplar *e);
 /* Before stopping: true when what was being sent is answered. */
 bool det_remote_drained(struct det_remote *r);

@@ -47,6 +47,17 @@ struct ops_metric det_remote_highest_sent =
 	OPS_GAUGE("ops_remote_storage_queue_highest_sent_timestamp_seconds",
 		"Newest timestamp that the receiver has taken.", "remote_name", "url");
 
+struct ops_metric det_remote_exemplars = OPS_COUNTER("ops_remote_storage_exemplars_total",
+	"Exemplars that the receiver has taken.", "remote_name", "url");
+struct ops_metric det_remote_exemplars_dropped =
+	OPS_COUNTER("ops_remote_storage_exemplars_dropped_total",
+		"Exemplars that were not sent, by reason.", "remote_name", "url", "reason");
+static struct ops_metric exemplars_failed = OPS_COUNTER("ops_remote_storage_exemplars_failed_total",
+	"Exemplars that the receiver refused for good.", "remote_name", "url");
+static struct ops_metric exemplars_retried =
+	OPS_COUNTER("ops_remote_storage_exemplars_retried_total",
+		"Exemplars that had to be sent again.", "remote_name", "url");
+
 static void on_timer(void *arg)
 {
 	struct det_shard *s = arg;
@@ -64,11 +75,23 @@ void det_shard_init(struct det_shard *s, struct det_queue *q)
 static void item_done(struct det_shard_item *item)
 {
 	ops_labels_unref(item->labels);
+	ops_labels_unref(item->exemplar);
 	free(item->histogram);
+}
+
+/* Of the first n items. */
+static size_t exemplars_of(const struct det_shard *s, size_t n)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < n; i++)
+		found += s->items[s->head + i].exemplar != NULL;
+	return found;
 }
 
 static void pop(struct det_shard *s, size_t n)
 {
+	s->queue->nexemplars -= exemplars_of(s, n);
 	for (size_t i = 0; i < n; i++)
 		item_done(&s->items[s->head + i]);
 	s->head += n;
@@ -100,6 +123,7 @@ void det_shard_add(struct det_shard *s, const struct det_shard_item *item)
 	*to = *item;
 	ops_labels_ref(to->labels);
 	s->queue->nitems++;
+	s->queue->nexemplars += item->exemplar != NULL;
 }
 
 uint64_t det_shard_oldest(const struct det_shard *s)
@@ -114,12 +138,18 @@ static void put_item(struct det_queue *q, const struct det_shard_item *item)
 	const struct ops_remote_sample sample = {item->time_ms, 0, item->value};
 	const struct ops_remote_histogram histogram = {
 		item->histogram, item->histogram_len, item->time_ms, 0};
+	struct ops_remote_exemplar exemplar = {.value = item->value, .time_ms = item->time_ms};
 	struct ops_remote_metadata metadata;
 	struct ops_remote_series series = {
 		.labels = item->labels->items, .nlabels = item->labels->n};
 	const char *metric = ops_labels_get(item->labels, OPS_LABEL_NAME);
 
-	if (item->histogram != NULL) {
+	if (item->exemplar != NULL) {
+		exemplar.labels = item->exemplar->items;
+		exemplar.nlabels = item->exemplar->n;
+		series.exemplars = &exemplar;
+		series.nexemplars = 1;
+	} else if (item->histogram != NULL) {
 		series.histograms = &histogram;
 		series.nhistograms = 1;
 	} else {
@@ -130,6 +160,12 @@ static void put_item(struct det_queue *q, const struct det_shard_item *item)
 		det_queue_metadata(q, metric, &metadata))
 		series.metadata = &metadata;
 	ops_remote_writer_series(&q->writer, &series);
+}
+
+static void drop_old(const struct det_queue *q, const struct det_shard_item *item)
+{
+	ops_metric_add(item->exemplar != NULL ? &det_remote_exemplars_dropped : &det_remote_dropped,
+		1, q->name, q->shown_url, "too_old");
 }
 
 /* Writes what is not too old; how many that are. */
@@ -144,8 +180,10 @@ static size_t write_batch(struct det_shard *s)
 	ops_remote_writer_reset(&q->writer);
 	for (size_t i = 0; i < s->sending; i++) {
 		const struct det_shard_item *item = &s->items[s->head + i];
-		if (item->time_ms < oldest)
+		if (item->time_ms < oldest) {
+			drop_old(q, item);
 			continue;
+		}
 		put_item(q, item);
 		written++;
 	}
@@ -193,13 +231,31 @@ int det_queue_send(
 	return rc;
 }
 
+struct both { /* counters of samples and of exemplars */
+	struct ops_metric *samples, *exemplars;
+};
+
+/* What is in the request. */
+static void count(const struct det_shard *s, const struct both *metrics)
+{
+	const struct det_queue *q = s->queue;
+	size_t exemplars = exemplars_of(s, s->sending);
+
+	if (s->sending > exemplars)
+		ops_metric_add(
+			metrics->samples, (double)(s->sending - exemplars), q->name, q->shown_url);
+	if (exemplars > 0)
+		ops_metric_add(metrics->exemplars, (double)exemplars, q->name, q->shown_url);
+}
+
 static void again(struct det_shard *s, int64_t retry_after_ms)
 {
 	const struct det_remote_tuning *t = &s->queue->target->queue;
 	int64_t wait = ops_backoff_ms(s->attempt++, t->min_backoff_ms, t->max_backoff_ms);
 
-	ops_metric_add(
-		&det_remote_retried, (double)s->sending, s->queue->name, s->queue->shown_url);
+	const struct both metrics = {&det_remote_retried, &exemplars_retried};
+
+	count(s, &metrics);
 	s->queue->failing = true;
 	s->waiting = true;
 	ops_timer_start(s->timer, retry_after_ms >= 0 ? retry_after_ms : OPS_MAX(wait, 1));
@@ -223,9 +279,6 @@ static void start(struct det_shard *s)
 	size_t written = write_batch(s);
 	const struct det_send send = {&q->writer, {on_answer, s}};
 
-	if (written < s->sending)
-		ops_metric_add(&det_remote_dropped, (double)(s->sending - written), q->name,
-			q->shown_url, "too_old");
 	if (written == 0) {
 		settle(s);
 		det_shard_go(s);
@@ -246,27 +299,33 @@ static void start(struct det_shard *s)
 	ops_metric_add(&det_remote_bytes, (double)q->body.len, q->name, q->shown_url);
 }
 
+/* Of its samples: exemplars have times of their own, which may be long ago. */
 static int64_t newest_of(const struct det_shard *s)
 {
 	int64_t newest = INT64_MIN;
 
 	for (size_t i = 0; i < s->sending; i++)
-		newest = OPS_MAX(newest, s->items[s->head + i].time_ms);
+		if (s->items[s->head + i].exemplar == NULL)
+			newest = OPS_MAX(newest, s->items[s->head + i].time_ms);
 	return newest;
 }
 
 static void count_delivered(struct det_shard *s)
 {
 	struct det_queue *q = s->queue;
-	size_t histograms = 0;
+	size_t histograms = 0, exemplars = exemplars_of(s, s->sending);
+	int64_t newest = newest_of(s);
 
 	for (size_t i = 0; i < s->sending; i++)
 		histograms += s->items[s->head + i].histogram != NULL;
-	ops_metric_add(
-		&det_remote_samples, (double)(s->sending - histograms), q->name, q->shown_url);
+	ops_metric_add(&det_remote_samples, (double)(s->sending - histograms - exemplars), q->name,
+		q->shown_url);
 	ops_metric_add(&det_remote_histograms, (double)histograms, q->name, q->shown_url);
-	ops_metric_set(
-		&det_remote_highest_sent, (double)newest_of(s) / 1000, q->name, q->shown_url);
+	if (exemplars > 0)
+		ops_metric_add(&det_remote_exemplars, (double)exemplars, q->name, q->shown_url);
+	if (newest > INT64_MIN)
+		ops_metric_set(
+			&det_remote_highest_sent, (double)newest / 1000, q->name, q->shown_url);
 	q->failing = false;
 }
 
@@ -277,10 +336,12 @@ static void give_up(struct det_shard *s, const struct ops_http_response *res, co
 
 	snprintf(said, sizeof(said), "%.*s", (int)OPS_MIN(res->len, sizeof(said) - 1),
 		res->body != NULL ? res->body : "");
-	ops_metric_add(&det_remote_failed, (double)s->sending, q->name, q->shown_url);
+	count(s, &(const struct both){&det_remote_failed, &exemplars_failed});
 	log_error("samples are not accepted by a remote write receiver and are dropped",
 		F_STR("remote_name", q->name), F_STR("url", q->shown_url), F_STR("reason", why),
-		F_INT("status", res->code), F_UINT("samples", s->sending), F_STR("answer", said));
+		F_INT("status", res->code),
+		F_UINT("samples", s->sending - exemplars_of(s, s->sending)),
+		F_UINT("exemplars", exemplars_of(s, s->sending)), F_STR("answer", said));
 }
 
 enum verdict {

@@ -13,6 +13,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/file.h"
+#include "common/base/hash.h"
 #include "common/base/test_tempdir.h"
 #include "services/detector/remote/queue_internal.h"
 #include "services/detector/store/group.h"
@@ -81,8 +82,14 @@ static void describe(void *arg, const struct det_journal_entry *e)
 	}
 	struct ops_labels *labels = det_journal_labels(e->labels, e->labels_len);
 	ops_labels_print(labels, b);
-	ops_strbuf_printf(b, " %g@%lld%s;", e->value, (long long)e->time_ms,
+	ops_strbuf_printf(b, " %g@%lld%s", e->value, (long long)e->time_ms,
 		e->blob != NULL ? " histogram" : "");
+	ops_labels_unref(labels);
+	labels = det_journal_labels(e->exemplar_labels, e->exemplar_labels_len);
+	ops_strbuf_adds(b, e->exemplar ? " # " : "");
+	if (labels != NULL)
+		ops_labels_print(labels, b);
+	ops_strbuf_addc(b, ';');
 	ops_labels_unref(labels);
 }
 
@@ -100,10 +107,12 @@ static void records_come_back(void **state)
 	det_journal_row(&j, &(struct det_store_row){7, values, 3, 1000, NULL, NULL}, 2);
 	det_journal_sample(&j, labels, -5, 2.5);
 	det_journal_histogram(&j, labels, 6, &h);
-	const char *record = det_journal_record(&j, 40, &len);
+	const char *record = det_journal_record(&j, &(struct det_journal_counts){40, 7}, &len);
 	assert_int_equal(det_journal_header(record, len, &header), 0);
-	assert_int_equal(header.before, 40);
+	assert_int_equal(header.before.samples, 40);
+	assert_int_equal(header.before.exemplars, 7);
 	assert_int_equal(header.nsamples, 4);
+	assert_int_equal(header.nexemplars, 0);
 	assert_int_equal(det_journal_read(record, len, describe, &text), 0);
 	assert_string_equal(ops_strbuf_text(&text),
 		"row 7@1000 x3;m{b=\"x\"} 2.5@-5;m{b=\"x\"} 0@6 histogram;");
@@ -115,6 +124,60 @@ static void records_come_back(void **state)
 	ops_strbuf_done(&text);
 	ops_labels_unref(labels);
 	det_journal_done(&j);
+}
+
+static void exemplars_come_back(void **state)
+{
+	struct det_journal j = {0};
+	struct ops_labels *series = ops_labels_of("__name__", "m", "b", "x", NULL);
+	struct ops_labels *trace = ops_labels_of("trace_id", "t1", NULL);
+	struct ops_labels *none = ops_labels_from_sorted(NULL, 0);
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	struct det_journal_header header;
+	size_t len = 0;
+
+	(void)state;
+	det_journal_exemplar(&j, &(struct ops_exemplar){series, trace, 0.5, 1000});
+	det_journal_exemplar(&j, &(struct ops_exemplar){series, none, 2, -3});
+	const char *record = det_journal_record(&j, &(struct det_journal_counts){40, 7}, &len);
+	assert_int_equal(det_journal_header(record, len, &header), 0);
+	assert_int_equal(header.before.samples, 40);
+	assert_int_equal(header.nsamples, 0);
+	assert_int_equal(header.before.exemplars, 7);
+	assert_int_equal(header.nexemplars, 2);
+	assert_int_equal(det_journal_read(record, len, describe, &text), 0);
+	assert_string_equal(ops_strbuf_text(&text),
+		"m{b=\"x\"} 0.5@1000 # {trace_id=\"t1\"};m{b=\"x\"} 2@-3 # ;");
+	for (size_t cut = 0; cut < len; cut++) {
+		ops_strbuf_reset(&text);
+		int rc = det_journal_read(record, cut, describe, &text);
+		assert_true(rc == -EBADMSG || rc == 0);
+	}
+	ops_strbuf_done(&text);
+	ops_labels_unref(series);
+	ops_labels_unref(trace);
+	ops_labels_unref(none);
+	det_journal_done(&j);
+}
+
+/* As it was written before there were exemplars: a shorter head. */
+static void old_records_are_read(void **state)
+{
+	static const uint8_t record[] = {40, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,
+		/* sample */ 0x12, 0x1a, /* labels */ 0x0a, 13, 0x0a, 8, '_', '_', 'n', 'a', 'm',
+		'e', '_', '_', 0x12, 1, 'm', /* time */ 0x10, 5,
+		/* value */ 0x21, 0, 0, 0, 0, 0, 0, 0x04, 0x40};
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	struct det_journal_header header;
+
+	(void)state;
+	assert_int_equal(det_journal_header(record, sizeof(record), &header), 0);
+	assert_int_equal(header.before.samples, 40);
+	assert_int_equal(header.nsamples, 1);
+	assert_int_equal(header.before.exemplars + header.nexemplars, 0);
+	assert_int_equal(det_journal_read(record, sizeof(record), describe, &text), 0);
+	assert_string_equal(ops_strbuf_text(&text), "m 2.5@5;");
+	ops_strbuf_done(&text);
 }
 
 /* ---- layouts -------------------------------------------------------------------------------- */
@@ -163,12 +226,14 @@ static void layouts_survive(void **state)
 
 enum {
 	PER_RECORD = 20000,
+	EXEMPLARS = 10,
 	RECORDS = 30
 };
 
 static const char config_text[] = "remote_write:\n"
 				  "- url: http://127.0.0.1:1/write\n" /* nobody listens there */
 				  "  name: far\n"
+				  "  send_exemplars: true\n"
 				  "  queue_config: {capacity: 1000, max_backoff: 50ms}\n";
 
 static void append_record(struct det_queue *q, struct ops_labels *labels)
@@ -177,6 +242,8 @@ static void append_record(struct det_queue *q, struct ops_labels *labels)
 
 	for (int i = 0; i < PER_RECORD; i++)
 		det_journal_sample(&j, labels, T0 + i, i);
+	for (int i = 0; i < EXEMPLARS; i++)
+		det_journal_exemplar(&j, &(struct ops_exemplar){labels, labels, i, T0 + i});
 	det_queue_append(q, &j);
 	det_journal_done(&j);
 }
@@ -197,6 +264,12 @@ static double dropped_samples(void)
 {
 	return ops_metric_value(
 		&det_remote_dropped, "far", "http://127.0.0.1:1/write", "queue_full");
+}
+
+static double dropped_exemplars(void)
+{
+	return ops_metric_value(
+		&det_remote_exemplars_dropped, "far", "http://127.0.0.1:1/write", "queue_full");
 }
 
 static void look(void *arg)
@@ -223,6 +296,20 @@ static uint64_t first_record(const char *dir)
 	assert_int_equal(ops_spool_next(spool), RECORDS + 1);
 	ops_spool_close(spool);
 	return first;
+}
+
+/* As it was before it had the number of exemplars. */
+static void make_position_old(const char *dir)
+{
+	OPS_CLEANUP(ops_freep) char *path = ops_path_join(dir, "far/position");
+	struct ops_strbuf b = OPS_STRBUF_INIT;
+
+	assert_int_equal(ops_file_read(path, 64, &b), 0);
+	assert_int_equal(b.len, 40);
+	ops_put_u32(b.data + 24, ops_crc32c(0, b.data, 24));
+	ops_put_u32(b.data + 28, 0);
+	assert_int_equal(ops_file_write_atomic(path, b.data, 32, 0600), 0);
+	ops_strbuf_done(&b);
 }
 
 static void overflow_is_counted(void **state)
@@ -256,6 +343,7 @@ static void overflow_is_counted(void **state)
 	uint64_t first = first_record(dir);
 	assert_true(first > 2 && first < RECORDS);
 	assert_true(w.dropped == (double)((first - 1) * PER_RECORD));
+	assert_true(dropped_exemplars() == (double)((first - 1) * EXEMPLARS));
 
 	assert_int_equal(det_queue_open(&owner, config, &config->targets[0], &q, &err), 0);
 	assert_int_equal(det_queue_newest(q), RECORDS);
@@ -264,6 +352,14 @@ static void overflow_is_counted(void **state)
 	ops_timer_start(end, 50);
 	ops_loop_run(loop);
 	assert_true(dropped_samples() == w.dropped); /* and nothing is counted twice */
+	assert_true(dropped_exemplars() == (double)((first - 1) * EXEMPLARS));
+
+	det_queue_close(q);
+	make_position_old(dir);
+	assert_int_equal(det_queue_open(&owner, config, &config->targets[0], &q, &err), 0);
+	ops_timer_start(end, 50);
+	ops_loop_run(loop);
+	assert_true(dropped_samples() == w.dropped);
 
 	det_queue_close(q);
 	ops_timer_free(w.timer);
@@ -304,7 +400,8 @@ static void what_has_no_effect_is_said(void **state)
 	assert_int_equal(strlen(c->targets[0].name), 6);
 	assert_int_equal(c->targets[1].folder[0], '+'); /* no path out of our folder */
 	assert_int_equal(c->targets[0].queue.max_samples_per_send, 2000);
-	assert_int_equal(warnings.n, 3);
+	assert_int_equal(warnings.n, 2);
+	assert_true(c->targets[0].send_exemplars && !c->targets[1].send_exemplars);
 	det_remote_config_unref(c);
 	ops_arena_done(&arena);
 	tempdir_remove(dir);
@@ -314,6 +411,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(records_come_back),
+		cmocka_unit_test(exemplars_come_back),
+		cmocka_unit_test(old_records_are_read),
 		cmocka_unit_test(layouts_survive),
 		cmocka_unit_test(overflow_is_counted),
 		cmocka_unit_test(what_has_no_effect_is_said),
