@@ -121,7 +121,8 @@ int ops_promql_parse_selector(struct ops_arena *arena, const struct ops_promql_s
 	}
 	enum ops_promql_token_type t = ops_promql_peek_type(&p);
 	bool whole = e != NULL && t == TOK_EOF;
-	if ((whole || ops_promql_unexpected(&p, NULL, NULL)) && problems.n == 0) {
+	bool goes_on = whole || ops_promql_unexpected(&p, NULL, NULL);
+	if (goes_on && e != NULL && problems.n == 0) {
 		e->vector.may_match_all = (p.features & OPS_PROMQL_MATCH_ALL) != 0;
 		ops_promql_check(&p, e);
 	}
