@@ -203,6 +203,7 @@ class Service:
     def environment(self):
         env = {**os.environ, **self.env}
         env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:exitcode=99")
+        env.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={REPO / 'tests/integration/lsan.supp'}")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=99")
         return env
 
