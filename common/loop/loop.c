@@ -90,6 +90,16 @@ struct ops_loop *ops_loop_new(void)
 	return loop;
 }
 
+/*
+ * libevent itself defers: a resolver that was freed tells its open questions so in the next turn,
+ * and what belongs to them is freed then. No event of ours is left to run.
+ */
+static void run_what_libraries_deferred(struct ops_loop *loop)
+{
+	while (event_base_get_num_events(loop->base, EVENT_BASE_COUNT_ACTIVE) > 0)
+		ops_assert(event_base_loop(loop->base, EVLOOP_NONBLOCK) >= 0);
+}
+
 void ops_loop_free(struct ops_loop *loop)
 {
 	if (loop == NULL)
@@ -104,6 +114,7 @@ void ops_loop_free(struct ops_loop *loop)
 		event_del(&h->event);
 		free(h);
 	}
+	run_what_libraries_deferred(loop);
 	event_base_free(loop->base);
 	free(loop);
 }
