@@ -45,6 +45,7 @@ void det_instance_free(void *instance)
 	struct det_instance *a = instance;
 	if (a != NULL) {
 		ops_labels_unref(a->labels);
+		ops_labels_unref(a->told);
 		ops_labels_unref(a->annotations);
 		ops_labels_unref(a->source);
 		free(a);
@@ -52,6 +53,11 @@ void det_instance_free(void *instance)
 }
 
 /* ---- labels and annotations of one result ---- */
+
+struct naming { /* of one result */
+	struct ops_labels *own, *told;
+	uint64_t fingerprint;
+};
 
 /* What a template made is at most as long as a message's member may be: cut between characters. */
 static void cut(struct ops_strbuf *text)
@@ -94,16 +100,36 @@ static struct ops_labels *alert_labels(
 	ops_labels_builder_del(&b, OPS_LABEL_NAME);
 	expand_into(c, rule, &rule->labels, &b);
 	ops_labels_builder_set(&b, "alertname", rule->name);
-	const struct ops_labels *external = c->gen->external_labels;
+	struct ops_labels *labels = ops_labels_builder_build(&b);
+	ops_labels_builder_done(&b);
+	return labels;
+}
+
+/* As the world knows the alert: who we are only matters outside. */
+static struct ops_labels *told_labels(struct ops_labels *own, const struct ops_labels *external)
+{
+	struct ops_labels_builder b;
+	if (external->n == 0) {
+		return ops_labels_ref(own);
+	}
+	ops_labels_builder_from(&b, own);
 	for (uint32_t i = 0; i < external->n; i++) {
-		if (ops_labels_builder_get(&b, external->items[i].name) == NULL) {
+		if (ops_labels_get(own, external->items[i].name) == NULL) {
 			ops_labels_builder_set(
 				&b, external->items[i].name, external->items[i].value);
 		}
 	}
-	struct ops_labels *labels = ops_labels_builder_build(&b);
+	struct ops_labels *told = ops_labels_builder_build(&b);
 	ops_labels_builder_done(&b);
-	return labels;
+	return told;
+}
+
+static struct naming name_alert(const struct det_expand_context *c, const struct ops_rule *rule)
+{
+	struct naming name = {.own = alert_labels(c, rule)};
+	name.told = told_labels(name.own, c->gen->external_labels);
+	name.fingerprint = ops_labels_fingerprint(name.told);
+	return name;
 }
 
 static struct ops_labels *alert_annotations(const struct det_expand_context *c,
@@ -180,24 +206,28 @@ static struct ops_labels *source_labels(const struct det_result_series *series)
 	return labels;
 }
 
-static struct det_instance *instance_of(struct det_rule *r, struct ops_labels *labels)
+static struct det_instance *instance_of(struct det_rule *r, const struct naming *name)
 {
-	uint64_t fingerprint = ops_labels_fingerprint(labels);
-	struct det_instance *a = ops_map_get(r->instances, &fingerprint, sizeof(fingerprint));
+	struct det_instance *a =
+		ops_map_get(r->instances, &name->fingerprint, sizeof(name->fingerprint));
 	if (a == NULL) {
 		a = ops_xcalloc(1, sizeof(*a));
-		a->labels = ops_labels_ref(labels);
-		a->fingerprint = fingerprint;
-		ops_map_put(r->instances, &fingerprint, sizeof(fingerprint), a);
+		a->told = ops_labels_ref(name->told);
+		a->fingerprint = name->fingerprint;
+		ops_map_put(r->instances, &a->fingerprint, sizeof(a->fingerprint), a);
 	}
+	/* What was restored may know only how it was told, and external labels may have changed to
+	 * what a series has itself. */
+	ops_labels_unref(a->labels);
+	a->labels = ops_labels_ref(name->own);
 	return a;
 }
 
 static void apply_one(struct det_rule *r, const struct det_expand_context *c,
-	struct ops_labels *labels, int64_t now_ms)
+	const struct naming *name, int64_t now_ms)
 {
 	struct det_rules *owner = r->group->owner;
-	struct det_instance *a = instance_of(r, labels);
+	struct det_instance *a = instance_of(r, name);
 	enum det_alert_state before = a->state;
 	see(a, now_ms);
 	owner->changed = owner->changed || before != a->state;
@@ -213,8 +243,8 @@ static void apply_one(struct det_rule *r, const struct det_expand_context *c,
 }
 
 /* All label sets first: a duplicate refuses the whole result before any alert has changed. */
-static int label_all(struct det_rule *r, const struct det_result *result, int64_t now_ms,
-	struct ops_labels **ret)
+static int name_all(
+	struct det_rule *r, const struct det_result *result, int64_t now_ms, struct naming *ret)
 {
 	struct det_rules *owner = r->group->owner;
 	int rc = 0;
@@ -224,9 +254,9 @@ static int label_all(struct det_rule *r, const struct det_result *result, int64_
 	struct ops_map *seen = ops_map_new();
 	for (size_t i = 0; i < result->n; i++) {
 		const struct det_expand_context c = {owner, owner->gen, &result->series[i], now_ms};
-		ret[i] = alert_labels(&c, r->rule);
-		uint64_t fingerprint = ops_labels_fingerprint(ret[i]);
-		if (ops_map_put(seen, &fingerprint, sizeof(fingerprint), ret[i]) != NULL) {
+		ret[i] = name_alert(&c, r->rule);
+		if (ops_map_put(seen, &ret[i].fingerprint, sizeof(ret[i].fingerprint),
+			    ret[i].told) != NULL) {
 			rc = -EINVAL;
 		}
 	}
@@ -415,15 +445,14 @@ static int apply_all(struct det_rule *r, const struct det_outcome *out, struct o
 {
 	struct det_rules *owner = r->group->owner;
 	const struct det_result *result = out->result;
-	struct ops_labels **labels =
-		ops_xcalloc(OPS_MAX(result->n, 1), sizeof(struct ops_labels *));
-	int rc = label_all(r, result, out->now_ms, labels);
+	struct naming *names = ops_xcalloc(OPS_MAX(result->n, 1), sizeof(*names));
+	int rc = name_all(r, result, out->now_ms, names);
 	if (rc == 0) {
 		r->deadline_ms = 0;
 		for (size_t i = 0; i < result->n; i++) {
 			const struct det_expand_context c = {
 				owner, owner->gen, &result->series[i], out->now_ms};
-			apply_one(r, &c, labels[i], out->now_ms);
+			apply_one(r, &c, &names[i], out->now_ms);
 		}
 		apply_absent(r, out);
 	} else {
@@ -432,9 +461,10 @@ static int apply_all(struct det_rule *r, const struct det_outcome *out, struct o
 			"labels");
 	}
 	for (size_t i = 0; i < result->n; i++) {
-		ops_labels_unref(labels[i]);
+		ops_labels_unref(names[i].own);
+		ops_labels_unref(names[i].told);
 	}
-	free(labels);
+	free(names);
 	return rc;
 }
 

@@ -17,7 +17,8 @@ const char *det_alert_state_text(enum det_alert_state s);
 
 struct det_instance { /* one alert: a rule and a label set */
 	struct ops_labels *labels, *annotations;
-	uint64_t fingerprint;
+	struct ops_labels *told; /* on the bus: labels, and the external ones that they lack */
+	uint64_t fingerprint;	 /* of told */
 	enum det_alert_state state;
 	enum det_alert_state published; /* what the bus was told last */
 	bool ever_published;

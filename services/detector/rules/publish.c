@@ -77,7 +77,7 @@ static int send_one(struct det_rules *owner, const char *key, const struct ops_r
 	char id[37];
 	ops_alert_init(&alert);
 	alert.status = statuses[a->state];
-	alert.labels = ops_labels_ref(a->labels);
+	alert.labels = ops_labels_ref(a->told);
 	alert.annotations = a->annotations != NULL ? ops_labels_ref(a->annotations) : NULL;
 	alert.fingerprint = a->fingerprint;
 	alert.active_at_ms = a->active_ms;

@@ -70,7 +70,8 @@ struct det_rules_set { /* what a configuration file says; copied where kept */
 	int64_t query_offset_ms; /* global rule_query_offset */
 	enum det_rules_trigger trigger;
 	const char *external_url;
-	const struct ops_labels *external_labels; /* for templates; alerts get those they lack */
+	const struct ops_labels
+		*external_labels; /* for templates; alerts on the bus get those they lack */
 	unsigned promql_features;
 	unsigned shard, shards; /* only groups whose name falls to shard 0..shards-1; 0: all */
 };

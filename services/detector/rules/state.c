@@ -67,7 +67,10 @@ static int take_policy(const json_t *j, struct det_instance *a, struct ops_error
 json_t *det_instance_json(const struct det_instance *a)
 {
 	json_t *j = json_object();
-	ops_json_set(j, "labels", ops_msg_labels_json(a->labels));
+	ops_json_set(j, "labels", ops_msg_labels_json(a->told));
+	if (!ops_labels_equal(a->labels, a->told)) {
+		ops_json_set(j, "own_labels", ops_msg_labels_json(a->labels));
+	}
 	ops_json_set(j, "annotations", ops_msg_labels_json(a->annotations));
 	ops_json_set_i64(j, "state", a->state);
 	ops_json_set_i64(j, "published", a->published);
@@ -98,7 +101,8 @@ struct det_instance *det_instance_from_json(const json_t *j)
 {
 	struct ops_error err;
 	struct det_instance *a = ops_xcalloc(1, sizeof(*a));
-	bool bad = ops_msg_labels(j, "labels", &a->labels, &err) != 0 ||
+	bool bad = ops_msg_labels(j, "labels", &a->told, &err) != 0 ||
+		   ops_msg_labels(j, "own_labels", &a->labels, &err) < 0 ||
 		   ops_msg_labels(j, "annotations", &a->annotations, &err) < 0 ||
 		   take_state(j, "state", &a->state, &err) != 0 ||
 		   take_state(j, "published", &a->published, &err) != 0 ||
@@ -113,7 +117,8 @@ struct det_instance *det_instance_from_json(const json_t *j)
 		det_instance_free(a);
 		return NULL;
 	}
-	a->fingerprint = ops_labels_fingerprint(a->labels);
+	a->labels = a->labels != NULL ? a->labels : ops_labels_ref(a->told);
+	a->fingerprint = ops_labels_fingerprint(a->told);
 	a->restored = true;
 	return a;
 }

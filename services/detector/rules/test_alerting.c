@@ -321,6 +321,106 @@ static void test_long_texts_are_cut(void **state)
 	ops_strbuf_done(&rules);
 }
 
+static const struct det_instance *only_instance(const struct world *w)
+{
+	size_t at = 0;
+	struct ops_map_entry e;
+	assert_true(ops_map_next(w->rules->gen->groups[0].rules[0].instances, &at, &e));
+	return e.value;
+}
+
+#define OUTSIDE "{alertname=\"Down\",instance=\"a\",site=\"lab\"}"
+#define INSIDE "{alertname=\"Down\",instance=\"a\"}"
+#define TOLD_BY "alert: Down\nexpr: up == 0\nannotations: {at: '{{ $externalLabels.site }}'}\n"
+
+static void assert_labels(const struct ops_labels *ls, const char *want)
+{
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	ops_labels_print(ls, &text);
+	assert_string_equal(ops_strbuf_text(&text), want);
+	ops_strbuf_done(&text);
+}
+
+/* External labels are for the world: the bus has them, our series and our API do not. */
+static void test_external_labels(void **state)
+{
+	(void)state;
+	struct world w;
+	struct ops_labels *site = ops_labels_of("site", "lab", NULL);
+	struct ops_labels *outside =
+		ops_labels_of("alertname", "Down", "instance", "a", "site", "lab", NULL);
+	setup(&w, TOLD_BY);
+	w.external = site;
+	struct ops_error err;
+	assert_int_equal(load_rules(&w, TOLD_BY, &err), 0);
+	step(&w, 1000, "a", 0);
+	assert_int_equal(w.n, 1);
+	assert_string_equal(w.events[0].text, OUTSIDE);
+	assert_true(w.events[0].fingerprint == ops_labels_fingerprint(outside));
+	assert_labels(only_instance(&w)->labels, INSIDE);
+	assert_string_equal(ops_labels_get(only_instance(&w)->annotations, "at"), "lab");
+	assert_true(recorded(&w, "ALERTS{instance=\"a\"}") == 1);
+	assert_true(recorded(&w, "ALERTS{site=\"lab\"}") == -1);
+	/* after a crash it is the same alert, on both sides */
+	crash(&w, TOLD_BY);
+	assert_labels(only_instance(&w)->labels, INSIDE);
+	size_t before = w.n;
+	step(&w, 1000, "a", 0);
+	assert_true(w.n <= before + 1);
+	assert_string_equal(w.events[w.n - 1].id, w.events[0].id);
+	step(&w, 1000, "a", 1);
+	assert_string_equal(w.events[w.n - 1].text, OUTSIDE);
+	assert_int_equal(w.events[w.n - 1].status, OPS_ALERT_RESOLVED);
+	teardown(&w);
+	ops_labels_unref(outside);
+	ops_labels_unref(site);
+}
+
+/* What a version wrote that knew an alert only as it is told. */
+static void forget_own_labels(const char *state_file)
+{
+	json_error_t err;
+	json_t *doc = json_load_file(state_file, 0, &err), *list, *item;
+	const char *key;
+	size_t i;
+	assert_non_null(doc);
+	json_object_foreach(json_object_get(doc, "rules"), key, list)
+	{
+		json_array_foreach(list, i, item)
+		{
+			assert_int_equal(json_object_del(item, "own_labels"), 0);
+		}
+	}
+	assert_int_equal(json_dump_file(doc, state_file, 0), 0);
+	json_decref(doc);
+}
+
+static void test_external_labels_of_an_older_state_file(void **state)
+{
+	(void)state;
+	struct world w;
+	struct ops_labels *site = ops_labels_of("site", "lab", NULL);
+	struct ops_error err;
+	setup(&w, TOLD_BY);
+	w.external = site;
+	assert_int_equal(load_rules(&w, TOLD_BY, &err), 0);
+	step(&w, 1000, "a", 0);
+	w.rules->changed = true;
+	assert_int_equal(det_state_save(w.rules), 0);
+	forget_own_labels(w.state_file);
+	crash(&w, TOLD_BY);
+	size_t before = w.n;
+	step(&w, 1000, "a", 0); /* neither doubled nor resolved */
+	assert_int_equal(w.n, before);
+	assert_labels(only_instance(&w)->labels, INSIDE);
+	step(&w, 1000, "a", 1);
+	assert_int_equal(w.n, before + 1);
+	assert_string_equal(w.events[before].text, OUTSIDE);
+	assert_int_equal(w.events[before].status, OPS_ALERT_RESOLVED);
+	teardown(&w);
+	ops_labels_unref(site);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_for_and_resolve),
@@ -332,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_same_labels_change_nothing), cmocka_unit_test(test_leftovers),
 		cmocka_unit_test(test_restored_waits_for_data),
 		cmocka_unit_test(test_failure_clears_the_deadline),
-		cmocka_unit_test(test_long_texts_are_cut)};
+		cmocka_unit_test(test_long_texts_are_cut), cmocka_unit_test(test_external_labels),
+		cmocka_unit_test(test_external_labels_of_an_older_state_file)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,11 +41,13 @@ struct world {
 	struct det_engine_options engine;
 	struct det_rules *rules;
 	bool refuse; /* publishing fails */
+	const struct ops_labels *external;
 	size_t n;
 	struct {
 		enum ops_alert_status status;
 		char id[37], text[160], flapping[64];
 		int64_t active_ms, starts_ms, ends_ms;
+		uint64_t fingerprint;
 	} events[EVENTS_MAX];
 };
 
@@ -62,6 +64,7 @@ static inline int publish(void *arg, const struct ops_alert *alert, const char *
 	w->events[w->n].active_ms = alert->active_at_ms;
 	w->events[w->n].starts_ms = alert->starts_at_ms;
 	w->events[w->n].ends_ms = alert->ends_at_ms;
+	w->events[w->n].fingerprint = alert->fingerprint;
 	snprintf(w->events[w->n].id, sizeof(w->events[w->n].id), "%s", event_id);
 	snprintf(
 		w->events[w->n].text, sizeof(w->events[w->n].text), "%s", ops_strbuf_text(&labels));
@@ -78,7 +81,8 @@ static inline int load_rules(struct world *w, const char *text, struct ops_error
 {
 	assert_int_equal(ops_file_write_atomic(w->rules_file, text, strlen(text), 0600), 0);
 	const char *files[] = {w->rules_file};
-	const struct det_rules_set set = {.files = files, .nfiles = 1, .interval_ms = 5000};
+	const struct det_rules_set set = {
+		.files = files, .nfiles = 1, .interval_ms = 5000, .external_labels = w->external};
 	return det_rules_load(w->rules, &set, NULL, err);
 }
 
