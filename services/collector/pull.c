@@ -7,8 +7,8 @@
  * belong to the puller and are lent for one answer, from its first byte on: targets that answer at
  * once share one buffer, which stays in the processor's cache.
  *
- * Bounds: a head of 64 KiB; bodies as the caller says, packed and unpacked; at most TURN_BYTES are
- * read or unpacked before other targets get their turn; one deadline over everything. A request
+ * Bounds: a head of 64 KiB; bodies as the caller says, packed and unpacked; at most COL_TURN_BYTES
+ * are read or unpacked before other targets get their turn; one deadline over everything. A request
  * that fails on a connection that was used before, without any byte of an answer, is sent once more
  * on a new one: the target may have closed it meanwhile, and GET can be repeated.
  *
@@ -28,53 +28,9 @@
 #include "services/collector/pull_internal.h"
 
 enum {
-	BUFFER_LEAST = 64 * 1024,
-	IDLE_BUFFERS_BYTES = 8 << 20,
 	LOW_WATER_LEAST = 16 * 1024,
-	TURN_BYTES = 1 << 20,
 	SLACK_BYTES = 4096
 };
-
-/* ---- buffers ---- */
-
-static struct col_buffer *buffer_take(struct col_puller *p)
-{
-	struct col_buffer *b = p->idle;
-	if (b == NULL) {
-		return ops_xcalloc(1, sizeof(*b));
-	}
-	p->idle = b->next;
-	p->idle_bytes -= b->cap;
-	b->len = 0;
-	return b;
-}
-
-static void buffer_give(struct col_puller *p, struct col_buffer **slot)
-{
-	struct col_buffer *b = *slot;
-	*slot = NULL;
-	if (b == NULL) {
-		return;
-	}
-	if (p->idle_bytes + b->cap > IDLE_BUFFERS_BYTES) {
-		free(b->data);
-		free(b);
-		return;
-	}
-	b->next = p->idle;
-	p->idle = b;
-	p->idle_bytes += b->cap;
-}
-
-/* Room for n bytes behind what is there. */
-static void buffer_reserve(struct col_buffer *b, size_t n)
-{
-	if (b->cap - b->len >= n) {
-		return;
-	}
-	b->cap = OPS_MAX(OPS_MAX(b->len + n, (size_t)BUFFER_LEAST), b->cap + b->cap / 2);
-	b->data = ops_xrealloc(b->data, b->cap, 1);
-}
 
 /* ---- the end of a request ---- */
 
@@ -84,13 +40,13 @@ static void request_done(struct col_connection *c)
 	ops_timer_stop(c->deadline);
 	ops_timer_stop(c->again);
 	col_gunzip_done(&c->gunzip);
-	buffer_give(c->owner, &c->in);
-	buffer_give(c->owner, &c->plain);
+	col_buffer_give(c->owner, &c->in);
+	col_buffer_give(c->owner, &c->plain);
 }
 
 static void set_low_water(struct col_connection *c, size_t n)
 {
-	int value = (int)OPS_MIN(n, (size_t)TURN_BYTES);
+	int value = (int)OPS_MIN(n, (size_t)COL_TURN_BYTES);
 	/* a hint: without it we are only woken more often */
 	(void)setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value));
 	c->low_water = n > 1;
@@ -118,8 +74,8 @@ static void tell(struct col_connection *c, const struct ops_http_response *res)
 	c->in = c->plain = NULL; /* they hold the body while the callback may free c */
 	request_done(c);
 	c->pull.fn(c->pull.arg, res);
-	buffer_give(owner, &in);
-	buffer_give(owner, &plain);
+	col_buffer_give(owner, &in);
+	col_buffer_give(owner, &plain);
 }
 
 static int64_t elapsed_ms(const struct col_connection *c)
@@ -168,7 +124,7 @@ void col_connection_fail(
 	ops_timer_start(c->again, 0);
 }
 
-static void tell_body(struct col_connection *c, const char *body, size_t len)
+void col_connection_tell_body(struct col_connection *c, const char *body, size_t len)
 {
 	char type[sizeof(c->head.content_type)];
 	memcpy(type, c->head.content_type, sizeof(type));
@@ -192,48 +148,6 @@ static void tell_body(struct col_connection *c, const char *body, size_t len)
 		col_connection_close(c);
 	}
 	tell(c, &res);
-}
-
-/* ---- unpacking ---- */
-
-static void unpack(struct col_connection *c)
-{
-	for (size_t turn = 0; turn < TURN_BYTES;) {
-		size_t n = 0;
-		buffer_reserve(c->plain, BUFFER_LEAST);
-		int r = col_gunzip_step(&c->gunzip, c->plain->data + c->plain->len,
-			c->plain->cap - c->plain->len, &n);
-		c->plain->len += n;
-		turn += n;
-		if (r == -EBADMSG) {
-			col_connection_fail(
-				c, OPS_HTTP_FAILED, "the answer's gzip body is damaged");
-			return;
-		}
-		if (c->plain->len > c->pull.max_body_bytes) {
-			col_connection_fail(c, OPS_HTTP_TOO_BIG, "the answer is too large");
-			return;
-		}
-		if (r == 0) {
-			tell_body(c, c->plain->data, c->plain->len);
-			return;
-		}
-	}
-	ops_timer_start(c->again, 0);
-}
-
-/* The body is there, from `from` on. */
-static void on_body(struct col_connection *c, const char *from, size_t len)
-{
-	if (!c->head.gzip || len == 0) {
-		tell_body(c, from, len);
-		return;
-	}
-	c->state = COL_UNPACKING;
-	c->plain = buffer_take(c->owner);
-	buffer_reserve(c->plain, len * 4);
-	col_gunzip_start(&c->gunzip, from, len);
-	unpack(c);
 }
 
 /* ---- reading ---- */
@@ -262,7 +176,7 @@ static int on_chunks(struct col_connection *c)
 	}
 	if (r == 0) {
 		c->head.keep_alive = c->head.keep_alive && c->chunks.in == c->in->len;
-		on_body(c, c->in->data + c->head.len, body);
+		col_connection_unpack_or_tell(c, c->in->data + c->head.len, body);
 		return ENDED;
 	}
 	/* what is left of an unfinished line moves behind the decoded bytes */
@@ -281,11 +195,12 @@ static int on_length(struct col_connection *c)
 	size_t whole = c->head.len + (size_t)c->head.content_length;
 	if (c->in->len >= whole) {
 		c->head.keep_alive = c->head.keep_alive && c->in->len == whole;
-		on_body(c, c->in->data + c->head.len, (size_t)c->head.content_length);
+		col_connection_unpack_or_tell(
+			c, c->in->data + c->head.len, (size_t)c->head.content_length);
 		return ENDED;
 	}
 	size_t left = whole - c->in->len;
-	buffer_reserve(c->in, left + 1);
+	col_buffer_reserve(c->in, left + 1);
 	if (c->ssl == NULL && left >= LOW_WATER_LEAST) {
 		set_low_water(c, left);
 	} else if (c->low_water) {
@@ -312,7 +227,7 @@ static int on_bytes(struct col_connection *c)
 	switch (c->head.framing) {
 	case COL_FRAMING_NONE:
 		c->head.gzip = false;
-		on_body(c, c->in->data + c->head.len, 0);
+		col_connection_unpack_or_tell(c, c->in->data + c->head.len, 0);
 		return ENDED;
 	case COL_FRAMING_LENGTH:
 		return on_length(c);
@@ -327,7 +242,8 @@ static int on_bytes(struct col_connection *c)
 static void on_end(struct col_connection *c)
 {
 	if (c->has_head && c->head.framing == COL_FRAMING_CLOSE) {
-		on_body(c, c->in->data + c->head.len, c->in->len - c->head.len);
+		col_connection_unpack_or_tell(
+			c, c->in->data + c->head.len, c->in->len - c->head.len);
 	} else if (c->in->len == 0) {
 		col_connection_fail(c, OPS_HTTP_FAILED, "the target hung up without an answer");
 	} else {
@@ -351,10 +267,10 @@ static ssize_t receive(struct col_connection *c, unsigned *ret_what)
 static void read_answer(struct col_connection *c)
 {
 	unsigned what = OPS_READABLE;
-	c->in = c->in != NULL ? c->in : buffer_take(c->owner);
-	for (size_t turn = 0; turn < TURN_BYTES;) {
+	c->in = c->in != NULL ? c->in : col_buffer_take(c->owner);
+	for (size_t turn = 0; turn < COL_TURN_BYTES;) {
 		size_t expected = c->last_len > c->in->len ? c->last_len - c->in->len : 0;
-		buffer_reserve(c->in,
+		col_buffer_reserve(c->in,
 			c->in->cap > c->in->len && c->in->len > 0 ? 1 : expected + SLACK_BYTES);
 		size_t room = c->in->cap - c->in->len;
 		ssize_t n = receive(c, &what);
@@ -363,7 +279,7 @@ static void read_answer(struct col_connection *c)
 				ops_watch_set(c->watch, what);
 			}
 			if (c->in->len == 0) {
-				buffer_give(c->owner, &c->in);
+				col_buffer_give(c->owner, &c->in);
 			}
 			return;
 		}
@@ -477,7 +393,7 @@ static void on_again(void *arg)
 	if (c->state == COL_FAILED) {
 		tell_failure(c);
 	} else if (c->state == COL_UNPACKING) {
-		unpack(c);
+		col_connection_unpack(c);
 	} else if (c->state == COL_READING) {
 		read_answer(c);
 	}

@@ -80,6 +80,18 @@ void col_connection_fail(struct col_connection *c, enum ops_http_outcome outcome
 	...) OPS_PRINTF(3, 4);
 void col_connection_close(struct col_connection *c); /* the socket only */
 void col_connection_watch(struct col_connection *c, unsigned what);
+void col_connection_tell_body(struct col_connection *c, const char *body, size_t len);
+
+/* pull_body.c */
+enum {
+	COL_TURN_BYTES = 1 << 20 /* read or unpacked before other targets get their turn */
+};
+struct col_buffer *col_buffer_take(struct col_puller *p);
+void col_buffer_give(struct col_puller *p, struct col_buffer **slot); /* *slot is NULL then */
+void col_buffer_reserve(struct col_buffer *b, size_t n);	      /* behind what is there */
+/* The body is there, from `from` on: it is told, at once or when it is unpacked. */
+void col_connection_unpack_or_tell(struct col_connection *c, const char *from, size_t len);
+void col_connection_unpack(struct col_connection *c); /* the next slice */
 
 /* pull_connect.c */
 void col_connection_open(struct col_connection *c);
