@@ -125,6 +125,22 @@ static size_t count_sds(const struct ops_conf_node *const *lists)
 	return n;
 }
 
+static int load_sd(struct ops_arena *a, const struct ops_conf_node *node,
+	struct ops_conf_warnings *w, struct col_sd_setting *ret, struct ops_error *err)
+{
+	const struct col_sd_class *class = ret->class;
+	char *settings = ops_arena_alloc(a, class->settings_bytes);
+	int r = ops_conf_decode(a, node, class->keys, settings, w, err);
+	if (r == 0 && class->http_at != 0) {
+		r = ops_http_options_finish(a, node, (void *)(settings + class->http_at), w, err);
+	}
+	if (r == 0 && class->finish != NULL) {
+		r = class->finish(a, node, settings, err);
+	}
+	ret->settings = settings;
+	return r;
+}
+
 int col_job_load_sds(struct ops_arena *a, const struct ops_conf_node *const *lists,
 	struct ops_conf_warnings *w, struct col_job *job, struct ops_error *err)
 {
@@ -145,7 +161,7 @@ int col_job_load_sds(struct ops_arena *a, const struct ops_conf_node *const *lis
 			/* the same relative path in a file elsewhere is another one */
 			s->hash = ops_conf_hash(
 				list->items[k], ops_hash64(list->file, strlen(list->file), 0));
-			int r = s->class->load(a, list->items[k], w, &s->settings, err);
+			int r = load_sd(a, list->items[k], w, s, err);
 			if (r != 0) {
 				return r;
 			}

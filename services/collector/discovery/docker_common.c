@@ -77,13 +77,13 @@ static int split_host(struct ops_arena *a, const struct ops_conf_node *node, con
 }
 
 int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_sd_engine *e, struct ops_conf_warnings *w, struct ops_error *err)
+	struct col_sd_engine *e, struct ops_error *err)
 {
-	int r = split_host(a, node, e->host, &e->base, &e->socket, err);
+	int r = col_sd_check_refresh(node, e->refresh_ms, err);
 	if (r == 0) {
-		r = make_filters(a, e->filters_written, &e->filters, err);
+		r = split_host(a, node, e->host, &e->base, &e->socket, err);
 	}
-	return r != 0 ? r : ops_http_options_finish(a, node, &e->http, w, err);
+	return r != 0 ? r : make_filters(a, e->filters_written, &e->filters, err);
 }
 
 char *col_sd_engine_url(const struct col_sd_engine *e, const char *list, bool filtered)

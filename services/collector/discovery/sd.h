@@ -19,9 +19,13 @@ struct col_sd_fetch; /* requests under way, sd_fetch.c */
 
 struct col_sd_class {
 	const char *name; /* NAME_sd_configs */
-	/* Decodes one entry of the list; *ret lies in the arena. */
-	int (*load)(struct ops_arena *a, const struct ops_conf_node *node,
-		struct ops_conf_warnings *w, const void **ret, struct ops_error *err);
+	/* An entry of the list: its table and the struct that it fills, and where in that the
+	 * options for HTTP are, never the first member (0: there are none). */
+	const struct ops_conf_key *keys;
+	size_t settings_bytes, http_at;
+	/* What the table cannot say or check; may be NULL. */
+	int (*finish)(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+		struct ops_error *err);
 	size_t state_bytes; /* of sd->state, zeroed */
 	/* All may be NULL. refresh runs at once and again after interval_ms (or sooner after a
 	 * failure); it ends, now or later, in col_sd_replace() or col_sd_failed(). */

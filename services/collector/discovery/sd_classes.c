@@ -12,3 +12,11 @@ const struct col_sd_class *const col_sd_classes[] = {
 	&col_sd_consul,
 	NULL,
 };
+
+int col_sd_check_refresh(
+	const struct ops_conf_node *node, int64_t refresh_ms, struct ops_error *err)
+{
+	return refresh_ms > 0 ? 0
+			      : ops_conf_error(ops_conf_get(node, "refresh_interval"), err,
+					"it must be above 0");
+}

@@ -36,7 +36,10 @@ struct col_sd_engine {
 		OPS_HTTP_OPTIONS_ROWS(struct type_, member_.http)
 /* Completes what was decoded by these rows from node. */
 int col_sd_engine_finish(struct ops_arena *a, const struct ops_conf_node *node,
-	struct col_sd_engine *e, struct ops_conf_warnings *w, struct ops_error *err) OPS_MUST_CHECK;
+	struct col_sd_engine *e, struct ops_error *err) OPS_MUST_CHECK;
+/* That refresh_interval, as decoded from node, is a time to wait. */
+int col_sd_check_refresh(
+	const struct ops_conf_node *node, int64_t refresh_ms, struct ops_error *err) OPS_MUST_CHECK;
 /* URL of a list of the engine, with the filters or without. Owned. */
 char *col_sd_engine_url(const struct col_sd_engine *e, const char *list, bool filtered);
 /* What Docker says about its networks, as labels with this prefix, set for the one with this id. */

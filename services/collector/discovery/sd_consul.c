@@ -130,9 +130,9 @@ static int check(const struct ops_conf_node *node, const struct settings *s, str
 		return ops_conf_error(ops_conf_get(node, "scheme"), err,
 			"scheme \"%s\" is not http or https", s->scheme);
 	}
-	if (s->refresh_ms <= 0) {
-		return ops_conf_error(
-			ops_conf_get(node, "refresh_interval"), err, "it must be above 0");
+	int r = col_sd_check_refresh(node, s->refresh_ms, err);
+	if (r != 0) {
+		return r;
 	}
 	if (s->http.has_basic && (s->username != NULL || s->password != NULL)) {
 		return ops_conf_error(
@@ -145,18 +145,11 @@ static int check(const struct ops_conf_node *node, const struct settings *s, str
 	return 0;
 }
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
-	if (r == 0) {
-		r = ops_http_options_finish(a, node, &s->http, w, err);
-	}
-	if (r == 0) {
-		r = check(node, s, err);
-	}
-	*ret = s;
+	struct settings *s = settings;
+	int r = check(node, s, err);
 	return r != 0 ? r : make_queries(a, s, err);
 }
 
@@ -577,7 +570,10 @@ static void stop(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_consul = {.name = "consul",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.http_at = offsetof(struct settings, http),
+	.finish = finish,
 	.state_bytes = sizeof(struct state),
 	.start = start,
 	.stop = stop};

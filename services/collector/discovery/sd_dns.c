@@ -66,15 +66,15 @@ static int check_type(const struct ops_conf_node *node, struct settings *s, stru
 	return 0;
 }
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
-	if (r == 0 && s->names.n == 0) {
-		r = ops_conf_error(ops_conf_get(node, "names"), err, "names is empty");
+	struct settings *s = settings;
+	(void)a;
+	if (s->names.n == 0) {
+		return ops_conf_error(ops_conf_get(node, "names"), err, "names is empty");
 	}
-	*ret = s;
+	int r = col_sd_check_refresh(node, s->refresh_ms, err);
 	return r != 0 ? r : check_type(node, s, err);
 }
 
@@ -174,7 +174,9 @@ static void stop(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_dns = {.name = "dns",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.finish = finish,
 	.state_bytes = sizeof(struct state),
 	.interval_ms = interval_ms,
 	.refresh = refresh,

@@ -29,13 +29,11 @@ static const struct ops_conf_key keys[] = {
 	OPS_CONF_END,
 };
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
-	*ret = s;
-	return r != 0 ? r : col_sd_engine_finish(a, node, &s->engine, w, err);
+	struct settings *s = settings;
+	return col_sd_engine_finish(a, node, &s->engine, err);
 }
 
 static int64_t interval_ms(const struct col_sd *sd)
@@ -208,7 +206,10 @@ static void refresh(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_docker = {.name = "docker",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.http_at = offsetof(struct settings, engine.http),
+	.finish = finish,
 	.interval_ms = interval_ms,
 	.refresh = refresh,
 	.on_replies = on_replies};

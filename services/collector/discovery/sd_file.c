@@ -57,28 +57,28 @@ static const struct ops_conf_key keys[] = {
 	OPS_CONF_END,
 };
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
+	const struct settings *s = settings;
 	const struct ops_conf_node *list = ops_conf_get(node, "files");
-	if (r == 0 && s->files.n == 0) {
-		r = ops_conf_error(list, err, "files is empty");
+	(void)a;
+	if (s->files.n == 0) {
+		return ops_conf_error(list, err, "files is empty");
 	}
-	for (size_t i = 0; r == 0 && i < s->files.n; i++) {
+	for (size_t i = 0; i < s->files.n; i++) {
 		const char *f = s->files.items[i];
 		const char *slash = strrchr(f, '/');
 		if (!ops_str_ends(f, ".yml") && !ops_str_ends(f, ".yaml") &&
 			!ops_str_ends(f, ".json")) {
-			r = ops_conf_error(
+			return ops_conf_error(
 				list, err, "\"%s\" does not end in .yml, .yaml or .json", f);
-		} else if (slash != NULL && strcspn(f, "*") < (size_t)(slash - f)) {
-			r = ops_conf_error(list, err, "\"%s\" has a * before its last part", f);
+		}
+		if (slash != NULL && strcspn(f, "*") < (size_t)(slash - f)) {
+			return ops_conf_error(list, err, "\"%s\" has a * before its last part", f);
 		}
 	}
-	*ret = s;
-	return r;
+	return 0;
 }
 
 static int64_t interval_ms(const struct col_sd *sd)
@@ -271,7 +271,9 @@ static void stop(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_file = {.name = "file",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.finish = finish,
 	.state_bytes = sizeof(struct state),
 	.interval_ms = interval_ms,
 	.refresh = refresh,

@@ -19,21 +19,16 @@ static const struct ops_conf_key keys[] = {
 	OPS_CONF_END,
 };
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
-	if (r == 0 && !ops_str_starts(s->url, "http://") && !ops_str_starts(s->url, "https://")) {
-		r = ops_conf_error(ops_conf_get(node, "url"), err,
+	const struct settings *s = settings;
+	(void)a;
+	if (!ops_str_starts(s->url, "http://") && !ops_str_starts(s->url, "https://")) {
+		return ops_conf_error(ops_conf_get(node, "url"), err,
 			"\"%s\" is not an http or https URL", s->url);
 	}
-	if (r == 0 && s->refresh_ms <= 0) {
-		r = ops_conf_error(
-			ops_conf_get(node, "refresh_interval"), err, "it must be above 0");
-	}
-	*ret = s;
-	return r != 0 ? r : ops_http_options_finish(a, node, &s->http, w, err);
+	return col_sd_check_refresh(node, s->refresh_ms, err);
 }
 
 static int64_t interval_ms(const struct col_sd *sd)
@@ -62,7 +57,10 @@ static void refresh(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_http = {.name = "http",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.http_at = offsetof(struct settings, http),
+	.finish = finish,
 	.interval_ms = interval_ms,
 	.refresh = refresh,
 	.on_replies = on_groups};

@@ -189,19 +189,12 @@ static int check(const struct ops_conf_node *node, struct settings *s, struct op
 	return 0;
 }
 
-static int load(struct ops_arena *a, const struct ops_conf_node *node, struct ops_conf_warnings *w,
-	const void **ret, struct ops_error *err)
+static int finish(struct ops_arena *a, const struct ops_conf_node *node, void *settings,
+	struct ops_error *err)
 {
-	struct settings *s = ops_arena_new(a, struct settings);
-	int r = ops_conf_decode(a, node, keys, s, w, err);
-	if (r == 0) {
-		r = check(node, s, err);
-	}
-	if (r == 0) {
-		r = load_selectors(a, s, err);
-	}
-	*ret = s;
-	return r != 0 ? r : ops_http_options_finish(a, node, &s->http, w, err);
+	struct settings *s = settings;
+	int r = check(node, s, err);
+	return r != 0 ? r : load_selectors(a, s, err);
 }
 
 /* ---- what runs ---- */
@@ -381,7 +374,10 @@ static void stop(struct col_sd *sd)
 }
 
 const struct col_sd_class col_sd_kubernetes = {.name = "kubernetes",
-	.load = load,
+	.keys = keys,
+	.settings_bytes = sizeof(struct settings),
+	.http_at = offsetof(struct settings, http),
+	.finish = finish,
 	.state_bytes = sizeof(struct state),
 	.start = start,
 	.stop = stop};
