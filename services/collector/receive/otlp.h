@@ -7,7 +7,7 @@
 struct col_otlp_door { /* embedded; borrowed parts outlive the server */
 	struct col_outlet *outlet;
 	struct col_otlp_series *series;
-	bool (*heard)(void *arg); /* as in struct col_remote_door */
+	bool (*heard)(void *arg); /* as in struct col_door */
 	void *arg;
 };
 void col_otlp_register(struct col_otlp_door *door, struct ops_http_server *http);

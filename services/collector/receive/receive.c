@@ -11,8 +11,7 @@ struct col_receive {
 	struct col_push *push;
 	struct col_statsd *statsd;
 	struct col_outlet *outlet;
-	struct col_remote_door remote;
-	struct col_import_door import;
+	struct col_door remote, import;
 	struct col_otlp_door otlp;
 };
 
@@ -240,13 +239,11 @@ static void open_forwarding(const struct col_receive_world *w, const struct col_
 		.samples_per_second = cfg->samples_per_second, .series = cfg->max_series};
 	r->outlet = col_outlet_new(w->publisher, &limits);
 	if (cfg->remote_write) {
-		r->remote = (struct col_remote_door){
-			.outlet = r->outlet, .heard = w->heard, .arg = w->arg};
+		r->remote = (struct col_door){r->outlet, w->heard, w->arg, "remote_write"};
 		col_remote_register(&r->remote, w->http);
 	}
 	if (cfg->import) {
-		r->import = (struct col_import_door){
-			.outlet = r->outlet, .heard = w->heard, .arg = w->arg};
+		r->import = (struct col_door){r->outlet, w->heard, w->arg, "import"};
 		col_import_register(&r->import, w->http);
 	}
 	if (cfg->otlp.enabled) {
