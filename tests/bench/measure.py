@@ -53,6 +53,11 @@ def version_of(program):
     return next((line for line in (done.stdout + done.stderr).splitlines() if line), "?")
 
 
+def say(text):
+    """Progress: measurements take minutes."""
+    print(text, flush=True)
+
+
 def table(head, rows, note=""):
     rows = [head, *rows]
     widths = [max(len(str(r[i])) for r in rows) for i in range(len(head))]

@@ -62,6 +62,9 @@ class Ours:
     def evaluations(self):
         return metric_sum(f"{self.url}/metrics", "ops_detector_rule_evaluations_total")
 
+    def reload(self):
+        self.detector.process.send_signal(signal.SIGHUP)
+
     def close(self):
         self.collector.close()
         self.detector.close()
@@ -86,6 +89,9 @@ class Process:
 
     def pids(self):
         return [self.process.pid]
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
@@ -144,6 +150,9 @@ class VictoriaMetrics(Process):
     def evaluations(self):
         return metric_sum(f"http://127.0.0.1:{self.alerter_port}/metrics", "vmalert_iteration_total")
 
+    def reload(self):
+        self.alerter.send_signal(signal.SIGHUP)  # it has the rules
+
     def close(self):
         if self.alerter:
             self.alerter.terminate()
@@ -164,3 +173,9 @@ def start(kind, folder, **config):
         (where / "rules.yml").write_text(rules)
     path = scrape_config(where, **{"port": 0, "targets": 0, "interval": "15s", **config})
     return kind(where, path, rules=where / "rules.yml") if rules and kind is VictoriaMetrics else kind(where, path)
+
+
+def replace_rules(stack, folder, text):
+    """Other rules for a stack that start() made with rules in this folder."""
+    (pathlib.Path(folder) / type(stack).__name__ / "rules.yml").write_text(text)
+    stack.reload()

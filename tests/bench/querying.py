@@ -9,7 +9,7 @@ import urllib.request
 
 import dataset
 import peers
-from measure import cpu_seconds, knob, ratio, table
+from measure import cpu_seconds, knob, ratio, say, table
 
 QUERIES = (
     "sum(rate(http_requests_total[5m]))",
@@ -61,12 +61,13 @@ def queries(folder):
             stacks.append(peers.start(kind, folder))
         series = dataset.services(services)
         end = int(time.time() * 1000) // step_ms * step_ms
-        print(f"feeding {len(series)} series x {steps} samples by remote write ...", flush=True)
+        say(f"feeding {len(series)} series x {steps} samples by remote write ...")
         dataset.feed([s.url for s in stacks], series, end - (steps - 1) * step_ms, steps, step_ms, batch=2000)
         time.sleep(3)
         at = end / 1000 - 4  # between two samples: closed windows (Prometheus 2) and left-open ones (3) hold the same then
         for title, path, form in (("range, 1 h at 15 s", "query_range", {"start": at - 3600, "end": at, "step": 15}),
                                   ("instant", "query", {"time": at})):
+            say(f"{title}: {len(QUERIES)} queries ...")
             totals, rows = {s: 0.0 for s in stacks}, []
             for q in QUERIES:
                 found = {s: cost(s, path, {"query": q, **form}) for s in stacks}
