@@ -11,81 +11,13 @@
  */
 #include "common/promql/lexer.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-#include "common/base/text.h"
 
 void ops_promql_lexer_init(struct ops_promql_lexer *l, struct ops_arena *arena, const char *text,
 	size_t len, bool series)
 {
 	*l = (struct ops_promql_lexer){
 		.arena = arena, .input = text, .len = (uint32_t)len, .series = series};
-}
-
-uint32_t ops_promql_lex_peek(const struct ops_promql_lexer *l, size_t *ret_width)
-{
-	*ret_width = 0;
-	if (l->pos >= l->len) {
-		return OPS_PROMQL_RUNE_END;
-	}
-	unsigned char c = (unsigned char)l->input[l->pos];
-	*ret_width = 1;
-	if (c < 0x80) {
-		return c;
-	}
-	uint32_t code = 0;
-	size_t width = ops_utf8_decode(l->input + l->pos, l->len - l->pos, &code);
-	if (width == 0) {
-		return OPS_PROMQL_RUNE_BAD;
-	}
-	*ret_width = width;
-	return code;
-}
-
-uint32_t ops_promql_lex_next(struct ops_promql_lexer *l)
-{
-	size_t width = 0;
-	uint32_t code = ops_promql_lex_peek(l, &width);
-	l->pos += (uint32_t)width;
-	return code;
-}
-
-bool ops_promql_lex_at(const struct ops_promql_lexer *l, char c)
-{
-	return l->pos < l->len && l->input[l->pos] == c;
-}
-
-void ops_promql_lex_emit(
-	struct ops_promql_lexer *l, enum ops_promql_token_type type, struct ops_promql_token *ret)
-{
-	*ret = (struct ops_promql_token){.type = type, .start = l->start, .end = l->pos};
-	l->start = l->pos;
-}
-
-void ops_promql_lex_error(
-	struct ops_promql_lexer *l, struct ops_promql_token *ret, const char *fmt, ...)
-{
-	char text[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	*ret = (struct ops_promql_token){.type = TOK_ERROR,
-		.start = l->start,
-		.end = l->len,
-		.error = ops_arena_strdup(l->arena, text)};
-	l->mode = OPS_PROMQL_LEX_DONE;
-}
-
-void ops_promql_lex_skip_spaces(struct ops_promql_lexer *l)
-{
-	while (l->pos < l->len && ops_promql_is_space((unsigned char)l->input[l->pos])) {
-		l->pos++;
-	}
-	l->start = l->pos;
 }
 
 static void skip_blanks_and_comments(struct ops_promql_lexer *l)
@@ -102,38 +34,6 @@ static void skip_blanks_and_comments(struct ops_promql_lexer *l)
 static const char *quoted_rune(struct ops_promql_lexer *l, uint32_t c)
 {
 	return ops_promql_rune_text(l->arena, c == OPS_PROMQL_RUNE_END ? 0xfffd : c);
-}
-
-/* fill, fill_left and fill_right were metric names before they were keywords: "(" decides. */
-static bool paren_follows(const struct ops_promql_lexer *l)
-{
-	uint32_t at = l->pos;
-	while (at < l->len && ops_promql_is_space((unsigned char)l->input[at])) {
-		at++;
-	}
-	return at < l->len && l->input[at] == '(';
-}
-
-void ops_promql_lex_word(struct ops_promql_lexer *l, struct ops_promql_token *ret)
-{
-	bool colon = l->input[l->start] == ':'; /* the first character has been read */
-	for (; l->pos < l->len; l->pos++) {
-		unsigned char c = (unsigned char)l->input[l->pos];
-		if (c != ':' && !ops_promql_is_alnum(c)) {
-			break;
-		}
-		colon = colon || c == ':';
-	}
-	enum ops_promql_token_type type =
-		ops_promql_keyword(l->input + l->start, l->pos - l->start);
-	bool fill = type == TOK_FILL || type == TOK_FILL_LEFT || type == TOK_FILL_RIGHT;
-	if (fill && !paren_follows(l)) {
-		type = TOK_IDENTIFIER;
-	}
-	ops_promql_lex_emit(l, colon ? TOK_METRIC_IDENTIFIER : type, ret);
-	if (l->series && !ops_promql_lex_at(l, '{')) {
-		l->mode = OPS_PROMQL_LEX_VALUES;
-	}
 }
 
 static bool accept_any(struct ops_promql_lexer *l, const char *set)

@@ -34,7 +34,7 @@ void ops_promql_lexer_init(struct ops_promql_lexer *l, struct ops_arena *arena, 
 /* The next token; comments are skipped. After TOK_ERROR only TOK_EOF follows. */
 void ops_promql_lex(struct ops_promql_lexer *l, struct ops_promql_token *ret);
 
-/* Parts shared by lexer.c, lexer_string.c and lexer_series.c. */
+/* lexer_scan.c, for the other three. */
 #define OPS_PROMQL_RUNE_END UINT32_MAX
 #define OPS_PROMQL_RUNE_BAD 0xfffdu /* malformed UTF-8, or U+FFFD itself */
 uint32_t ops_promql_lex_peek(const struct ops_promql_lexer *l, size_t *ret_width);

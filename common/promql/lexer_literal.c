@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where numbers and strings end. The number scan is deliberately more liberal than the number
- * parser (literal.c) but must stop at the same character as Prometheus' scanner: a stray letter
- * behind a number turns it into a duration or into an error, never into two tokens. Strings are
- * checked here completely, so that unquoting cannot fail later.
+ * Where words, numbers and strings end. The number scan is deliberately more liberal than the
+ * number parser (literal.c) but must stop at the same character as Prometheus' scanner: a stray
+ * letter behind a number turns it into a duration or into an error, never into two tokens. Strings
+ * are checked here completely, so that unquoting cannot fail later.
  */
 #include "common/promql/lexer.h"
 
@@ -177,5 +177,37 @@ void ops_promql_lex_string(struct ops_promql_lexer *l, char quote, struct ops_pr
 		if (c == '\\' && !raw && !lex_escape(l, quote, ret)) {
 			return;
 		}
+	}
+}
+
+/* fill, fill_left and fill_right were metric names before they were keywords: "(" decides. */
+static bool paren_follows(const struct ops_promql_lexer *l)
+{
+	uint32_t at = l->pos;
+	while (at < l->len && ops_promql_is_space((unsigned char)l->input[at])) {
+		at++;
+	}
+	return at < l->len && l->input[at] == '(';
+}
+
+void ops_promql_lex_word(struct ops_promql_lexer *l, struct ops_promql_token *ret)
+{
+	bool colon = l->input[l->start] == ':'; /* the first character has been read */
+	for (; l->pos < l->len; l->pos++) {
+		unsigned char c = (unsigned char)l->input[l->pos];
+		if (c != ':' && !ops_promql_is_alnum(c)) {
+			break;
+		}
+		colon = colon || c == ':';
+	}
+	enum ops_promql_token_type type =
+		ops_promql_keyword(l->input + l->start, l->pos - l->start);
+	bool fill = type == TOK_FILL || type == TOK_FILL_LEFT || type == TOK_FILL_RIGHT;
+	if (fill && !paren_follows(l)) {
+		type = TOK_IDENTIFIER;
+	}
+	ops_promql_lex_emit(l, colon ? TOK_METRIC_IDENTIFIER : type, ret);
+	if (l->series && !ops_promql_lex_at(l, '{')) {
+		l->mode = OPS_PROMQL_LEX_VALUES;
 	}
 }

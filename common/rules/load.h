@@ -21,7 +21,14 @@ struct ops_rule_keys {
 int ops_rule_take(const struct ops_rule_load *l, const struct ops_conf_node *map,
 	bool brief_allowed, const struct ops_rule_pairs *group_labels,
 	struct ops_rule *rule) OPS_MUST_CHECK;
-/* what names the key in messages */
+
+/* policy.c: the keys that Prometheus does not have */
+int ops_rule_take_policy(const struct ops_rule_load *l, const struct ops_rule_keys *keys,
+	struct ops_rule *rule) OPS_MUST_CHECK;
+
+/* values.c; what: names the key in messages */
+/* ${NAME} replaced, in the arena. */
+const char *ops_rule_expand(const struct ops_rule_load *l, const char *text);
 int ops_rule_text(const struct ops_rule_load *l, const struct ops_conf_node *n, const char *what,
 	const char **ret) OPS_MUST_CHECK;
 int ops_rule_duration(const struct ops_rule_load *l, const struct ops_conf_node *n,
@@ -35,7 +42,3 @@ int ops_rule_parse_expr(const struct ops_rule_load *l, const struct ops_rule *ru
 	const char *text, struct ops_promql_expr **ret) OPS_MUST_CHECK;
 /* Expressions of that node get its position. */
 void ops_rule_text_position(const struct ops_conf_node *n, struct ops_rule *rule);
-
-/* policy.c: the keys that Prometheus does not have */
-int ops_rule_take_policy(const struct ops_rule_load *l, const struct ops_rule_keys *keys,
-	struct ops_rule *rule) OPS_MUST_CHECK;
