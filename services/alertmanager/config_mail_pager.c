@@ -258,7 +258,7 @@ int alm_parse_pagerduty(
 	if (rc == 0)
 		rc = parse_links(p, raw.links, "links", false, &d->links, &d->nlinks);
 	if (rc == 0)
-		rc = alm_parse_http(p, raw.http_config, &ret->http);
+		rc = alm_parse_http_or_global(p, raw.http_config, &ret->http);
 	if (rc != 0)
 		return rc;
 	if (service)

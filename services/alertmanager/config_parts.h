@@ -10,8 +10,10 @@ struct alm_parse {
 	struct ops_error *err;
 };
 
-/* node NULL: the global one applies. */
+/* http_config; the second for a receiver's, where NULL stands for the global one. */
 int alm_parse_http(struct alm_parse *p, const struct ops_conf_node *node,
+	struct ops_http_options *ret) OPS_MUST_CHECK;
+int alm_parse_http_or_global(struct alm_parse *p, const struct ops_conf_node *node,
 	struct ops_http_options *ret) OPS_MUST_CHECK;
 int alm_parse_global(struct alm_parse *p, const struct ops_conf_node *node) OPS_MUST_CHECK;
 int alm_parse_receivers(struct alm_parse *p, const struct ops_conf_node *node) OPS_MUST_CHECK;

@@ -69,7 +69,7 @@ int alm_parse_webhook(
 	if (rc == 0 && raw.max_alerts < 0)
 		rc = ops_conf_error(n, p->err, "webhook: max_alerts must not be negative");
 	if (rc == 0)
-		rc = alm_parse_http(p, raw.http_config, &ret->http);
+		rc = alm_parse_http_or_global(p, raw.http_config, &ret->http);
 	if (rc != 0)
 		return rc;
 	if (raw.payload != NULL)

@@ -214,7 +214,7 @@ int alm_parse_slack(struct alm_parse *p, const struct ops_conf_node *n, struct a
 	if (rc == 0)
 		rc = parse_lists(p, &raw, &raw.s);
 	if (rc == 0)
-		rc = alm_parse_http(p, raw.http_config, &ret->http);
+		rc = alm_parse_http_or_global(p, raw.http_config, &ret->http);
 	if (rc != 0)
 		return rc;
 	if (raw.s.update_message)

@@ -181,7 +181,7 @@ int alm_parse_unsent(struct alm_parse *p, const char *section, const struct ops_
 	if (rc == 0 && strcmp(kinds[k].name, "victorops") == 0)
 		rc = check_victorops(p, n);
 	if (rc == 0 && has(n, "http_config"))
-		rc = alm_parse_http(p, ops_conf_get(n, "http_config"), &ret->http);
+		rc = alm_parse_http_or_global(p, ops_conf_get(n, "http_config"), &ret->http);
 	if (rc != 0)
 		return rc;
 	ops_conf_warn(p->warnings, n, "%s: notifications of this kind are not sent yet", section);

@@ -1,40 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * http_config and tls_config, which every receiver and the global section share, and the global
- * section itself. The old spellings (bearer_token beside authorization) end in the same fields.
+/* The global section. The old spellings (bearer_token beside authorization) end in the same fields.
  */
-#include <errno.h>
-#include <string.h>
-
 #include "common/base/text.h"
 #include "services/alertmanager/config_parts.h"
-
-static const struct ops_conf_key http_keys[] = {
-	OPS_HTTP_OPTIONS_ROWS(struct alm_integration, http), OPS_CONF_END};
-
-static int parse_http(
-	struct alm_parse *p, const struct ops_conf_node *node, struct ops_http_options *ret)
-{
-	struct alm_integration raw = {.http = {.has_basic = false}};
-	int rc = ops_conf_decode(p->a, node, http_keys, &raw, p->warnings, p->err);
-
-	if (rc == 0)
-		rc = ops_http_options_finish(p->a, node, &raw.http, p->warnings, p->err);
-	if (rc == 0)
-		*ret = raw.http;
-	return rc;
-}
-
-int alm_parse_http(
-	struct alm_parse *p, const struct ops_conf_node *node, struct ops_http_options *ret)
-{
-	if (node != NULL)
-		return parse_http(p, node, ret);
-	*ret = p->cfg->global.http;
-	return 0;
-}
-
-/* ---- global ---- */
 
 struct raw_global {
 	struct alm_global g;
@@ -132,7 +100,7 @@ int alm_parse_global(struct alm_parse *p, const struct ops_conf_node *node)
 	int rc = ops_conf_decode(p->a, node, global_keys, &raw, p->warnings, p->err);
 
 	if (rc == 0)
-		rc = parse_http(p, raw.http_config, &raw.g.http);
+		rc = alm_parse_http(p, raw.http_config, &raw.g.http);
 	if (rc == 0)
 		rc = ops_tls_options_finish(ops_conf_get(node, "smtp_tls_config"), &raw.smtp_tls,
 			&raw.g.smtp_tls, p->err);
