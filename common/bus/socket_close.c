@@ -4,8 +4,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "common/base/cond.h"
 #include "common/base/text.h"
 
 struct closing {
@@ -40,14 +40,10 @@ static void *close_socket(void *arg)
 static struct closing *new_closing(nng_socket s)
 {
 	struct closing *c = ops_xcalloc(1, sizeof(*c));
-	pthread_condattr_t attr;
 
 	c->socket = s;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->over, &attr);
-	pthread_condattr_destroy(&attr);
+	ops_cond_init(&c->over);
 	return c;
 }
 
@@ -65,17 +61,8 @@ static int start_detached(struct closing *c)
 
 static bool wait_closed(struct closing *c, int limit_ms)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += limit_ms / 1000;
-	until.tv_nsec += (long)(limit_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&c->lock);
-	while (!c->closed && pthread_cond_timedwait(&c->over, &c->lock, &until) == 0)
+	while (!c->closed && ops_cond_wait_ms(&c->over, &c->lock, limit_ms))
 		continue;
 	bool closed = c->closed;
 	c->abandoned = !closed;
