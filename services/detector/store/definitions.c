@@ -10,8 +10,8 @@
  *
  * A thing is defined when the log first needs it, so a layout that never had a row is not. A group
  * that is defined again has columns that it lacked before; the last feed of a group counts. The
- *file only grows; a new one without what is gone is begun when enough is. Both may be there after a
- *crash in between: what is defined twice is the same.
+ * file only grows; a new one without what is gone is begun when enough is. Both may be there after
+ * a crash in between: what is defined twice is the same.
  */
 #include <string.h>
 
