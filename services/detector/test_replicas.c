@@ -87,6 +87,27 @@ static void row(struct world *w, const char *stream, uint64_t id, int64_t at_ms,
 	ops_strbuf_done(&out);
 }
 
+#define A "samples/a"
+#define B "samples/b"
+
+/* Both announce the same layout. */
+static uint64_t announce_both(struct world *w)
+{
+	uint64_t id = announce(w, A, "xy");
+	assert_true(announce(w, B, "xy") == id);
+	return id;
+}
+
+/* Both send the target, A leads; the next row is that of 2 * INTERVAL. */
+static uint64_t a_leads(struct world *w)
+{
+	uint64_t id = announce_both(w);
+	row(w, A, id, 0, 1);
+	row(w, B, id, 0, 101);
+	row(w, A, id, INTERVAL, 2);
+	return id;
+}
+
 /* "0=1 10=2": seconds and values of a metric, "s" for stale. */
 static void assert_series(struct world *w, const char *name, const char *wanted)
 {
@@ -114,14 +135,10 @@ static void assert_series(struct world *w, const char *name, const char *wanted)
 	ops_labels_unref(ls);
 }
 
-#define A "samples/a"
-#define B "samples/b"
-
 static void test_one_series(void **state)
 {
 	struct world *w = *state;
-	uint64_t id = announce(w, A, "xy");
-	assert_true(announce(w, B, "xy") == id);
+	uint64_t id = announce_both(w);
 	for (int i = 0; i < 4; i++) {
 		row(w, A, id, i * INTERVAL, i);
 		row(w, B, id, i * INTERVAL + (i % 2) * 7, 100 + i);
@@ -144,8 +161,7 @@ static void test_one_series(void **state)
 static void test_leader_falls_silent(void **state)
 {
 	struct world *w = *state;
-	uint64_t id = announce(w, A, "xy");
-	(void)announce(w, B, "xy");
+	uint64_t id = announce_both(w);
 	for (int i = 0; i < 2; i++) {
 		row(w, A, id, i * INTERVAL, i);
 		row(w, B, id, i * INTERVAL, 100 + i);
@@ -189,8 +205,7 @@ static void test_leader_lets_go(void **state)
 static void test_leader_dies(void **state)
 {
 	struct world *w = *state;
-	uint64_t id = announce(w, A, "xy");
-	(void)announce(w, B, "xy");
+	uint64_t id = announce_both(w);
 	row(w, A, id, 0, 1);
 	row(w, A, id, INTERVAL, 2);
 	row(w, B, id, 2 * INTERVAL, 103);
@@ -209,11 +224,7 @@ static void test_leader_dies(void **state)
 static void test_target_ends(void **state)
 {
 	struct world *w = *state;
-	uint64_t id = announce(w, A, "xy");
-	(void)announce(w, B, "xy");
-	row(w, A, id, 0, 1);
-	row(w, B, id, 0, 101);
-	row(w, A, id, INTERVAL, 2);
+	uint64_t id = a_leads(w);
 	/* the leader's configuration has it no more, the other's still has */
 	row(w, A, id, INTERVAL + 500, ops_stale_nan());
 	assert_series(w, "x", "0=1 10=2");
@@ -232,11 +243,7 @@ static void test_target_ends(void **state)
 static void test_target_ends_late(void **state)
 {
 	struct world *w = *state;
-	uint64_t id = announce(w, A, "xy");
-	(void)announce(w, B, "xy");
-	row(w, A, id, 0, 1);
-	row(w, B, id, 0, 101);
-	row(w, A, id, INTERVAL, 2);
+	uint64_t id = a_leads(w);
 	row(w, B, id, INTERVAL + 500, ops_stale_nan());
 	assert_series(w, "x", "0=1 10=2");
 	det_replicas_gone(w->r, A);
