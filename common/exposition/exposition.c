@@ -51,6 +51,8 @@ void ops_exposition_start(
 	p->end = data + len;
 	p->line = 0;
 	p->ended = false;
+	p->pattern.n = 0;
+	p->names_serial++;
 }
 
 static void skip_blanks(struct ops_exposition *p)
@@ -234,17 +236,24 @@ static int check_labels(struct ops_exposition *p, struct ops_error *err)
 static int read_series(struct ops_exposition *p, struct ops_error *err)
 {
 	p->name = (struct ops_exposition_text){NULL, 0};
-	p->nlabels = p->nfixups = 0;
-	ops_strbuf_reset(&p->scratch);
 	bool bare = *p->at != '{';
 	if (bare && read_name(p, IN_METRIC, &p->name) != 0) {
 		return FAIL(p, p->at, "expected a metric name or a comment");
 	}
+	if (bare && ops_exposition_repeats(p)) {
+		return 0;
+	}
+	const char *from = p->at;
+	p->nlabels = p->nfixups = 0;
+	p->pattern.n = 0;
+	ops_strbuf_reset(&p->scratch);
+	bool plain = bare;
 	bool separated = at_char(p, ' ') || (!is_openmetrics(p) && at_char(p, '\t'));
 	skip_blanks(p);
 	if (at_char(p, '{')) {
 		p->at++;
 		int r = read_labels(p, err);
+		plain = plain && p->nfixups == 0;
 		ops_quoted_settle(p);
 		if (r != 0) {
 			return r;
@@ -257,7 +266,11 @@ static int read_series(struct ops_exposition *p, struct ops_error *err)
 	skip_blanks(p);
 	p->at += is_openmetrics(p) ? 1 : 0;
 	p->series_end = p->at;
-	return check_labels(p, err);
+	int r = check_labels(p, err);
+	if (r == 0) {
+		ops_exposition_learn(p, from, plain);
+	}
+	return r;
 }
 
 static int read_sample(struct ops_exposition *p, struct ops_error *err)

@@ -46,6 +46,18 @@ enum {
 		256 /* label pairs in one sample line, whatever the limits say */
 };
 
+/* A sample line's text between its label values (repeat.c). */
+struct ops_exposition_pattern {
+	const char *from; /* behind the metric name */
+	size_t n;	  /* 0: there is none */
+	struct ops_exposition_place {
+		uint16_t before, value_len; /* bytes since the value before; of the value */
+		uint16_t name;		    /* bytes from the label's name to its value */
+		uint16_t label;		    /* index, as sorted */
+	} places[32];
+	uint16_t behind; /* from the last value to the number */
+};
+
 struct ops_exposition {
 	enum ops_exposition_format format;
 	const char *begin, *at, *end;
@@ -59,6 +71,7 @@ struct ops_exposition {
 	enum ops_series_type type;
 	struct ops_label labels[OPS_EXPOSITION_LABELS_MAX]; /* as written, without __name__ */
 	size_t nlabels;
+	uint64_t names_serial; /* unchanged: the labels have the names of the sample line before */
 	const char
 		*series_end; /* where the value may begin: everything before it names the series */
 	struct ops_sample_tail tail;
@@ -69,6 +82,7 @@ struct ops_exposition {
 	} * fixups; /* texts of the line that lie in scratch */
 	size_t nfixups, cap_fixups;
 	struct ops_strbuf scratch, help;
+	struct ops_exposition_pattern pattern;
 };
 
 /* data must stay until the last call; it need not be NUL-terminated. */

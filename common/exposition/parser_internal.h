@@ -34,3 +34,11 @@ void ops_quoted_settle(struct ops_exposition *p);
 void ops_quoted_unescape(struct ops_strbuf *out, const char *from, const char *to, bool quotes);
 /* Whether all escapes mean something. */
 bool ops_quoted_escapes_known(const char *from, const char *to, bool quotes);
+
+/*
+ * at stands behind the metric name. True: the labels, series_end and at are set, since the line is
+ * like the pattern. False: labels are undefined, the rest is as before.
+ */
+bool ops_exposition_repeats(struct ops_exposition *p);
+/* Makes a pattern of the line; from: behind its name. plain: nothing in it was unescaped. */
+void ops_exposition_learn(struct ops_exposition *p, const char *from, bool plain);

@@ -59,6 +59,55 @@ static void test_sample(void **state)
 	assert_int_equal(ops_exposition_next(&p, &err), OPS_ENTRY_END);
 }
 
+/* Each line but the first must be read as if it stood alone, or be refused as it is alone. */
+static void test_lines_like_the_one_before(void **state)
+{
+	(void)state;
+	static const char first[] = "m{b=\"1\", a=\"long enough for a vector\",c=\"\"} 1\n";
+	static const char *const seconds[] = {"m{b=\"2\", a=\"x\",c=\"y\"} 2 77\n",
+		"m{b=\"2\",  a=\"x\",c=\"y\"} 2\n", "other{b=\"2\", a=\"x\",c=\"y\"} 3\n",
+		"m{b=\"2\", a=\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",c=\"y\"} 2\n",
+		"m{b=\"2\", a=\"\\\"\\n\",c=\"y\"} 2\n", "m{b=\"2\", a=\"\xc3\xa4\",c=\"y\"} 2\n",
+		"m{b=\"2\", a=\"\xc3\",c=\"y\"} 2\n", "m{b=\"2\", a=\"x\ny\",c=\"y\"} 2\n",
+		"m{b=\"2\", a=\"x\ty\x01\",c=\"y\"} 2\n", "m{b=\"2\", a=\"x\",c=\"y\",d=\"z\"} 2\n",
+		"m{b=\"2\", a=\"x\",c=\"y\"} x\n", "m{b=\"2\", a=\"x\",d=\"y\"} 2\n",
+		"m{b=\"2\", a=\"x\",b=\"y\"} 2\n", "m{b=\"2\", a=\"x\"} 2\n", "m 2\n",
+		"m{b=\"2\", a=\"x\",c=\"y}\n", "1m{b=\"2\", a=\"x\",c=\"y\"} 2\n"};
+	for (size_t i = 0; i < OPS_LENGTH(seconds); i++) {
+		struct ops_error err, alone_err;
+		struct ops_exposition alone;
+		char text[400];
+		snprintf(text, sizeof(text), "%s%s%sz 1\nthe_end_is_not_near 1\n", first,
+			seconds[i], first);
+		ops_exposition_init(&alone);
+		assert_int_equal(next(OPS_EXPOSITION_TEXT, text, &err), OPS_ENTRY_SAMPLE);
+		for (int kind = OPS_ENTRY_SAMPLE; kind == OPS_ENTRY_SAMPLE;) {
+			const char *from = p.at;
+			ops_exposition_start(&alone, OPS_EXPOSITION_TEXT, from, strlen(from));
+			kind = ops_exposition_next(&p, &err);
+			assert_int_equal(ops_exposition_next(&alone, &alone_err), kind);
+			if (kind == -EINVAL) {
+				assert_int_equal(err.column, alone_err.column);
+				assert_string_equal(err.message, alone_err.message);
+			}
+			if (kind != OPS_ENTRY_SAMPLE) {
+				break;
+			}
+			assert_true(p.at == alone.at && p.series_end == alone.series_end);
+			assert_true(p.name.data == alone.name.data && p.name.len == alone.name.len);
+			assert_true(p.tail.value == alone.tail.value);
+			assert_int_equal(p.nlabels, alone.nlabels);
+			for (size_t j = 0; j < p.nlabels; j++) {
+				const struct ops_label *x = &p.labels[j], *y = &alone.labels[j];
+				assert_true(x->name == y->name && x->name_len == y->name_len);
+				assert_int_equal(x->value_len, y->value_len);
+				assert_memory_equal(x->value, y->value, x->value_len);
+			}
+		}
+		ops_exposition_done(&alone);
+	}
+}
+
 static void test_many_escapes(void **state)
 {
 	(void)state;
@@ -291,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_sample, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lines_like_the_one_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_escapes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_quoted_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_metadata, setup, teardown),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two documents, divided by a byte 0xff, the first byte says which format. Reading the second by
- * the layout of the first must give what parsing it gives, value by value; and a layout must
- * survive the wire.
+ * the layout of the first must give what parsing it gives, value by value; a layout must
+ * survive the wire; and a line is the same whether or not it is like the one before.
  */
 #include <stdint.h>
 #include <string.h>
@@ -57,6 +57,46 @@ static void check_second(const struct col_series_rules *rules, const struct col_
 	col_values_done(&slow);
 }
 
+/* The line from `from` on, which p has read behind others, is read by itself. */
+static void check_line(const struct ops_exposition *p, const char *from)
+{
+	struct ops_exposition alone;
+	struct ops_error err;
+	ops_exposition_init(&alone);
+	ops_exposition_start(&alone, p->format, from, (size_t)(p->end - from));
+	int kind = ops_exposition_next(&alone, &err);
+	ops_assert(kind == OPS_ENTRY_SAMPLE && alone.at == p->at);
+	ops_assert(alone.series_end == p->series_end && alone.nlabels == p->nlabels);
+	ops_assert(alone.name.len == p->name.len &&
+		   memcmp(alone.name.data, p->name.data, p->name.len) == 0);
+	for (size_t i = 0; i < p->nlabels; i++) {
+		const struct ops_label *x = &p->labels[i], *y = &alone.labels[i];
+		ops_assert(x->name_len == y->name_len && x->value_len == y->value_len);
+		ops_assert(memcmp(x->name, y->name, x->name_len) == 0);
+		ops_assert(memcmp(x->value, y->value, x->value_len) == 0);
+	}
+	ops_exposition_done(&alone);
+}
+
+static void check_lines(enum ops_exposition_format format, struct ops_exposition_text body)
+{
+	struct ops_exposition p;
+	struct ops_error err;
+	ops_exposition_init(&p);
+	ops_exposition_start(&p, format, body.data, body.len);
+	for (;;) {
+		const char *from = p.at;
+		int kind = ops_exposition_next(&p, &err);
+		if (kind <= 0) {
+			break;
+		}
+		if (kind == OPS_ENTRY_SAMPLE) {
+			check_line(&p, from);
+		}
+	}
+	ops_exposition_done(&p);
+}
+
 static void run(enum ops_exposition_format format, struct ops_exposition_text first,
 	struct ops_exposition_text second)
 {
@@ -69,6 +109,7 @@ static void run(enum ops_exposition_format format, struct ops_exposition_text fi
 	struct col_layout *l = NULL;
 	struct ops_error err;
 	col_reports_build(rules.labels, false, rules.reports);
+	check_lines(format, first);
 	int r = col_layout_parse(&rules, format, first, &values, &l, &err);
 	if (r == 0) {
 		check_wire(l);

@@ -6,7 +6,9 @@
 
 struct col_merge {
 	struct ops_label *exposed, *merged; /* sized once for the target */
-	size_t cap;
+	uint32_t *places;		    /* in merged, of the exposed ones */
+	size_t cap, n;
+	uint64_t serial;	/* of the names that places hold for; 0: for none */
 	struct ops_arena names; /* exported_... */
 };
 
