@@ -198,14 +198,29 @@ static void put_node(struct ops_arena *a, struct ops_conf_node *mapping, const c
 	mapping->n++;
 }
 
+static struct ops_conf_node *list_of(
+	struct ops_arena *a, const char *flag, struct ops_conf_node *item)
+{
+	struct ops_conf_node *list = new_node(a, flag, OPS_CONF_SEQUENCE, "");
+	list->items = ops_arena_array(a, struct ops_conf_node *, 1);
+	list->items[0] = item;
+	list->n = 1;
+	return list;
+}
+
 /* KEY or KEY.KEY; what is there and is no mapping is replaced by one. */
 static void apply_flag(struct ops_arena *a, struct ops_conf_node *root,
 	const struct ops_service_flag *flag, const char *value)
 {
 	struct ops_conf_node *at = root, *node = new_node(a, flag->name, OPS_CONF_SCALAR, value);
-	const char *dot = strchr(flag->key, '.');
+	const char *dot = strchr(flag->key, '.'), *list = strstr(flag->key, "[]");
 
 	node->quoted = true;
+	if (list != NULL) {
+		put_node(a, root, ops_arena_strndup(a, flag->key, (size_t)(list - flag->key)),
+			list_of(a, flag->name, node));
+		return;
+	}
 	if (dot != NULL) {
 		const char *outer = ops_arena_strndup(a, flag->key, (size_t)(dot - flag->key));
 		at = NULL;

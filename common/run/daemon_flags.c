@@ -41,8 +41,8 @@ static void print_own(const struct ops_service *service)
 	for (; f != NULL && f->name != NULL; f++) {
 		char left[64];
 		snprintf(left, sizeof(left), "--%s %s", f->name, f->argument);
-		printf("      %-18s %s; as %s of the file, and wins over it\n", left, f->doc,
-			f->key);
+		printf("      %-18s %s; as %.*s of the file, and wins over it\n", left, f->doc,
+			(int)strcspn(f->key, "["), f->key);
 	}
 }
 

@@ -48,7 +48,8 @@ extern const struct ops_conf_key ops_daemon_keys[];
 
 struct ops_daemon; /* opaque */
 
-/* --NAME ARGUMENT of a service: the same as KEY (one level down: KEY.KEY) in its file, and wins. */
+/* --NAME ARGUMENT of a service: the same as KEY (one level down: KEY.KEY; a list of that one text:
+ * KEY[]) in its file, and wins. */
 struct ops_service_flag {
 	const char *name, *argument, *key, *doc;
 };

@@ -256,8 +256,7 @@ static int take_variables(
 	return 0;
 }
 
-static int take_features(
-	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
+static int take_feature(const char *name, size_t len, unsigned *features, struct ops_error *err)
 {
 	static const struct {
 		const char *name;
@@ -266,22 +265,30 @@ static int take_features(
 		{"promql-extended-range-selectors", OPS_PROMQL_EXTENDED_RANGE},
 		{"promql-binop-fill-modifiers", OPS_PROMQL_FILL},
 		{"promql-duration-expr", OPS_PROMQL_DURATION_EXPR}};
-	s->set.promql_features = OPS_PROMQL_DEFAULT_FEATURES;
-	for (size_t i = 0; i < cfg->features.n; i++) {
-		unsigned feature = 0;
-		for (size_t k = 0; k < OPS_LENGTH(known); k++) {
-			feature |= ops_str_eq(known[k].name, cfg->features.items[i])
-					   ? known[k].feature
-					   : 0;
+	for (size_t i = 0; i < OPS_LENGTH(known); i++) {
+		if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0) {
+			*features |= known[i].feature;
+			return 0;
 		}
-		if (feature == 0) {
-			return ops_error_set(err, -EINVAL,
-				"enable_features: there is no feature '%s'",
-				cfg->features.items[i]);
-		}
-		s->set.promql_features |= feature;
 	}
-	return 0;
+	return ops_error_set(err, -EINVAL, "enable_features: there is no feature '%.*s'",
+		(int)OPS_MIN(len, 100), name);
+}
+
+static int take_features(
+	const struct det_config *cfg, struct det_rule_sources *s, struct ops_error *err)
+{
+	int rc = 0;
+	s->set.promql_features = OPS_PROMQL_DEFAULT_FEATURES;
+	for (size_t i = 0; rc == 0 && i < cfg->features.n; i++) {
+		const char *at = cfg->features.items[i];
+		while (rc == 0 && *at != '\0') { /* one, or several by commas as Prometheus' flag */
+			size_t len = strcspn(at, ",");
+			rc = take_feature(at, len, &s->set.promql_features, err);
+			at += len + (at[len] == ',');
+		}
+	}
+	return rc;
 }
 
 static int take_shard(

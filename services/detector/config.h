@@ -2,6 +2,7 @@
 #pragma once
 /* What the detector takes from its own file and from the user's prometheus.yml. */
 #include "common/base/arena.h"
+#include "common/json/json.h"
 #include "common/rules/rules.h"
 #include "common/run/run.h"
 #include "services/detector/rules/rules.h"
@@ -25,6 +26,8 @@ struct det_config {
 	struct ops_conf_strings features;
 };
 extern const struct ops_conf_key det_config_keys[];
+/* flags.c: what Prometheus has as flags, under its names. */
+void det_config_flags(const struct det_config *cfg, json_t *out);
 
 struct det_rule_sources { /* the rules part of a configuration, resolved; all in the arena but the
 			     labels */

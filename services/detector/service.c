@@ -302,6 +302,12 @@ static void config_yaml(void *arg, struct ops_strbuf *out)
 	ops_conf_dump(det_config_keys, d->config, 0, out);
 }
 
+static void config_flags(void *arg, json_t *out)
+{
+	const struct detector *d = arg;
+	det_config_flags(d->config, out);
+}
+
 static struct ops_labels *external_labels(void *arg)
 {
 	const struct detector *d = arg;
@@ -357,6 +363,7 @@ static void open_api(struct detector *d)
 		.promql_features = &d->promql_features,
 		.retention_ms = d->config->retention_ms,
 		.config_yaml = config_yaml,
+		.flags = config_flags,
 		.external_labels = external_labels,
 		.on_exemplar = pass_exemplar,
 		.arg = d};
@@ -494,6 +501,9 @@ static int check(const void *config, struct ops_conf_warnings *warnings, struct 
 static const struct ops_service_flag flags[] = {
 	{"datasource", "URL", "datasource.url", "who evaluates the rules instead of our engine"},
 	{"rule-shard", "I/N", "rule_shard", "this detector's share of the rule groups"},
+	{"enable-feature", "LIST", "enable_features[]", "PromQL's experiments, by commas"},
+	{"rules.eval", "WHEN", "rules_eval", "arrival or interval"},
+	{"memory.max", "SIZE", "memory_max", "no new series above it"},
 	{NULL, NULL, NULL, NULL},
 };
 

@@ -257,7 +257,9 @@ def test_targets_from_samples(detector):
 
 
 def test_status_pages(detector):
-    d = detector()
+    d = detector(enable_features=["promql-duration-expr"])
+    flags = api(d, "status/flags")
+    assert flags["enable-feature"] == "promql-duration-expr" and flags["query.timeout"] == "10s"
     assert "query_timeout: 10s" in api(d, "status/config")["yaml"]
     assert api(d, "status/walreplay") == {"min": 0, "max": 0, "current": 0}
     assert api(d, "notifications") == []

@@ -6,6 +6,7 @@
  */
 #include "common/audit/audit.h"
 #include "common/base/strbuf.h"
+#include "common/json/json.h"
 #include "common/msg/exemplars.h"
 #include "common/net/http_server.h"
 #include "common/remote/negotiate.h"
@@ -22,12 +23,11 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	size_t exemplars_max;			  /* that are kept */
 	const unsigned *promql_features;	  /* as the above; NULL: the default ones */
 	int64_t retention_ms;
-	/* "name", "value", ..., NULL for status/flags; may be NULL. */
-	const char *const *flags;
 	bool enable_admin, enable_lifecycle; /* /api/v1/admin/tsdb, /-/quit */
 	struct ops_audit *audit;	     /* what these do is recorded; NULL: it is not */
 	/* All of these may be NULL. The configuration in force as YAML, without secrets. */
 	void (*config_yaml)(void *arg, struct ops_strbuf *out);
+	void (*flags)(void *arg, json_t *out); /* of status/flags: an object of strings */
 	struct ops_labels *(*external_labels)(void *arg); /* or NULL; borrowed */
 	/* An exemplar was taken in, by a scrape or a remote write. */
 	void (*on_exemplar)(void *arg, const struct ops_exemplar *e);

@@ -125,18 +125,13 @@ void det_api_tsdb(struct ops_http_req *req, void *arg)
 void det_api_flags(struct ops_http_req *req, void *arg)
 {
 	const struct det_api *api = arg;
-	const char *const *flags = api->config.flags;
-	struct ops_strbuf out = OPS_STRBUF_INIT;
-	ops_strbuf_addc(&out, '{');
-	for (size_t i = 0; flags != NULL && flags[i] != NULL && flags[i + 1] != NULL; i += 2) {
-		ops_strbuf_adds(&out, i > 0 ? "," : "");
-		det_api_string(&out, flags[i]);
-		ops_strbuf_addc(&out, ':');
-		det_api_string(&out, flags[i + 1]);
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	OPS_JSON_AUTO *flags = json_object();
+	if (api->config.flags != NULL) {
+		api->config.flags(api->config.arg, flags);
 	}
-	ops_strbuf_addc(&out, '}');
+	ops_json_dump(flags, &out);
 	det_api_reply(req, &out, NULL);
-	ops_strbuf_done(&out);
 }
 
 void det_api_config(struct ops_http_req *req, void *arg)

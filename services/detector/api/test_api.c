@@ -73,9 +73,14 @@ static void serve(struct world *w)
 	w->client = ops_http_client_new(w->loop, &(struct ops_http_client_config){0});
 }
 
+static void some_flags(void *arg, json_t *out)
+{
+	(void)arg;
+	ops_json_set_string(out, "query.timeout", "2m");
+}
+
 static void open_api(struct world *w)
 {
-	static const char *const flags[] = {"query.timeout", "2m", NULL};
 	static const struct det_engine_options options = {.timeout_ms = 5000};
 	w->store = det_store_new(&(struct det_store_options){.retention_ms = 24 * 60 * MINUTE_MS});
 	fill(w->store);
@@ -84,7 +89,7 @@ static void open_api(struct world *w)
 		.store = w->store,
 		.options = &options,
 		.retention_ms = 24 * 60 * MINUTE_MS,
-		.flags = flags};
+		.flags = some_flags};
 	w->api = det_api_register(w->server, &config);
 }
 
