@@ -8,8 +8,6 @@
  * of a chain may take arguments when it is a method. Missing map keys are the zero value
  * (missingkey=zero), as both Prometheus and Alertmanager set it.
  */
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,58 +15,13 @@
 #include "common/base/text.h"
 #include "common/tmpl/internal.h"
 
-struct var {
-	const char *name;
-	struct ops_tmpl_value value;
-};
-
-struct ops_tmpl_call {
-	struct ops_tmpl_set *set;
-	const struct ops_tmpl_env *env;
-	struct ops_strbuf *out;
-	struct ops_error *err;
-	const char *file;
-	int line, column; /* of the operand being evaluated: where a function fails */
-	struct var *vars;
-	size_t nvars, cap_vars;
-	struct ops_tmpl_value root; /* $ */
-	unsigned steps;
-	int depth;
-	enum {
-		FLOW_ON,
-		FLOW_BREAK,
-		FLOW_CONTINUE
-	} flow;
-};
-
-struct ops_arena *ops_tmpl_arena(struct ops_tmpl_call *call)
-{
-	return call->env->arena;
-}
-
-void *ops_tmpl_user(struct ops_tmpl_call *call)
-{
-	return call->env->user;
-}
-
-int ops_tmpl_fail(struct ops_tmpl_call *call, const char *fmt, ...)
-{
-	char message[400];
-	va_list ap;
-	va_start(ap, fmt);
-	(void)vsnprintf(message, sizeof message, fmt, ap);
-	va_end(ap);
-	return ops_error_set_at(
-		call->err, -EINVAL, call->file, call->line, call->column, "%s", message);
-}
-
 static void var_set(struct ops_tmpl_call *c, const char *name, struct ops_tmpl_value v)
 {
 	OPS_GROW(c->vars, c->nvars, c->cap_vars);
-	c->vars[c->nvars++] = (struct var){name, v};
+	c->vars[c->nvars++] = (struct tmpl_var){name, v};
 }
 
-static struct var *var_find(struct ops_tmpl_call *c, const char *name)
+static struct tmpl_var *var_find(struct ops_tmpl_call *c, const char *name)
 {
 	for (size_t i = c->nvars; i > 0; i--) {
 		if (strcmp(c->vars[i - 1].name, name) == 0)
@@ -168,7 +121,7 @@ static int eval_operand(struct ops_tmpl_call *c, const struct tmpl_operand *o,
 	const struct ops_tmpl_value *dot, struct ops_tmpl_value *args, size_t nargs,
 	struct ops_tmpl_value *ret)
 {
-	struct var *v;
+	struct tmpl_var *v;
 	int rc = 0;
 
 	if (c->steps++ > (c->env->max_steps != 0 ? c->env->max_steps : 1000000))
@@ -264,7 +217,7 @@ static int eval_pipe(struct ops_tmpl_call *c, const struct tmpl_pipe *pipe,
 static void bind_var(
 	struct ops_tmpl_call *c, const struct tmpl_pipe *pipe, size_t at, struct ops_tmpl_value v)
 {
-	struct var *known = pipe->assign ? var_find(c, pipe->vars[at]) : NULL;
+	struct tmpl_var *known = pipe->assign ? var_find(c, pipe->vars[at]) : NULL;
 	if (known != NULL)
 		known->value = v;
 	else
@@ -372,8 +325,8 @@ static int range_step(struct ops_tmpl_call *c, const struct tmpl_node *n, struct
 	}
 	int rc = exec_nodes(c, n->body, item);
 	c->nvars = scope;
-	*ret_stop = c->flow == FLOW_BREAK;
-	c->flow = FLOW_ON;
+	*ret_stop = c->flow == TMPL_FLOW_BREAK;
+	c->flow = TMPL_FLOW_ON;
 	return rc;
 }
 
@@ -493,10 +446,10 @@ static int exec_node(
 	case TMPL_N_CALL:
 		return exec_call(c, n, dot);
 	case TMPL_N_BREAK:
-		c->flow = FLOW_BREAK;
+		c->flow = TMPL_FLOW_BREAK;
 		return 0;
 	case TMPL_N_CONTINUE:
-		c->flow = FLOW_CONTINUE;
+		c->flow = TMPL_FLOW_CONTINUE;
 		return 0;
 	}
 	return -EINVAL;
@@ -506,7 +459,7 @@ static int exec_nodes(
 	struct ops_tmpl_call *c, const struct tmpl_node *n, const struct ops_tmpl_value *dot)
 {
 	int rc = 0;
-	for (; n != NULL && rc == 0 && c->flow == FLOW_ON; n = n->next) {
+	for (; n != NULL && rc == 0 && c->flow == TMPL_FLOW_ON; n = n->next) {
 		c->line = n->line;
 		c->column = n->column;
 		rc = exec_node(c, n, dot);

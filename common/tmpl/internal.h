@@ -125,14 +125,13 @@ struct ops_tmpl {
 	struct tmpl_body body;
 };
 
-const struct ops_tmpl_func *tmpl_find_func(
-	const struct ops_tmpl_set *set, const char *name, size_t len);
 /* Parses text; its defines go to set->named (when define is allowed), its own nodes to ret. */
 int tmpl_parse_text(struct ops_tmpl_set *set, struct ops_arena *a, const char *name,
 	const char *text, size_t len, struct tmpl_node **ret, struct ops_error *err) OPS_MUST_CHECK;
 
 extern const struct ops_tmpl_func tmpl_builtins[];
 extern const struct ops_tmpl_func tmpl_time_methods[];
+int64_t tmpl_floor_div(int64_t a, int64_t b);
 /* The executor evaluates the arguments of these one by one and stops early. */
 int tmpl_fn_and(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
 	struct ops_tmpl_value *ret);
@@ -152,3 +151,29 @@ void tmpl_escape_html(const char *s, size_t len, struct ops_strbuf *out);
 void tmpl_print_float(double v, struct ops_strbuf *out);
 /* Keys of m in byte order, in the arena. */
 const size_t *tmpl_sorted_keys(struct ops_arena *a, const struct ops_tmpl_map *m);
+
+/* ---- one execution: exec.c runs it, functions see it through tmpl.h ---- */
+
+struct tmpl_var {
+	const char *name;
+	struct ops_tmpl_value value;
+};
+
+struct ops_tmpl_call {
+	struct ops_tmpl_set *set;
+	const struct ops_tmpl_env *env;
+	struct ops_strbuf *out;
+	struct ops_error *err;
+	const char *file;
+	int line, column; /* of the operand being evaluated: where a function fails */
+	struct tmpl_var *vars;
+	size_t nvars, cap_vars;
+	struct ops_tmpl_value root; /* $ */
+	unsigned steps;
+	int depth;
+	enum {
+		TMPL_FLOW_ON,
+		TMPL_FLOW_BREAK,
+		TMPL_FLOW_CONTINUE
+	} flow;
+};

@@ -111,6 +111,25 @@ static int parse_paren(struct parser *p, struct tmpl_operand *o)
 	return next(p);
 }
 
+static const struct ops_tmpl_func *find_in(
+	const struct ops_tmpl_func *f, const char *name, size_t len)
+{
+	for (; f != NULL && f->name != NULL; f++) {
+		if (strlen(f->name) == len && memcmp(f->name, name, len) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static const struct ops_tmpl_func *find_func(
+	const struct ops_tmpl_set *set, const char *name, size_t len)
+{
+	const struct ops_tmpl_func *f = find_in(set->cfg.funcs, name, len);
+	if (f == NULL)
+		f = find_in(ops_tmpl_common_funcs, name, len);
+	return f != NULL ? f : find_in(tmpl_builtins, name, len);
+}
+
 static int parse_ident(struct parser *p, struct tmpl_operand *o)
 {
 	const struct tmpl_token t = p->tok;
@@ -122,7 +141,7 @@ static int parse_ident(struct parser *p, struct tmpl_operand *o)
 		o->value = ops_tmpl_nil();
 	} else {
 		o->type = TMPL_O_FUNC;
-		o->func = tmpl_find_func(p->set, t.text, t.len);
+		o->func = find_func(p->set, t.text, t.len);
 		if (o->func == NULL)
 			return fail_at(p, &t, "function \"%s\" is not defined", t.text);
 	}

@@ -17,7 +17,7 @@ struct civil {
 	int milli;
 };
 
-static int64_t floor_div(int64_t a, int64_t b)
+int64_t tmpl_floor_div(int64_t a, int64_t b)
 {
 	return a / b - (a % b < 0);
 }
@@ -25,7 +25,7 @@ static int64_t floor_div(int64_t a, int64_t b)
 static int64_t days_from_civil(int64_t y, int m, int d)
 {
 	y -= m <= 2;
-	int64_t era = floor_div(y, 400);
+	int64_t era = tmpl_floor_div(y, 400);
 	int64_t yoe = y - era * 400;
 	int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
 	return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
@@ -34,8 +34,8 @@ static int64_t days_from_civil(int64_t y, int m, int d)
 static struct civil civil_of(const struct ops_tmpl_time *t)
 {
 	int64_t local = t->ms + (int64_t)t->offset_s * 1000;
-	int64_t days = floor_div(local, 86400000), rest = local - days * 86400000;
-	int64_t z = days + 719468, era = floor_div(z, 146097), doe = z - era * 146097;
+	int64_t days = tmpl_floor_div(local, 86400000), rest = local - days * 86400000;
+	int64_t z = days + 719468, era = tmpl_floor_div(z, 146097), doe = z - era * 146097;
 	int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
 	int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
 	struct civil c = {
@@ -403,59 +403,3 @@ int ops_tmpl_time_parse(const char *layout, const char *text, struct ops_tmpl_ti
 		ret->zone[0] = '\0';
 	return 0;
 }
-
-static int fn_format(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
-	struct ops_tmpl_value *ret)
-{
-	struct ops_strbuf b OPS_CLEANUP(ops_strbuf_done) = OPS_STRBUF_INIT;
-	(void)n;
-	if (args[1].kind != OPS_TMPL_STRING)
-		return ops_tmpl_fail(call, "Format needs a layout");
-	ops_tmpl_time_format(&args[0].u.time, args[1].u.str.s, &b);
-	*ret = ops_tmpl_stringn(ops_tmpl_arena(call), ops_strbuf_text(&b), b.len);
-	return 0;
-}
-
-static int fn_unix(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
-	struct ops_tmpl_value *ret)
-{
-	(void)call, (void)n;
-	*ret = ops_tmpl_int(floor_div(args[0].u.time.ms, 1000));
-	return 0;
-}
-
-static int fn_is_zero(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
-	struct ops_tmpl_value *ret)
-{
-	(void)call, (void)n;
-	*ret = ops_tmpl_bool(args[0].u.time.ms == OPS_TMPL_TIME_ZERO);
-	return 0;
-}
-
-static int fn_utc(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
-	struct ops_tmpl_value *ret)
-{
-	(void)call, (void)n;
-	*ret = ops_tmpl_time(args[0].u.time.ms);
-	return 0;
-}
-
-/* Seconds as a float: enough for humanizeDuration; Go has a Duration type here. */
-static int fn_sub(struct ops_tmpl_call *call, const struct ops_tmpl_value *args, size_t n,
-	struct ops_tmpl_value *ret)
-{
-	(void)n;
-	if (args[1].kind != OPS_TMPL_TIME)
-		return ops_tmpl_fail(call, "Sub needs a time");
-	*ret = ops_tmpl_float((double)(args[0].u.time.ms - args[1].u.time.ms) / 1000);
-	return 0;
-}
-
-const struct ops_tmpl_func tmpl_time_methods[] = {
-	{"Format", fn_format, 1, 1},
-	{"Unix", fn_unix, 0, 0},
-	{"IsZero", fn_is_zero, 0, 0},
-	{"UTC", fn_utc, 0, 0},
-	{"Sub", fn_sub, 1, 1},
-	{NULL, NULL, 0, 0},
-};

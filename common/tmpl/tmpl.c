@@ -5,8 +5,6 @@
  */
 #include "common/tmpl/tmpl.h"
 
-#include <string.h>
-
 #include "common/tmpl/internal.h"
 
 struct ops_tmpl_set *ops_tmpl_set_new(const struct ops_tmpl_config *cfg)
@@ -63,23 +61,4 @@ void ops_tmpl_free(struct ops_tmpl *t)
 		return;
 	ops_arena_done(&t->arena);
 	free(t);
-}
-
-static const struct ops_tmpl_func *find_in(
-	const struct ops_tmpl_func *f, const char *name, size_t len)
-{
-	for (; f != NULL && f->name != NULL; f++) {
-		if (strlen(f->name) == len && memcmp(f->name, name, len) == 0)
-			return f;
-	}
-	return NULL;
-}
-
-const struct ops_tmpl_func *tmpl_find_func(
-	const struct ops_tmpl_set *set, const char *name, size_t len)
-{
-	const struct ops_tmpl_func *f = find_in(set->cfg.funcs, name, len);
-	if (f == NULL)
-		f = find_in(ops_tmpl_common_funcs, name, len);
-	return f != NULL ? f : find_in(tmpl_builtins, name, len);
 }

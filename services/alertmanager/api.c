@@ -5,11 +5,8 @@
  */
 #include "services/alertmanager/api.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "common/base/clock.h"
-#include "common/base/text.h"
 #include "ops_version.h"
 
 static void get_status(struct ops_http_req *req, void *arg)

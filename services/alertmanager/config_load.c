@@ -9,7 +9,6 @@
  */
 #include "services/alertmanager/config.h"
 
-#include <errno.h>
 #include <glob.h>
 #include <string.h>
 

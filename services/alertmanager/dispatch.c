@@ -10,8 +10,6 @@
  */
 #include "services/alertmanager/dispatch.h"
 
-#include <string.h>
-
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/strbuf.h"
@@ -43,12 +41,6 @@ static void group_free(void *arg)
 	free(g);
 }
 
-static void arm(struct group *g, int64_t delay_ms)
-{
-	g->pub.next_flush_ms = ops_now_ms() + delay_ms;
-	ops_timer_start(g->timer, delay_ms);
-}
-
 static void on_group_timer(void *arg)
 {
 	struct group *g = arg;
@@ -59,24 +51,8 @@ static void on_group_timer(void *arg)
 		g->again = true;
 		return;
 	}
-	arm(g, g->pub.route->group_interval_ms);
+	alm_group_arm(g, g->pub.route->group_interval_ms);
 	alm_flush_start(g);
-}
-
-void alm_group_flushed(struct group *g)
-{
-	g->flush = NULL;
-	g->flushed = true;
-	if (g->again) {
-		g->again = false;
-		arm(g, 0);
-	}
-}
-
-void alm_group_remove_at(struct group *g, size_t i)
-{
-	g->pub.alerts[i]->groups--;
-	g->pub.alerts[i] = g->pub.alerts[--g->pub.n];
 }
 
 static struct group *group_new(struct alm_dispatch *d, const struct alm_route *r,
@@ -118,9 +94,9 @@ static void group_insert(struct group *g, struct alm_alert *a, bool fresh)
 	}
 	bool waited = a->starts_at_ms + wait < ops_now_ms();
 	if (fresh)
-		arm(g, waited ? 0 : wait);
+		alm_group_arm(g, waited ? 0 : wait);
 	else if (!g->flushed && g->flush == NULL && waited)
-		arm(g, 0);
+		alm_group_arm(g, 0);
 }
 
 /* What nobody was told about and is over needs no group, unless resolved ones are asked for. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What dispatch.c (groups and timers) and flush.c (one flush) share. */
+/* What dispatch.c (groups and timers), group.c and flush.c (one flush) share. */
 #include "services/alertmanager/dispatch.h"
 
 struct ops_map;
@@ -31,5 +31,8 @@ void alm_flush_start(struct group *g);
 /* The group is going away: the flush goes on without it. */
 void alm_flush_detach(struct flush *f);
 void alm_flush_cancel_all(struct alm_dispatch *d);
+
+/* group.c */
+void alm_group_arm(struct group *g, int64_t delay_ms);
 void alm_group_flushed(struct group *g);
 void alm_group_remove_at(struct group *g, size_t i);

@@ -8,10 +8,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-
-#include "common/base/file.h"
-#include "common/base/strbuf.h"
 
 typedef int build_fn(const struct alm_notification *n, struct ops_arena *a,
 	struct alm_outgoing *ret, struct ops_error *err);

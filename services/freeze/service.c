@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The order of a change and why: the audit record first (no change without one), then the journal
- * (the commit), then what is derived. If the process dies after the audit record the log tells of
- * an attempt that did not take effect, which is the harmless way round.
+ * What makes freezes change without a caller: time, resolved alerts, hands on the flag files.
  *
  * A freeze outlives restarts: the set is folded from the journal before the port opens, so there is
  * no moment in which the gate answers "open" because it has not looked yet.
@@ -26,155 +24,10 @@ enum {
 
 static struct ops_metric frozen_gauge =
 	OPS_GAUGE("ops_freeze_active", "Freeze records in force, by source.", "source");
-static struct ops_metric changes_total =
-	OPS_COUNTER("ops_freeze_changes_total", "Changes of freeze records.", "kind");
-
 static struct ops_metric refused_total = OPS_COUNTER("ops_freeze_alert_messages_refused_total",
 	"Messages of the alert stream that could not be read.");
 
 static const struct frz_caller self = {"ops-freeze", "service", NULL, NULL};
-
-/* ---- changes ---- */
-
-static int audit_change(
-	struct frz_service *s, const struct frz_record *next, const struct frz_deed *deed)
-{
-	const struct frz_caller *by = deed->by;
-	char action[48], object[192];
-	snprintf(action, sizeof(action), "freeze.%s", frz_event_text(deed->kind));
-	snprintf(object, sizeof(object), "freeze/%s", next->scope);
-	const struct frz_record *old = frz_set_find(&s->set, next->id);
-	const struct ops_audit_entry entry = {.actor = by->actor,
-		.actor_type = by->actor_type,
-		.action = action,
-		.object = object,
-		.reason = deed->reason,
-		.source_addr = by->source_addr,
-		.trace_id = by->trace_id,
-		.alert = next->alert,
-		.outcome = "success",
-		.before = old != NULL ? frz_record_to_json(old) : NULL,
-		.after = frz_record_to_json(next)};
-	return ops_audit_log(ops_daemon_audit(s->daemon), &entry);
-}
-
-/* Rows are synced before the journal calls them told; a failure leaves them to the next start. */
-static void confirm_history(struct frz_service *s)
-{
-	int rc = ops_outbox_sync(s->outbox);
-	if (rc == 0) {
-		rc = frz_journal_confirm(s->journal, &s->set);
-	}
-	if (rc != 0) {
-		log_error("could not sync the history spool", F_ERR(rc));
-	}
-}
-
-static void replace_in_set(struct frz_service *s, struct frz_record *next)
-{
-	struct frz_record *old = frz_set_find(&s->set, next->id);
-	if (old != NULL) {
-		frz_set_remove(&s->set, old);
-	}
-	if (next->cleared_ms == 0) {
-		frz_set_add(&s->set, next);
-	} else {
-		frz_record_free(next);
-	}
-}
-
-/* A freeze that was set for later begins: nobody calls, but flag file and bus must say so. */
-static void publish_begun(struct frz_service *s, int64_t now)
-{
-	for (size_t i = 0; i < s->set.n; i++) {
-		const struct frz_record *r = s->set.items[i];
-		if (r->from_ms > s->looked_ms && r->from_ms <= now) {
-			frz_publish_scope(s, r->scope);
-		}
-	}
-	s->looked_ms = now;
-}
-
-/* A change up to its rows; what stands outside is not told yet. */
-static int commit_change(
-	struct frz_service *s, struct frz_record *next, const struct frz_deed *deed)
-{
-	struct frz_event e = {.kind = deed->kind,
-		.at_ms = ops_now_ms(),
-		.record = next,
-		.actor = deed->by->actor,
-		.reason = deed->reason};
-	int rc = audit_change(s, next, deed);
-	if (rc == 0) {
-		rc = frz_journal_commit(s->journal, &e);
-	}
-	if (rc != 0) {
-		log_error("could not commit a change", F_STR("scope", next->scope), F_ERR(rc));
-		frz_record_free(next);
-		return rc;
-	}
-	const char *kind = frz_event_text(deed->kind);
-	ops_metric_add(&changes_total, 1, kind);
-	log_info("freeze changed", F_STR("kind", kind), F_STR("scope", next->scope),
-		F_STR("id", next->id), F_STR("alert", next->alert));
-	frz_history_event(s->outbox, &e);
-	publish_begun(s, e.at_ms); /* before this one: its caller tells it, once */
-	replace_in_set(s, next);
-	return 0;
-}
-
-int frz_change(struct frz_service *s, struct frz_record *next, const struct frz_deed *deed,
-	struct ops_error *err)
-{
-	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(next->scope);
-	int rc = commit_change(s, next, deed);
-	if (rc != 0) {
-		return ops_error_set(
-			err, rc, "the change could not be made durable: %s", strerror(-rc));
-	}
-	frz_publish_scope(s, scope);
-	confirm_history(s); /* last: what it confirms is not told again by the next start */
-	return 0;
-}
-
-static struct frz_record *copy_record(const struct frz_record *r)
-{
-	OPS_JSON_AUTO *j = frz_record_to_json(r);
-	struct frz_record *copy = NULL;
-	struct ops_error err;
-	int rc = frz_record_from_json(j, &copy, &err);
-	ops_assert(rc == 0);
-	return copy;
-}
-
-int frz_clear_one(struct frz_service *s, const struct frz_record *r, const struct frz_deed *deed,
-	struct ops_error *err)
-{
-	struct frz_record *next = copy_record(r);
-	next->cleared_ms = ops_now_ms();
-	next->cleared_by = ops_xstrdup(deed->by->actor);
-	next->clear_reason = ops_xstrdup(deed->reason);
-	return frz_change(s, next, deed, err);
-}
-
-int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_deed *deed,
-	size_t *ret_n, struct ops_error *err)
-{
-	size_t n = 0;
-	for (size_t i = s->set.n; i > 0; i--) {
-		struct frz_record *r = s->set.items[i - 1];
-		if (strcmp(r->scope, scope) != 0) {
-			continue;
-		}
-		int rc = frz_clear_one(s, r, deed, err);
-		if (rc != 0) {
-			return rc;
-		}
-		n++;
-	}
-	*ret_n = n;
-	return 0;
-}
 
 /* ---- time, alerts, hands on the flag files ---- */
 
@@ -183,7 +36,7 @@ static void on_expiry(void *arg)
 	static const struct frz_deed expire = {FRZ_EXPIRE, &self, "its time was over"};
 	struct frz_service *s = arg;
 	int64_t now = ops_now_ms();
-	publish_begun(s, now);
+	frz_publish_begun(s, now);
 	for (size_t i = s->set.n; i > 0; i--) {
 		struct frz_record *r = s->set.items[i - 1];
 		struct ops_error err;
@@ -280,9 +133,9 @@ static void restore_flags(
 	const struct frz_deed removed = {FRZ_OOB, hand, "the flag file was removed or emptied"};
 	OPS_CLEANUP(ops_freep) char *scope = ops_xstrdup(r->scope);
 	struct ops_error err;
-	if (commit_change(s, copy_record(r), &removed) == 0) {
+	if (frz_commit_change(s, frz_record_copy(r), &removed) == 0) {
 		r = first_of_scope(s, scope);
-		(void)!frz_change(s, copy_record(r), &restore, &err);
+		(void)!frz_change(s, frz_record_copy(r), &restore, &err);
 	}
 }
 
@@ -483,7 +336,7 @@ static int start(struct ops_daemon *d, const void *config, void **ret_state, str
 	ops_metrics_on_collect(collect_gauges, s);
 	frz_api_register(s, ops_daemon_http(d));
 	publish_all(s);
-	confirm_history(s);
+	frz_confirm_history(s);
 	s->looked_ms = ops_now_ms();
 	s->expiry = ops_timer_new(ops_daemon_loop(d), on_expiry, s);
 	ops_timer_start(s->expiry, 0);

@@ -48,6 +48,8 @@ struct frz_deed { /* what happens to a record, by whom and why; borrowed */
 	const char *reason;
 };
 
+/* ---- change.c ---- */
+
 /*
  * Makes `next` (taken) the record of its id. On failure nothing changed, except that an audit
  * record of the attempt may stand.
@@ -59,6 +61,14 @@ int frz_clear_scope(struct frz_service *s, const char *scope, const struct frz_d
 	size_t *ret_n, struct ops_error *err) OPS_MUST_CHECK;
 int frz_clear_one(struct frz_service *s, const struct frz_record *r, const struct frz_deed *deed,
 	struct ops_error *err) OPS_MUST_CHECK;
+/* A change up to its rows; what stands outside is not told yet. Takes next. */
+int frz_commit_change(
+	struct frz_service *s, struct frz_record *next, const struct frz_deed *deed) OPS_MUST_CHECK;
+/* Rows are synced before the journal calls them told; a failure leaves them to the next start. */
+void frz_confirm_history(struct frz_service *s);
+/* A freeze that was set for later begins: nobody calls, but flag file and bus must say so. */
+void frz_publish_begun(struct frz_service *s, int64_t now);
+struct frz_record *frz_record_copy(const struct frz_record *r);
 
 /* history.c: rows for PostgreSQL */
 extern const struct ops_outbox_statement frz_statements[];
