@@ -8,6 +8,7 @@
  * of a chain may take arguments when it is a method. Missing map keys are the zero value
  * (missingkey=zero), as both Prometheus and Alertmanager set it.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
