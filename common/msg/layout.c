@@ -20,7 +20,6 @@
 #include "common/base/arena.h"
 #include "common/base/bytes.h"
 #include "common/base/hash.h"
-#include "common/base/map.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 
@@ -45,29 +44,77 @@ const char *ops_series_type_text(enum ops_series_type t)
 
 /* ---- encoding ---- */
 
+/*
+ * Texts by number, borrowed while the layout is encoded. Most labels are those of the series
+ * before: the table is asked for the others only.
+ */
 struct writer {
-	struct ops_map *numbers; /* text -> number + 1 */
-	size_t n;
+	struct text {
+		const char *data; /* NULL: free */
+		uint32_t len, hash, number;
+	} * texts; /* open addressing, at most half full */
+	size_t mask, n;
+	uint64_t seed; /* nobody can choose labels that meet in one place */
 	struct ops_strbuf strings, rest;
+	const struct ops_labels *before;
+	uint32_t numbers[MAX_LABELS][2]; /* of before: names and values */
 };
+
+enum {
+	NUMBER_BYTES = 10 /* at most */
+};
+
+static char *write_number(char *at, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*at++ = (char)(0x80 | (v & 0x7f));
+	*at++ = (char)v;
+	return at;
+}
 
 static void put_number(struct ops_strbuf *out, uint64_t v)
 {
-	for (; v >= 0x80; v >>= 7)
-		ops_strbuf_addc(out, (char)(0x80 | (v & 0x7f)));
-	ops_strbuf_addc(out, (char)v);
+	char bytes[NUMBER_BYTES];
+	ops_strbuf_add(out, bytes, (size_t)(write_number(bytes, v) - bytes));
 }
 
-static void put_string(struct writer *w, const char *s, size_t len)
+static void grow_texts(struct writer *w)
 {
-	uintptr_t number = (uintptr_t)ops_map_get(w->numbers, s, len);
-	if (number == 0) {
-		number = ++w->n;
-		(void)ops_map_put(w->numbers, s, len, (void *)number);
-		put_number(&w->strings, len);
-		ops_strbuf_add(&w->strings, s, len);
+	struct text *old = w->texts;
+	size_t n = old != NULL ? w->mask + 1 : 0, size = OPS_MAX(n * 2, (size_t)256);
+	w->texts = ops_xcalloc(size, sizeof(*w->texts));
+	w->mask = size - 1;
+	for (size_t i = 0; i < n; i++) {
+		if (old[i].data == NULL)
+			continue;
+		size_t at = old[i].hash & w->mask;
+		while (w->texts[at].data != NULL)
+			at = (at + 1) & w->mask;
+		w->texts[at] = old[i];
 	}
-	put_number(&w->rest, number - 1);
+	free(old);
+}
+
+static uint32_t number_of(struct writer *w, const char *s, size_t len)
+{
+	if (w->n * 2 >= w->mask)
+		grow_texts(w);
+	uint32_t hash = (uint32_t)ops_hash64(s, len, w->seed);
+	struct text *t = &w->texts[hash & w->mask];
+	while (t->data != NULL) {
+		if (t->hash == hash && t->len == len && memcmp(t->data, s, len) == 0)
+			return t->number;
+		t = t == &w->texts[w->mask] ? w->texts : t + 1;
+	}
+	*t = (struct text){s, (uint32_t)len, hash, (uint32_t)w->n++};
+	put_number(&w->strings, len);
+	ops_strbuf_add(&w->strings, s, len);
+	return t->number;
+}
+
+static void put_string(struct writer *w, const char *s)
+{
+	put_number(&w->rest, number_of(w, s, strlen(s)));
 }
 
 static void put_families(struct writer *w, const struct ops_layout *l)
@@ -75,21 +122,37 @@ static void put_families(struct writer *w, const struct ops_layout *l)
 	put_number(&w->rest, l->nfamilies);
 	for (size_t i = 0; i < l->nfamilies; i++) {
 		const struct ops_layout_family *f = &l->families[i];
-		put_string(w, f->name, strlen(f->name));
-		put_string(w, f->help, strlen(f->help));
-		put_string(w, f->unit, strlen(f->unit));
+		put_string(w, f->name);
+		put_string(w, f->help);
+		put_string(w, f->unit);
 		put_number(&w->rest, f->type);
 	}
 }
 
+static bool same_text(const char *a, uint32_t alen, const char *b, uint32_t blen)
+{
+	return alen == blen && memcmp(a, b, alen) == 0;
+}
+
 static void put_series(struct writer *w, const struct ops_labels *ls, uint32_t family)
 {
-	put_number(&w->rest, family == UINT32_MAX ? 0 : (uint64_t)family + 1);
-	put_number(&w->rest, ls->n);
+	ops_strbuf_reserve(&w->rest, (2 + 2 * (size_t)ls->n) * NUMBER_BYTES);
+	char *at = w->rest.data + w->rest.len;
+	at = write_number(at, family == UINT32_MAX ? 0 : (uint64_t)family + 1);
+	at = write_number(at, ls->n);
+	uint32_t nbefore = w->before != NULL ? w->before->n : 0;
 	for (uint32_t i = 0; i < ls->n; i++) {
-		put_string(w, ls->items[i].name, ls->items[i].name_len);
-		put_string(w, ls->items[i].value, ls->items[i].value_len);
+		const struct ops_label *l = &ls->items[i];
+		const struct ops_label *b = i < nbefore ? &w->before->items[i] : NULL;
+		if (b == NULL || !same_text(l->name, l->name_len, b->name, b->name_len))
+			w->numbers[i][0] = number_of(w, l->name, l->name_len);
+		if (b == NULL || !same_text(l->value, l->value_len, b->value, b->value_len))
+			w->numbers[i][1] = number_of(w, l->value, l->value_len);
+		at = write_number(at, w->numbers[i][0]);
+		at = write_number(at, w->numbers[i][1]);
 	}
+	w->rest.len = (size_t)(at - w->rest.data);
+	w->before = ls;
 }
 
 /* What a target exposes is input from outside: too much of it is an answer, not a broken invariant.
@@ -118,14 +181,14 @@ int ops_layout_encode(struct ops_layout *l, struct ops_strbuf *out)
 	l->id = 0;
 	if (!fits(l))
 		return -E2BIG;
-	struct writer w = {.numbers = ops_map_new()};
-	put_string(&w, l->job, strlen(l->job));
-	put_string(&w, l->instance, strlen(l->instance));
+	struct writer w = {.seed = ops_random_u64()};
+	put_string(&w, l->job);
+	put_string(&w, l->instance);
 	put_families(&w, l);
 	put_number(&w.rest, l->n);
 	for (size_t i = 0; i < l->n; i++)
 		put_series(&w, l->series[i], l->family[i]);
-	ops_map_free(w.numbers, NULL);
+	free(w.texts);
 
 	size_t start = out->len;
 	char header[HEADER_BYTES] = {0};

@@ -261,6 +261,15 @@ static void add_reports(struct builder *b)
 	}
 }
 
+/* What is left of the series when they are packed. */
+static void keep_hashes(struct col_layout *l)
+{
+	l->hashes = ops_xmalloc(OPS_MAX(l->wire.n, (size_t)1) * sizeof(*l->hashes));
+	for (size_t i = 0; i < l->wire.n; i++) {
+		l->hashes[i] = l->wire.series[i]->hash;
+	}
+}
+
 static struct col_layout *layout_new(
 	const struct col_series_rules *rules, enum ops_exposition_format format)
 {
@@ -302,6 +311,7 @@ int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_f
 	int r = read_document(&b, body);
 	if (r == 0) {
 		add_reports(&b);
+		keep_hashes(b.l);
 		col_families_take(&b.families, &b.l->wire);
 		col_values_reserve(values, b.l->wire.n);
 		values->n = b.l->wire.n;
@@ -319,6 +329,7 @@ struct col_layout *col_layout_reports(const struct col_series_rules *rules)
 {
 	struct builder b = {.rules = rules, .l = layout_new(rules, OPS_EXPOSITION_TEXT)};
 	add_reports(&b);
+	keep_hashes(b.l);
 	return b.l;
 }
 
@@ -383,6 +394,7 @@ void col_layout_free(struct col_layout *l)
 	}
 	drop_series(l);
 	free(l->packed);
+	free(l->hashes);
 	if (l->shape != NULL) {
 		col_shape_unref(l->shape);
 	} else {
@@ -440,58 +452,6 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	}
 	values->n = l->wire.n;
 	return true;
-}
-
-/* ---- comparing ---- */
-
-static void known_series(struct col_layout *l, struct col_series_set *set)
-{
-	col_series_set_init(set);
-	if (l == NULL) {
-		return;
-	}
-	col_layout_unpack(l);
-	for (size_t i = 0; i < l->wire.n; i++) {
-		(void)col_series_set_add(set, l->wire.series, (uint32_t)i);
-	}
-}
-
-size_t col_layout_added(struct col_layout *l, struct col_layout *before)
-{
-	if (l == before) {
-		return 0;
-	}
-	col_layout_unpack(l);
-	struct col_series_set set;
-	size_t n = 0;
-	known_series(before, &set);
-	for (size_t i = 0; i < l->nseries; i++) {
-		n += col_series_set_find(&set, l->wire.series[i]) < 0;
-	}
-	col_series_set_done(&set);
-	return n;
-}
-
-void col_layout_retire(struct col_layout *l, struct col_values *last, struct col_layout *next,
-	const struct col_values *next_values, bool track_timestamps)
-{
-	struct col_series_set set;
-	bool has_times = false;
-	known_series(next, &set);
-	col_layout_unpack(l);
-	for (size_t i = 0; i < l->wire.n; i++) {
-		int64_t at = col_series_set_find(&set, l->wire.series[i]);
-		if (at >= 0) {
-			last->values[i] = next_values->values[at];
-			col_values_set_time(last, i, col_values_time(next_values, (size_t)at));
-		} else if (col_values_time(last, i) == 0 || track_timestamps) {
-			last->values[i] = ops_stale_nan();
-			col_values_set_time(last, i, 0);
-		}
-		has_times |= col_values_time(last, i) != 0;
-	}
-	last->has_times = has_times;
-	col_series_set_done(&set);
 }
 
 void col_reports_build(struct ops_labels *target, bool extra, struct ops_labels *ret[COL_REPORTS])

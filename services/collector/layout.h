@@ -64,6 +64,7 @@ struct col_layout {
 		wire; /* id is set when it is first encoded; without series while packed */
 	char *packed; /* the message, once it was sent; NULL: not packed */
 	size_t packed_len;
+	uint64_t *hashes;	     /* of the series, packed or not */
 	struct ops_layout *unpacked; /* owner of the series while they are back */
 	enum ops_exposition_format format;
 	size_t nlines;	    /* samples in the exposition */
@@ -91,15 +92,15 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 struct col_layout *col_layout_reports(const struct col_series_rules *rules);
 void col_layout_free(struct col_layout *l); /* NULL is fine */
 
-/* Series of l that before (may be NULL) does not have, reports left out. */
-size_t col_layout_added(struct col_layout *l, struct col_layout *before);
+/* Series of l that before (may be NULL) does not have, reports left out. (succession.c) */
+size_t col_layout_added(const struct col_layout *l, const struct col_layout *before);
 /*
  * Turns last, a row of l, into its final row: series that next (NULL: none) has take its values,
  * the others become stale; with their own timestamps only when track_timestamps is set, else
  * they repeat their last sample, which nobody stores twice.
  */
-void col_layout_retire(struct col_layout *l, struct col_values *last, struct col_layout *next,
-	const struct col_values *next_values, bool track_timestamps);
+void col_layout_retire(const struct col_layout *l, struct col_values *last,
+	const struct col_layout *next, const struct col_values *next_values, bool track_timestamps);
 
 /*
  * A layout that was sent needs its series only when another one takes its place. keep_message takes

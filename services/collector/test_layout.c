@@ -350,6 +350,73 @@ static void test_retire(void **state)
 	values = last;
 }
 
+static struct col_layout *layout_of(const uint32_t *ids, size_t n, struct col_values *ret_row)
+{
+	struct ops_strbuf text = OPS_STRBUF_INIT;
+	struct col_layout *l = NULL;
+	struct ops_error err;
+	for (size_t i = 0; i < n; i++) {
+		ops_strbuf_printf(&text, "m{id=\"%u\"} %u\n", ids[i], ids[i]);
+	}
+	assert_int_equal(col_layout_parse(&rules, OPS_EXPOSITION_TEXT,
+				 text_of(ops_strbuf_text(&text)), ret_row, &l, &err),
+		0);
+	memset(ret_row->values + l->nseries, 0, COL_REPORT_TIMEOUT * sizeof(double));
+	ops_strbuf_done(&text);
+	return l;
+}
+
+/* Every way in which a list of series can become another: blocks go, come, move. */
+static void test_succession(void **state)
+{
+	(void)state;
+	enum {
+		MOST = 64
+	};
+	static const struct {
+		uint32_t from, to, moved_by;
+	} first = {0, 40, 0},
+	  rows[] = {{0, 40, 0}, {1, 40, 0}, {0, 39, 0}, {0, 0, 0}, {20, 40, 0}, {30, 60, 0},
+		  {41, 60, 0}, {0, 64, 0}, {0, 40, 1}, {0, 40, 20}, {3, 47, 7}, {5, 35, 29}};
+	for (size_t r = 0; r < OPS_LENGTH(rows); r++) {
+		for (size_t gap = 1; gap < 30; gap += 3) { /* every so many is left out */
+			uint32_t a[MOST], b[MOST];
+			bool in_b[MOST] = {false};
+			size_t na = 0, nb = 0, missing = 0;
+			for (uint32_t id = first.from; id < first.to; id++) {
+				a[na++] = id;
+			}
+			uint32_t span = rows[r].to - rows[r].from;
+			for (uint32_t i = 0; i < span; i++) {
+				uint32_t id = rows[r].from + (i + rows[r].moved_by) % span;
+				if (gap == 1 || i % gap != 0) {
+					b[nb++] = id;
+					in_b[id] = true;
+				}
+			}
+			struct col_values last = {.n = 0}, now = {.n = 0};
+			struct col_layout *old = layout_of(a, na, &last),
+					  *new = layout_of(b, nb, &now);
+			for (size_t i = 0; i < nb; i++) {
+				now.values[i] += 1000;
+			}
+			for (size_t i = 0; i < na; i++) {
+				missing += !in_b[a[i]];
+			}
+			assert_int_equal(col_layout_added(new, old), nb - (na - missing));
+			col_layout_retire(old, &last, new, &now, false);
+			for (size_t i = 0; i < na; i++) {
+				assert_int_equal(ops_is_stale(last.values[i]), !in_b[a[i]]);
+				assert_true(!in_b[a[i]] || last.values[i] == 1000.0 + a[i]);
+			}
+			col_layout_free(old);
+			col_layout_free(new);
+			col_values_done(&last);
+			col_values_done(&now);
+		}
+	}
+}
+
 static void test_reports_alone(void **state)
 {
 	(void)state;
@@ -386,6 +453,7 @@ int main(void)
 		CASE(test_short_way),
 		CASE(test_both_ways_agree),
 		CASE(test_retire),
+		CASE(test_succession),
 		CASE(test_reports_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
