@@ -246,3 +246,18 @@ void det_jobs_cancel(struct det_jobs *jobs)
 		atomic_store(&job->cancelled, true);
 	}
 }
+
+void det_api_read_begin(struct det_job *job)
+{
+	ops_assert(!job->reading);
+	det_store_read_begin(job->api->config.store, &job->read);
+	job->reading = true;
+}
+
+void det_api_read_end(struct det_job *job)
+{
+	if (job->reading) {
+		det_store_read_end(job->api->config.store, &job->read);
+	}
+	job->reading = false;
+}
