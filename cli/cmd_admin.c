@@ -144,14 +144,15 @@ static void on_step(void *arg, const struct ops_migration *m)
 }
 
 /* DIR/ops_freeze.password -> role ops_freeze: services log in with what their secret file says. */
-static int set_passwords(const char *conninfo, const char *dir)
+static int set_passwords(const struct ctl *c, const char *dir)
 {
 	static const char *const roles[] = {
 		"ops_owner", "ops_alertmanager", "ops_freeze", "ops_auditlog", "ops_reader"};
 	struct ops_error err;
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
-	if (ops_pg_sync_open(conninfo, &db, &err) != 0) {
-		return ctl_fail_error(CTL_UNREACHABLE, &err);
+	int code = ctl_database_open(c, &db);
+	if (code != CTL_OK) {
+		return code;
 	}
 	for (size_t i = 0; i < OPS_LENGTH(roles); i++) {
 		OPS_CLEANUP(ops_freep) char *path = ops_xasprintf("%s/%s.password", dir, roles[i]);
@@ -192,9 +193,8 @@ static int run_migrate(struct ctl *c)
 		return ctl_fail_error(rc == -ENOTCONN ? CTL_UNREACHABLE : CTL_FAILED, &err);
 	}
 	const char *passwords = ctl_flag(c, "password-dir");
-	return passwords != NULL && ctl_flag(c, "dry-run") == NULL
-		       ? set_passwords(conninfo, passwords)
-		       : CTL_OK;
+	return passwords != NULL && ctl_flag(c, "dry-run") == NULL ? set_passwords(c, passwords)
+								   : CTL_OK;
 }
 
 const struct ctl_command ctl_admin_commands[] = {

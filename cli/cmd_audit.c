@@ -186,16 +186,12 @@ static int export_row(void *arg, const struct ops_pg_row *row)
 
 static int run_export(struct ctl *c)
 {
-	const char *conninfo = NULL;
-	const char *from = ctl_flag(c, "from") != NULL ? ctl_flag(c, "from") : "1";
-	int code = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database(c, &conninfo);
-	if (code != CTL_OK) {
-		return code;
-	}
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
 	struct ops_error err;
-	if (ops_pg_sync_open(conninfo, &db, &err) != 0) {
-		return ctl_fail_error(CTL_UNREACHABLE, &err);
+	const char *from = ctl_flag(c, "from") != NULL ? ctl_flag(c, "from") : "1";
+	int code = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database_open(c, &db);
+	if (code != CTL_OK) {
+		return code;
 	}
 	const struct ops_pg_query q = {
 		.sql = "SELECT seq, encode(leaf, 'hex'), encode(chain, 'hex'), body"

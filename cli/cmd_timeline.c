@@ -69,15 +69,11 @@ static int run_timeline(struct ctl *c)
 	if (c->nargs != 1) {
 		return ctl_usage(c, "which incident? The fingerprint stands in `opsctl alerts`");
 	}
-	const char *conninfo = NULL;
-	int code = ctl_database(c, &conninfo);
-	if (code != CTL_OK) {
-		return code;
-	}
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
 	struct ops_error err;
-	if (ops_pg_sync_open(conninfo, &db, &err) != 0) {
-		return ctl_fail_error(CTL_UNREACHABLE, &err);
+	int code = ctl_database_open(c, &db);
+	if (code != CTL_OK) {
+		return code;
 	}
 	bool all = ctl_flag(c, "all") != NULL;
 	const char *const params[] = {c->args[0], all ? "true" : "false"};

@@ -69,13 +69,18 @@ extern const size_t ctl_nglobals;
 int ctl_run_completion(struct ctl *c); /* completion.c */
 int ctl_check_metrics(struct ctl *c);  /* cmd_check_metrics.c */
 
-/* CTL_OK and the connection string, or the exit code after a message. database.c */
+/* ---- database: database.c ---- */
+
 #define CTL_DATABASE_FLAGS                                                                         \
 	{"database", "CONNINFO", "as a role that may read (default OPS_DATABASE)"},                \
 	{                                                                                          \
 		"password-file", "FILE", "its password (default OPS_DATABASE_PASSWORD_FILE)"       \
 	}
+/* CTL_OK and the connection string, or the exit code after a message. */
 int ctl_database(const struct ctl *c, const char **ret_conninfo);
+/* The same and the connection. */
+struct ops_pg_sync;
+int ctl_database_open(const struct ctl *c, struct ops_pg_sync **ret);
 
 const char *ctl_flag(const struct ctl *c, const char *name); /* NULL when not given */
 /* "opsctl: ..." on stderr, returns code. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/file.h"
+#include "common/pg/pg_sync.h"
 
 static const char *flag_or_env(const struct ctl *c, const char *flag, const char *variable)
 {
@@ -36,4 +37,15 @@ int ctl_database(const struct ctl *c, const char **ret_conninfo)
 	setenv("PGPASSWORD", password, 1);
 	explicit_bzero(password, strlen(password));
 	return CTL_OK;
+}
+
+int ctl_database_open(const struct ctl *c, struct ops_pg_sync **ret)
+{
+	const char *conninfo = NULL;
+	struct ops_error err;
+	int code = ctl_database(c, &conninfo);
+	if (code == CTL_OK && ops_pg_sync_open(conninfo, ret, &err) != 0) {
+		return ctl_fail_error(CTL_UNREACHABLE, &err);
+	}
+	return code;
 }
