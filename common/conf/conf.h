@@ -151,11 +151,15 @@ const char *ops_conf_nearest(const char *word, const char *const *known, size_t 
 
 /*
  * The decoded values as YAML, secrets as <secret>: for --dump-config. In a NODE, scalars whose key
- * speaks of a secret (password, secret, token, ..._key) are hidden too.
+ * speaks of a secret (password, secret, token, ..._key) are hidden too; in any text the password of
+ * a URL (user:password@) and of a connection string (password=...).
  */
 struct ops_strbuf;
 void ops_conf_dump(
 	const struct ops_conf_key *keys, const void *values, int indent, struct ops_strbuf *out);
+/* A mapping as it was written, without its comments. origins: of URLs (keys that end in url) only
+ * scheme and host, where paths are secrets. */
+void ops_conf_dump_node(const struct ops_conf_node *n, bool origins, struct ops_strbuf *out);
 /* Markdown table rows of the reference page: name, kind, default, meaning. */
 void ops_conf_reference(
 	const struct ops_conf_key *keys, const char *prefix, struct ops_strbuf *out);

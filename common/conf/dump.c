@@ -18,6 +18,7 @@ enum {
 	LONG_KEY = 150 /* each byte may need six characters */
 };
 #define HIDDEN "<secret>"
+#define ALPHANUMERIC "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static void add_indent(struct ops_strbuf *out, int indent)
 {
@@ -32,11 +33,55 @@ static bool must_escape(uint32_t c)
 	       c == 0xfffe || c == 0xffff;
 }
 
+/* scheme://user:password@host: where the password begins, or NULL. */
+static const char *url_password(const char *s, size_t *ret_len)
+{
+	const char *from = strstr(s, "://");
+	if (from == NULL)
+		return NULL;
+	from += 3;
+	const char *at = memrchr(from, '@', strcspn(from, "/?#"));
+	const char *colon = at != NULL ? memchr(from, ':', (size_t)(at - from)) : NULL;
+	if (colon == NULL)
+		return NULL;
+	*ret_len = (size_t)(at - colon) - 1;
+	return colon + 1;
+}
+
+/* password=..., as connection strings of PostgreSQL have it. */
+static const char *option_password(const char *s, size_t *ret_len)
+{
+	static const char option[] = "password=";
+	const char *from = strstr(s, option);
+	if (from == NULL)
+		return NULL;
+	from += sizeof(option) - 1;
+	const char *end = from;
+	if (*end == '\'') {
+		for (end++; *end != '\0' && *end != '\''; end++)
+			end += *end == '\\' && end[1] != '\0';
+		end += *end == '\'';
+	} else {
+		end += strcspn(end, " \t\n&");
+	}
+	*ret_len = (size_t)(end - from);
+	return from;
+}
+
 static void add_text(struct ops_strbuf *out, const char *s)
 {
-	size_t left = s != NULL ? strlen(s) : 0;
+	size_t left = s != NULL ? strlen(s) : 0, url_len = 0, option_len = 0;
+	const char *url = left > 0 ? url_password(s, &url_len) : NULL;
+	const char *option = left > 0 ? option_password(s, &option_len) : NULL;
 	ops_strbuf_addc(out, '"');
 	while (left > 0) {
+		if ((s == url && url_len > 0) || (s == option && option_len > 0)) {
+			size_t skip = s == url ? url_len : option_len;
+			ops_strbuf_adds(out, HIDDEN);
+			s += skip;
+			left -= skip;
+			continue;
+		}
 		uint32_t c = 0;
 		size_t n = ops_utf8_decode(s, left, &c);
 		if (n == 0) { /* not from YAML, which is UTF-8 always */
@@ -71,33 +116,85 @@ static void add_double(struct ops_strbuf *out, double v)
 
 static bool speaks_of_secret(const char *key)
 {
-	return !ops_str_ends(key, "_file") &&
+	return !ops_str_ends(key, "_file") && !ops_str_ends(key, "_url") &&
 	       (strstr(key, "password") != NULL || strstr(key, "secret") != NULL ||
 		       strstr(key, "token") != NULL || strcmp(key, "credentials") == 0 ||
-		       ops_str_ends(key, "_key") || strstr(key, "PASSWORD") != NULL ||
-		       strstr(key, "SECRET") != NULL || strstr(key, "TOKEN") != NULL ||
-		       ops_str_ends(key, "_KEY"));
+		       strcmp(key, "key") == 0 || ops_str_ends(key, "_key") ||
+		       strstr(key, "PASSWORD") != NULL || strstr(key, "SECRET") != NULL ||
+		       strstr(key, "TOKEN") != NULL || ops_str_ends(key, "_KEY"));
 }
 
 /* Whether an unquoted text can be written unquoted again: numbers, words, nothing that YAML reads.
  */
 static bool plain_again(const char *s)
 {
-	static const char alnum[] =
-		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-	static const char safe[] =
-		"_./+-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	if (s[0] == '\0' || strcmp(s, "~") == 0)
 		return true;
-	return s[strspn(s, safe)] == '\0' && strpbrk(s, alnum) != NULL;
+	return s[strspn(s, "_./+-" ALPHANUMERIC)] == '\0' && strpbrk(s, ALPHANUMERIC) != NULL;
 }
 
-static void dump_node(const struct ops_conf_node *n, bool hide, int indent, struct ops_strbuf *out);
+enum veil { /* over what stands below a key */
+	VEIL_NONE,
+	VEIL_PATH, /* of a URL */
+	VEIL_ALL
+};
+
+struct dumper {
+	bool origins; /* of URLs these only */
+	struct ops_strbuf *out;
+};
+
+static void dump_node(
+	const struct dumper *d, const struct ops_conf_node *n, enum veil veil, int indent);
+
+static enum veil veil_of(const struct dumper *d, const char *key, enum veil outer)
+{
+	if (outer == VEIL_ALL || speaks_of_secret(key))
+		return VEIL_ALL;
+	return d->origins && ops_str_ends(key, "url") ? VEIL_PATH : outer;
+}
+
+/* scheme://host/<secret> is still a URL for those who read this. */
+static void add_origin(struct ops_strbuf *out, const char *url)
+{
+	const char *host = strstr(url, "://");
+	if (host == NULL) {
+		ops_strbuf_adds(out, HIDDEN);
+		return;
+	}
+	host += 3;
+	const char *end = host + strcspn(host, "/?#");
+	const char *at = memrchr(host, '@', (size_t)(end - host));
+	const char *from = at != NULL ? at + 1 : host;
+	bool path = end[0] != '\0' && strcmp(end, "/") != 0;
+	OPS_CLEANUP(ops_freep)
+	char *shown = ops_xasprintf("%.*s%.*s%s", (int)(host - url), url, (int)(end - from), from,
+		path ? "/" HIDDEN : end);
+	add_text(out, shown);
+}
+
+/* A word that no reader of YAML takes for something else. */
+static bool plain_key(const char *key)
+{
+	static const char *const words[] = {
+		"y", "n", "yes", "no", "on", "off", "true", "false", "null"};
+	for (size_t i = 0; i < OPS_LENGTH(words); i++) {
+		if (strcasecmp(key, words[i]) == 0)
+			return false;
+	}
+	size_t len = strlen(key);
+	return len > 0 && len <= LONG_KEY && key[0] > '9' &&
+	       key[strspn(key, "_" ALPHANUMERIC)] == '\0';
+}
 
 /* YAML allows 1024 characters for a key on its line; a longer one is marked as such. */
 static void dump_key(const char *key, int indent, struct ops_strbuf *out)
 {
 	bool marked = strlen(key) > LONG_KEY;
+	if (plain_key(key)) {
+		ops_strbuf_printf(out, "%s:", key);
+		return;
+	}
 	if (marked)
 		ops_strbuf_adds(out, "? ");
 	add_text(out, key);
@@ -108,28 +205,38 @@ static void dump_key(const char *key, int indent, struct ops_strbuf *out)
 	ops_strbuf_addc(out, ':');
 }
 
-static void dump_entries(
-	const struct ops_conf_node *n, bool hide, int indent, struct ops_strbuf *out)
+/* inlined: the first entry goes on in the line of its "-". */
+static void dump_entries(const struct dumper *d, const struct ops_conf_node *n, enum veil veil,
+	int indent, bool inlined)
 {
 	for (size_t i = 0; i < n->n; i++) {
-		bool hide_entry = hide;
-		add_indent(out, indent);
+		enum veil below = veil;
+		if (i > 0 || !inlined)
+			add_indent(d->out, indent);
 		if (n->type == OPS_CONF_SEQUENCE) {
-			ops_strbuf_adds(out, "-");
+			const struct ops_conf_node *item = n->items[i];
+			ops_strbuf_adds(d->out, "-");
+			if (item->type == OPS_CONF_MAPPING && item->n > 0) {
+				ops_strbuf_addc(d->out, ' ');
+				dump_entries(d, item, veil, indent + 1, true);
+				continue;
+			}
 		} else {
-			hide_entry = hide || speaks_of_secret(n->keys[i]->text);
-			dump_key(n->keys[i]->text, indent, out);
+			below = veil_of(d, n->keys[i]->text, veil);
+			dump_key(n->keys[i]->text, indent, d->out);
 		}
-		dump_node(n->items[i], hide_entry, indent + 1, out);
+		dump_node(d, n->items[i], below, indent + 1);
 	}
 }
 
 /* Continues a line after "key:" or "-", ends it. */
-static void dump_node(const struct ops_conf_node *n, bool hide, int indent, struct ops_strbuf *out)
+static void dump_node(
+	const struct dumper *d, const struct ops_conf_node *n, enum veil veil, int indent)
 {
+	struct ops_strbuf *out = d->out;
 	if (n->type != OPS_CONF_SCALAR && n->n > 0) {
 		ops_strbuf_addc(out, '\n');
-		dump_entries(n, hide, indent, out);
+		dump_entries(d, n, veil, indent, false);
 		return;
 	}
 	ops_strbuf_addc(out, ' ');
@@ -137,13 +244,20 @@ static void dump_node(const struct ops_conf_node *n, bool hide, int indent, stru
 		ops_strbuf_adds(out, "[]");
 	else if (n->type == OPS_CONF_MAPPING)
 		ops_strbuf_adds(out, "{}");
-	else if (hide)
+	else if (veil == VEIL_ALL)
 		ops_strbuf_adds(out, HIDDEN);
+	else if (veil == VEIL_PATH)
+		add_origin(out, n->text);
 	else if (n->quoted || !plain_again(n->text))
 		add_text(out, n->text);
 	else
 		ops_strbuf_add(out, n->text, n->len);
 	ops_strbuf_addc(out, '\n');
+}
+
+void ops_conf_dump_node(const struct ops_conf_node *n, bool origins, struct ops_strbuf *out)
+{
+	dump_entries(&(struct dumper){origins, out}, n, VEIL_NONE, 0, false);
 }
 
 /* ---- values ---- */
@@ -187,6 +301,7 @@ static void dump_scalar(const struct ops_conf_key *k, const void *field, struct 
 void ops_conf_dump(
 	const struct ops_conf_key *keys, const void *values, int indent, struct ops_strbuf *out)
 {
+	const struct dumper plain = {false, out};
 	for (const struct ops_conf_key *k = keys; k->name != NULL; k++) {
 		const void *field = (const char *)values + k->offset;
 		add_indent(out, indent);
@@ -199,7 +314,8 @@ void ops_conf_dump(
 			if (n == NULL)
 				ops_strbuf_addc(out, '\n');
 			else
-				dump_node(n, speaks_of_secret(k->name), indent + 1, out);
+				dump_node(
+					&plain, n, veil_of(&plain, k->name, VEIL_NONE), indent + 1);
 		} else if (k->kind == OPS_CONF_K_STRINGS || k->kind == OPS_CONF_K_PATHS) {
 			dump_strings(field, out);
 		} else {

@@ -272,18 +272,71 @@ static void test_dump_loads_again(void **state)
 						   "  cert_file: \"c\"\n"
 						   "  tries: 3\n"
 						   "labels:\n"
-						   "  \"x\": \"y\"\n"
-						   "  \"api_key\": <secret>\n"
-						   "  \"sub\":\n"
+						   "  x: \"y\"\n"
+						   "  api_key: <secret>\n"
+						   "  sub:\n"
 						   "    - 1\n"
 						   "    - {}\n"
-						   "  \"password_file\": p\n"
+						   "  password_file: p\n"
 						   "old: 0\n");
 	assert_int_equal(decode_as(&a, "t.yml", ops_strbuf_text(&out), &again, NULL, &err), 0);
 	assert_string_equal(again.listen, s.listen);
 	assert_null(ops_conf_restart_needed(keys, &s, &again));
 	ops_strbuf_done(&out);
 	ops_arena_done(&a);
+}
+
+static void test_dump_node(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"url: http://u@h:1/hush?x\nlist: [{a: 1, 'on': [b, {}]}, [x], {1x: {secrets: "
+		"[hush]}}]\n"
+		"proxy_url: http://u:hush@p:1/\ntoken_url: hush\nlink: http://u:hush@h/?a@b\n"
+		"key: hush\ndb: host=h password='hu\\'sh' user=u\n"
+		"dsn: postgres://u:hush@h/db?password=hush&x=y\n";
+	static const struct {
+		bool origins;
+		const char *url, *proxy, *token;
+	} cases[] = {
+		{true, "\"http://h:1/<secret>\"", "\"http://p:1/\"", "<secret>"},
+		{false, "\"http://u@h:1/hush?x\"", "\"http://u:<secret>@p:1/\"", "hush"},
+	};
+	for (size_t i = 0; i < OPS_LENGTH(cases); i++) {
+		struct ops_arena a;
+		struct ops_conf_node *root = NULL, *again = NULL;
+		struct ops_error err;
+		struct ops_strbuf out = OPS_STRBUF_INIT;
+		ops_arena_init(&a);
+		assert_int_equal(
+			ops_conf_load_text(&a, "t.yml", text, strlen(text), NULL, &root, &err), 0);
+		ops_conf_dump_node(root, cases[i].origins, &out);
+		OPS_CLEANUP(ops_freep)
+		char *wanted = ops_xasprintf("url: %s\n"
+					     "list:\n"
+					     "  - a: 1\n"
+					     "    \"on\":\n"
+					     "      - b\n"
+					     "      - {}\n"
+					     "  -\n"
+					     "    - x\n"
+					     "  - \"1x\":\n"
+					     "      secrets:\n"
+					     "        - <secret>\n"
+					     "proxy_url: %s\n"
+					     "token_url: %s\n"
+					     "link: \"http://u:<secret>@h/?a@b\"\n"
+					     "key: <secret>\n"
+					     "db: \"host=h password=<secret> user=u\"\n"
+					     "dsn: \"postgres://u:<secret>@h/"
+					     "db?password=<secret>&x=y\"\n",
+			cases[i].url, cases[i].proxy, cases[i].token);
+		assert_string_equal(ops_strbuf_text(&out), wanted);
+		assert_int_equal(
+			ops_conf_load_text(&a, "t.yml", out.data, out.len, NULL, &again, &err), 0);
+		ops_strbuf_done(&out);
+		ops_arena_done(&a);
+	}
 }
 
 static void test_restart_needed(void **state)
@@ -337,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_dump_loads_again),
+		cmocka_unit_test(test_dump_node),
 		cmocka_unit_test(test_restart_needed),
 		cmocka_unit_test(test_reference),
 	};

@@ -2,8 +2,6 @@
 /* A loaded configuration: kept while somebody uses it, looked into, shown without its secrets. */
 #include "services/alertmanager/config.h"
 
-#include <string.h>
-
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
 #include "common/tmpl/tmpl.h"
@@ -35,7 +33,6 @@ void alm_config_unref(struct alm_config *cfg)
 		alm_intervals_done(&cfg->intervals[i]);
 	ops_tmpl_set_free(cfg->tmpl);
 	ops_arena_done(&cfg->arena);
-	free(cfg->text);
 	free(cfg);
 }
 
@@ -48,41 +45,11 @@ const struct alm_receiver *alm_config_receiver(const struct alm_config *cfg, con
 	return NULL;
 }
 
-/*
- * Line-wise, because the original text shall be shown with its comments: the value of a key whose
- * name says secret is replaced, as is any URL below a slack or webhook key. Rather one line too
- * many than a token on a status page.
- */
-static bool secret_key(const char *line, size_t len)
-{
-	static const char *const words[] = {
-		"password:", "secret:", "secrets:", "token:", "_key:", "credentials:", "api_url:",
-		"webhook_url:", "url:", "proxy_url:", "token_id:", "chat_id:"};
-	for (size_t i = 0; i < OPS_LENGTH(words); i++) {
-		if (memmem(line, len, words[i], strlen(words[i])) != NULL)
-			return true;
-	}
-	return false;
-}
-
+/* URLs of receivers are as good as a password, but for the host. */
 char *alm_config_masked(const struct alm_config *cfg)
 {
 	struct ops_strbuf out = OPS_STRBUF_INIT;
 
-	for (const char *line = cfg->text; *line != '\0';) {
-		size_t len = strcspn(line, "\n");
-		const char *colon = secret_key(line, len) ? memchr(line, ':', len) : NULL;
-		if (colon != NULL && line[strspn(line, " \t")] != '#') {
-			ops_strbuf_add(&out, line, (size_t)(colon - line) + 1);
-			ops_strbuf_adds(&out, " <secret>");
-		} else {
-			ops_strbuf_add(&out, line, len);
-		}
-		line += len;
-		if (*line == '\n') {
-			ops_strbuf_addc(&out, '\n');
-			line++;
-		}
-	}
+	ops_conf_dump_node(cfg->root, true, &out);
 	return ops_strbuf_take(&out);
 }

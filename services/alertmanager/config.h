@@ -144,7 +144,7 @@ struct alm_global {
 struct alm_config {
 	struct ops_arena arena;
 	unsigned refs;
-	char *text; /* as read, for the status page; secrets are masked there */
+	const struct ops_conf_node *root; /* as read, for the status page */
 	int64_t loaded_ms;
 	struct alm_global global;
 	struct alm_receiver *receivers;
@@ -169,5 +169,5 @@ struct alm_config *alm_config_ref(struct alm_config *cfg);
 void alm_config_unref(struct alm_config *cfg); /* NULL is fine */
 const struct alm_receiver *alm_config_receiver(
 	const struct alm_config *cfg, const char *name); /* or NULL */
-/* The text with the values of secret keys replaced by <secret>. Release with free(). */
+/* The file as it is understood, secrets as <secret>. Release with free(). */
 char *alm_config_masked(const struct alm_config *cfg) OPS_MUST_CHECK;

@@ -194,7 +194,6 @@ int alm_config_parse(const char *name, const char *text, size_t len,
 	ops_arena_init(&cfg->arena);
 	cfg->refs = 1;
 	cfg->loaded_ms = ops_now_ms();
-	cfg->text = ops_xstrndup(text, len);
 	int rc = ops_conf_load_text(
 		p.a, ops_arena_strdup(p.a, name), text, len, &options, &root, err);
 	if (rc == 0)
@@ -203,6 +202,7 @@ int alm_config_parse(const char *name, const char *text, size_t len,
 		alm_config_unref(cfg);
 		return rc;
 	}
+	cfg->root = root;
 	*ret = cfg;
 	return 0;
 }

@@ -176,18 +176,21 @@ static void test_warnings_tell_what_is_not_sent(void **state)
 
 static void test_status_page_shows_no_secret(void **state)
 {
-	struct alm_config *cfg =
-		load("# url: kept\nglobal:\n  smtp_smarthost: h:25\n  smtp_from: f@x\n  "
-		     "smtp_auth_password: hush\n"
-		     "  slack_api_url: http://hush\nroute: {receiver: r}\nreceivers:\n- name: r\n"
-		     "  webhook_configs:\n  - url: http://hush\n    http_config: {bearer_token: "
-		     "hush}\n");
+	struct alm_config *cfg = load(
+		"global:\n  smtp_smarthost: h:25\n  smtp_from: f@x\n  "
+		"smtp_auth_password: hush\n"
+		"  slack_api_url: http://hush@h\nroute: {receiver: r}\nreceivers:\n- name: r\n"
+		"  webhook_configs:\n  - url: http://h/hush\n    http_config: {bearer_token: "
+		"hush}\n  - url: >\n      http://h?hush\n    http_config:\n      http_headers:\n"
+		"        X-A:\n          secrets:\n          - hush\n          - hush\n"
+		"      tls_config:\n        cert: shown\n        key: |\n          hush\n");
 	char *text = alm_config_masked(cfg);
 	(void)state;
 
 	assert_null(strstr(text, "hush"));
-	assert_non_null(strstr(text, "# url: kept"));
-	assert_non_null(strstr(text, "smtp_smarthost: h:25"));
+	assert_non_null(strstr(text, "  smtp_smarthost: \"h:25\"\n"));
+	assert_non_null(strstr(text, "receivers:\n  - name: r\n    webhook_configs:\n"
+				     "      - url: \"http://h/<secret>\"\n"));
 	free(text);
 	alm_config_unref(cfg);
 }

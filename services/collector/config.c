@@ -324,15 +324,7 @@ void col_config_free(struct col_config *c)
 
 void col_config_print(const struct col_config *c, struct ops_strbuf *out)
 {
-	if (c->root == NULL) {
-		return;
+	if (c->root != NULL) {
+		ops_conf_dump_node(c->root, false, out);
 	}
-	struct written_root root = {.global = NULL};
-	struct ops_arena a;
-	struct ops_error err;
-	ops_arena_init(&a);
-	if (ops_conf_decode(&a, c->root, root_keys, &root, NULL, &err) == 0) {
-		ops_conf_dump(root_keys, &root, 0, out);
-	}
-	ops_arena_done(&a);
 }
