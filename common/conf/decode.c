@@ -169,21 +169,11 @@ static int decode_text(const struct decoder *d, const struct ops_conf_node *n,
 static int decode_list(const struct decoder *d, const struct ops_conf_node *n,
 	const struct ops_conf_key *k, void *field)
 {
-	if (n->type != OPS_CONF_SEQUENCE) {
-		ops_conf_error(n, d->err, "%s: expected a list", k->name);
-		ops_error_hint(d->err, "one entry per line, each after \"- \"");
-		return -EINVAL;
-	}
-	const char **items = ops_arena_array(d->arena, const char *, n->n);
-	for (size_t i = 0; i < n->n; i++) {
-		int r = ops_conf_string(n->items[i], k->name, &items[i], d->err);
-		if (r != 0)
-			return r;
-		if (k->kind == OPS_CONF_K_PATHS)
-			items[i] = resolve(d, items[i]);
-	}
-	*(struct ops_conf_strings *)field = (struct ops_conf_strings){.items = items, .n = n->n};
-	return 0;
+	struct ops_conf_strings *list = field;
+	int r = ops_conf_string_list(d->arena, n, k->name, list, d->err);
+	for (size_t i = 0; k->kind == OPS_CONF_K_PATHS && i < list->n; i++)
+		list->items[i] = resolve(d, list->items[i]);
+	return r;
 }
 
 static void bound_text(const struct ops_conf_key *k, int64_t bound, char *buf, size_t size)

@@ -192,8 +192,11 @@ int ops_conf_string_list(struct ops_arena *a, const struct ops_conf_node *n, con
 	*ret = (struct ops_conf_strings){NULL, 0};
 	if (ops_conf_is_null(n))
 		return 0;
-	if (n->type != OPS_CONF_SEQUENCE)
-		return ops_conf_error(n, err, "%s must be a list", what);
+	if (n->type != OPS_CONF_SEQUENCE) {
+		ops_conf_error(n, err, "%s: expected a list", what);
+		ops_error_hint(err, "one entry per line, each after \"- \"");
+		return -EINVAL;
+	}
 	ret->items = ops_arena_array(a, const char *, n->n);
 	for (size_t i = 0; i < n->n; i++) {
 		int r = ops_conf_string(n->items[i], what, &ret->items[i], err);
