@@ -108,7 +108,8 @@ static char *make_form(const struct ops_oauth2_options *s)
 		add_field(&form, "scope", ops_strbuf_text(&scopes));
 	}
 	for (size_t i = 0; extra != NULL && i < extra->n; i++) {
-		add_field(&form, extra->keys[i]->text, extra->items[i]->text);
+		const struct ops_conf_node *value = extra->items[i];
+		add_field(&form, extra->keys[i]->text, ops_conf_is_null(value) ? "" : value->text);
 	}
 	ops_strbuf_done(&scopes);
 	return ops_strbuf_take(&form);
@@ -334,19 +335,19 @@ int ops_oauth2_tokens_get(struct ops_oauth2_tokens *all, const struct ops_oauth2
 	return t->error[0] != '\0' ? ops_error_set(err, -EACCES, "%s", t->error) : OPS_OAUTH2_WAIT;
 }
 
+int ops_http_options_apply(struct ops_oauth2_tokens *tokens, const struct ops_http_options *http,
+	struct ops_http_request *req, struct ops_http_hold *hold, struct ops_error *err)
+{
+	const char *token = NULL;
+	int r = http->has_oauth2 ? ops_oauth2_tokens_get(tokens, &http->oauth2, &token, err) : 0;
+	return r != 0 ? r : ops_http_options_fill(http, token, req, hold, err);
+}
+
 int ops_http_options_start(const struct ops_http_way *way, struct ops_http_request *req,
 	const struct ops_http_done *done, struct ops_http_call **ret_call, struct ops_error *err)
 {
 	OPS_CLEANUP(ops_http_hold_done) struct ops_http_hold hold = {.n = 0};
-	const struct ops_http_options *http = way->http;
-	const char *token = NULL;
-	int r = 0;
-	if (http->has_oauth2) {
-		r = ops_oauth2_tokens_get(way->tokens, &http->oauth2, &token, err);
-	}
-	if (r == 0) {
-		r = ops_http_options_fill(http, token, req, &hold, err);
-	}
+	int r = ops_http_options_apply(way->tokens, way->http, req, &hold, err);
 	if (r != 0) {
 		return r;
 	}

@@ -26,6 +26,14 @@ int ops_oauth2_tokens_get(struct ops_oauth2_tokens *t, const struct ops_oauth2_o
 
 /* ---- requests ---- */
 
+/*
+ * Applies the options to req, whose own headers come first, with a token where they ask for one.
+ * Results as of ops_oauth2_tokens_get and ops_http_options_fill.
+ */
+int ops_http_options_apply(struct ops_oauth2_tokens *tokens, const struct ops_http_options *http,
+	struct ops_http_request *req, struct ops_http_hold *hold,
+	struct ops_error *err) OPS_MUST_CHECK;
+
 struct ops_http_way { /* how a request goes out; borrowed */
 	struct ops_http_client *client;
 	struct ops_oauth2_tokens *tokens;
@@ -36,9 +44,8 @@ struct ops_http_done { /* as ops_http_call_start has it */
 	void *arg;
 };
 /*
- * Starts req with the options applied to it; its own headers come first. OPS_OAUTH2_WAIT: nothing
- * is under way, there is no token yet. -EACCES: there will be none; others: a secret's file, or as
- * ops_http_call_start.
+ * Starts req with the options applied to it. OPS_OAUTH2_WAIT: nothing is under way, there is no
+ * token yet. -EACCES: there will be none; others: a secret's file, or as ops_http_call_start.
  */
 int ops_http_options_start(const struct ops_http_way *way, struct ops_http_request *req,
 	const struct ops_http_done *done, struct ops_http_call **ret_call,

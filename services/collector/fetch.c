@@ -196,18 +196,16 @@ static int prepare(struct col_fetch *f, struct ops_http_request *req, struct ops
 	timeout_text(t, timeout, sizeof(timeout));
 	const char *const headers[] = {
 		ops_http_keep(hold, accept), ops_http_keep(hold, timeout), USER_AGENT};
-	const char *token = NULL;
 	*req = (struct ops_http_request){.url = t->url,
 		.headers = headers,
 		.nheaders = OPS_LENGTH(headers),
 		.timeout_ms = t->timeout_ms,
 		.max_response_bytes = body_limit(job),
 		.gzip = job->compression};
-	int r = col_fetch_token(f->cfg.tokens, t, &token, err);
-	if (r == OPS_OAUTH2_WAIT) {
-		return ops_error_set(err, -EAGAIN, "the access token has not come yet");
-	}
-	return r != 0 ? r : ops_http_options_fill(&job->http, token, req, hold, err);
+	int r = ops_http_options_apply(f->cfg.tokens, &job->http, req, hold, err);
+	return r == OPS_OAUTH2_WAIT
+		       ? ops_error_set(err, -EAGAIN, "the access token has not come yet")
+		       : r;
 }
 
 /* ---- by the client ---- */

@@ -111,14 +111,7 @@ static void on_reply(void *arg, const struct ops_http_response *res)
 int col_sd_fill(struct col_sd *sd, const struct ops_http_options *http,
 	struct ops_http_request *req, struct ops_http_hold *hold, struct ops_error *err)
 {
-	const char *token = NULL;
-	if (http->has_oauth2) {
-		int r = ops_oauth2_tokens_get(sd->env->tokens, &http->oauth2, &token, err);
-		if (r != 0) {
-			return r;
-		}
-	}
-	return ops_http_options_fill(http, token, req, hold, err);
+	return ops_http_options_apply(sd->env->tokens, http, req, hold, err);
 }
 
 static int start_part(struct part *p, const struct col_sd_server *server, struct ops_error *err)
