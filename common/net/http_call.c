@@ -129,10 +129,24 @@ static void set_credentials(struct ops_http_call *call, const struct ops_http_re
 	}
 }
 
+/* curl takes "Name:" for "without this header" and "Name;" for an empty one. */
+static void add_header(struct ops_http_call *call, const char *header)
+{
+	size_t end = strlen(header) - 1;
+
+	if (header[end] != ':') {
+		add_to_list(&call->headers, header);
+		return;
+	}
+	OPS_CLEANUP(ops_freep) char *empty = ops_xstrdup(header);
+	empty[end] = ';';
+	add_to_list(&call->headers, empty);
+}
+
 static void set_headers(struct ops_http_call *call, const struct ops_http_request *req)
 {
 	for (size_t i = 0; i < req->nheaders; i++)
-		add_to_list(&call->headers, req->headers[i]);
+		add_header(call, req->headers[i]);
 	add_to_list(&call->headers, "Expect:"); /* no waiting for 100 Continue */
 	OPS_CURL(call, CURLOPT_HTTPHEADER, call->headers);
 	for (size_t i = 0; i < req->nproxy_headers; i++)

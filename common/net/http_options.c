@@ -377,6 +377,24 @@ static int check_one_kind(const struct ops_conf_node *node, const struct ops_htt
 	return 0;
 }
 
+static int check_endpoint_params(const struct ops_conf_node *params, struct ops_error *err)
+{
+	if (ops_conf_is_null(params)) {
+		return 0;
+	}
+	if (params->type != OPS_CONF_MAPPING) {
+		return ops_conf_error(params, err, "endpoint_params must be a mapping");
+	}
+	for (size_t i = 0; i < params->n; i++) {
+		const char *text;
+		int r = ops_conf_string(params->items[i], params->keys[i]->text, &text, err);
+		if (r != 0) {
+			return r;
+		}
+	}
+	return 0;
+}
+
 static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
 	struct ops_oauth2_options *o, struct ops_error *err)
 {
@@ -390,12 +408,12 @@ static int finish_oauth2(struct ops_arena *a, const struct ops_conf_node *node,
 		return ops_conf_error(
 			node, err, "client_secret and client_secret_file exclude each other");
 	}
-	if (!ops_conf_is_null(o->endpoint_params) && o->endpoint_params->type != OPS_CONF_MAPPING) {
-		return ops_conf_error(o->endpoint_params, err, "endpoint_params must be a mapping");
+	int r = check_endpoint_params(o->endpoint_params, err);
+	if (r != 0) {
+		return r;
 	}
 	o->hash = ops_conf_hash(node, 0);
-	int r = ops_tls_options_finish(
-		ops_conf_get(node, "tls_config"), &o->tls_written, &o->tls, err);
+	r = ops_tls_options_finish(ops_conf_get(node, "tls_config"), &o->tls_written, &o->tls, err);
 	return r != 0 ? r : ops_proxy_options_finish(a, node, &o->proxy, err);
 }
 

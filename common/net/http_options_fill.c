@@ -114,7 +114,6 @@ static int fill_headers(
 			return r;
 		}
 		value = value != NULL ? value : "";
-		/* curl drops a header without a value unless it ends in a semicolon. */
 		add_header(
 			hold, keep(hold, value[0] != '\0' ? ops_xasprintf("%s: %s", h->name, value)
 							  : ops_xasprintf("%s:", h->name)));

@@ -225,7 +225,7 @@ static void test_unpacks(void **state)
 
 static void test_sends(void **state)
 {
-	static const char *const headers[] = {"Content-Type: application/json", "X-Key: k"};
+	static const char *const headers[] = {"Content-Type: application/json", "X-Empty:"};
 	struct fake f;
 
 	(void)state;
@@ -241,6 +241,7 @@ static void test_sends(void **state)
 	assert_int_equal(call(&req).code, 200);
 	assert_true(has_seen(&f, "POST /x?y=z HTTP/1.1\r\n"));
 	assert_true(has_seen(&f, "Content-Type: application/json\r\n"));
+	assert_true(has_seen(&f, "X-Empty:\r\n"));
 	assert_true(has_seen(&f, "\r\n\r\n{\"a\":1}\n--"));
 	req.method = "PUT";
 	assert_int_equal(call(&req).code, 200);

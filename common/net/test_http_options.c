@@ -71,6 +71,8 @@ static void test_refusals(void **state)
 						 "password)"},
 		{"oauth2: {token_url: http://t}", "p.yml:1:40: oauth2 needs client_id"},
 		{"oauth2: {client_id: i}", "p.yml:1:40: oauth2 needs token_url"},
+		{"oauth2: {client_id: i, token_url: http://t, endpoint_params: {a: [b]}}",
+			"p.yml:1:97: a: expected text, found a list"},
 		{"tls_config: {ca: a, ca_file: b}",
 			"p.yml:1:49: ca and ca_file exclude each other"},
 		{"tls_config: {cert: a}",
