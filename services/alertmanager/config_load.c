@@ -134,22 +134,9 @@ static int load_templates(struct alm_parse *p, const struct ops_conf_node *node)
 
 static int parse_templates(struct alm_parse *p, const struct ops_conf_node *node)
 {
-	static const struct ops_conf_key keys[] = {
-		{.name = "templates", .kind = OPS_CONF_K_STRINGS, .offset = 0}, OPS_CONF_END};
-	struct ops_conf_node *items[1], *names[1];
-	struct ops_conf_node name = {.type = OPS_CONF_SCALAR, .text = "templates", .len = 9};
-	struct ops_conf_node wrap = {
-		.type = OPS_CONF_MAPPING, .items = items, .keys = names, .n = 1};
+	int rc = ops_conf_string_list(p->a, node, "templates", &p->cfg->templates, p->err);
 
-	if (!ops_conf_is_null(node)) {
-		items[0] = ops_arena_dup(p->a, node, sizeof *node);
-		names[0] = &name;
-		wrap.file = node->file;
-		int rc = ops_conf_decode(p->a, &wrap, keys, &p->cfg->templates, NULL, p->err);
-		if (rc != 0)
-			return rc;
-	}
-	return load_templates(p, node);
+	return rc != 0 ? rc : load_templates(p, node);
 }
 
 /* ---- the whole ---- */

@@ -147,17 +147,8 @@ static int parse_lists(struct alm_parse *p, const struct raw_slack *raw, struct 
 				p, raw->actions->items[s->nactions], &s->actions[s->nactions]);
 	}
 	if (rc == 0 && raw->mrkdwn != NULL) {
-		static const struct ops_conf_key keys[] = {
-			{.name = "mrkdwn_in", .kind = OPS_CONF_K_STRINGS, .offset = 0},
-			OPS_CONF_END};
-		struct ops_conf_node key = {.type = OPS_CONF_SCALAR, .text = "mrkdwn_in", .len = 9};
-		struct ops_conf_node *names[] = {&key};
-		struct ops_conf_node *items[] = {
-			ops_arena_dup(p->a, raw->mrkdwn, sizeof *raw->mrkdwn)};
-		struct ops_conf_node wrap = {
-			.type = OPS_CONF_MAPPING, .items = items, .keys = names, .n = 1};
 		s->mrkdwn_set = true;
-		rc = ops_conf_decode(p->a, &wrap, keys, &s->mrkdwn_in, NULL, p->err);
+		rc = ops_conf_string_list(p->a, raw->mrkdwn, "mrkdwn_in", &s->mrkdwn_in, p->err);
 	}
 	return rc;
 }
