@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the receiving end of remote write shares: write.c takes series, write_later.c large bodies.
- */
+/* The receiving end of remote write: receipt.c stores what a message says, write.c takes bodies,
+ * write_later.c large ones. */
 #include "common/base/arena.h"
 #include "common/remote/write.h"
 #include "services/detector/api/api_internal.h"
