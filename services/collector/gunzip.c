@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * zlib's inflate on a whole input. Members may follow each other (RFC 1952, section 2.2); what is
+ * Bodies of the usual size are unpacked at once by libdeflate, which is three times as fast as zlib
+ * because it sees all input and has room for all output. How much room that is must be known: who
+ * calls remembers it, the length that the gzip trailer promises is not believed. What does not fit,
+ * and what libdeflate cannot read or does not check (a checksum of the header), is left to zlib's
+ * inflate, which works in slices of any size: it alone decides what is damaged.
+ *
+ * Members may follow each other (RFC 1952, section 2.2); what is
  * no member behind the last one is refused, since a body that was cut and joined must not look
  * complete.
  */
@@ -9,11 +15,45 @@
 #include <errno.h>
 #include <string.h>
 
+#include <libdeflate.h>
 #include <zlib.h>
 
 enum {
-	GZIP_WINDOW = 15 + 16
+	GZIP_WINDOW = 15 + 16,
+	GZIP_FLAGS_AT = 3,
+	GZIP_FLAG_HEADER_CRC = 2
 };
+
+struct libdeflate_decompressor *col_gunzip_whole_new(void)
+{
+	struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
+	ops_assert(d != NULL);
+	return d;
+}
+
+void col_gunzip_whole_free(struct libdeflate_decompressor *d)
+{
+	libdeflate_free_decompressor(d);
+}
+
+bool col_gunzip_whole(struct libdeflate_decompressor *d, struct col_packed from, char *out,
+	size_t room, size_t *ret)
+{
+	const unsigned char *at = from.data, *end = at + from.len;
+	size_t all = 0;
+	do { /* each member */
+		size_t used = 0, n = 0;
+		if (end - at <= GZIP_FLAGS_AT || (at[GZIP_FLAGS_AT] & GZIP_FLAG_HEADER_CRC) != 0 ||
+			libdeflate_gzip_decompress_ex(d, at, (size_t)(end - at), out + all,
+				room - all, &used, &n) != LIBDEFLATE_SUCCESS) {
+			return false;
+		}
+		at += used;
+		all += n;
+	} while (at < end);
+	*ret = all;
+	return true;
+}
 
 void col_gunzip_start(struct col_gunzip *g, const void *data, size_t len)
 {

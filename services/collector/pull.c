@@ -424,6 +424,7 @@ struct col_puller *col_puller_new(struct ops_loop *loop)
 	p->loop = loop;
 	p->resolver = ops_resolver_new(loop);
 	p->contexts = ops_map_new();
+	p->gunzip = col_gunzip_whole_new();
 	return p;
 }
 
@@ -440,6 +441,7 @@ void col_puller_free(struct col_puller *p)
 	}
 	ops_resolver_free(p->resolver);
 	ops_map_free(p->contexts, col_tls_context_free);
+	col_gunzip_whole_free(p->gunzip);
 	free(p);
 }
 

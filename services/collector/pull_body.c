@@ -2,7 +2,8 @@
 /*
  * Buffers, and what is in them when an answer is complete. Buffers belong to the puller and are
  * lent for one answer: the one that was given back last is lent first, since it is in the cache.
- * A packed body is unpacked in slices, so that a large one does not hold up other targets.
+ * A packed body is unpacked at once when it becomes about as long as the last one of its target;
+ * others in slices, so that a large one does not hold up other targets.
  */
 #include <errno.h>
 
@@ -10,6 +11,8 @@
 
 enum {
 	BUFFER_LEAST = 64 * 1024,
+	WHOLE_MOST = 4 << 20, /* unpacked at once, which takes some milliseconds at most */
+	USUAL_RATIO = 12,
 	IDLE_BUFFERS_BYTES = 8 << 20
 };
 
@@ -75,11 +78,38 @@ void col_connection_unpack(struct col_connection *c)
 			return;
 		}
 		if (r == 0) {
+			c->last_plain_len = c->plain->len;
 			col_connection_tell_body(c, c->plain->data, c->plain->len);
 			return;
 		}
 	}
 	ops_timer_start(c->again, 0);
+}
+
+/* How much to make room for: no more than asked for, and not by what the sender says. */
+static size_t room_for(const struct col_connection *c, size_t packed)
+{
+	size_t expected = c->last_plain_len + c->last_plain_len / 8;
+	if (c->last_plain_len == 0) {
+		expected = OPS_MIN(packed, (size_t)WHOLE_MOST / USUAL_RATIO) * USUAL_RATIO;
+	}
+	expected = OPS_MAX(expected, (size_t)BUFFER_LEAST);
+	return OPS_MIN(expected, c->pull.max_body_bytes);
+}
+
+static bool unpack_whole(struct col_connection *c, const char *from, size_t len)
+{
+	size_t room = room_for(c, len), n = 0;
+	if (room > WHOLE_MOST) {
+		return false;
+	}
+	col_buffer_reserve(c->plain, room);
+	const struct col_packed packed = {from, len};
+	if (!col_gunzip_whole(c->owner->gunzip, packed, c->plain->data, room, &n)) {
+		return false;
+	}
+	c->plain->len = c->last_plain_len = n;
+	return true;
 }
 
 /* The body is there, from `from` on. */
@@ -91,6 +121,10 @@ void col_connection_unpack_or_tell(struct col_connection *c, const char *from, s
 	}
 	c->state = COL_UNPACKING;
 	c->plain = col_buffer_take(c->owner);
+	if (unpack_whole(c, from, len)) {
+		col_connection_tell_body(c, c->plain->data, c->plain->len);
+		return;
+	}
 	col_buffer_reserve(c->plain, len * 4);
 	col_gunzip_start(&c->gunzip, from, len);
 	col_connection_unpack(c);

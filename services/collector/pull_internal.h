@@ -23,6 +23,7 @@ struct col_puller {
 	uint64_t context_serial;
 	struct col_buffer *idle;
 	size_t idle_bytes;
+	struct libdeflate_decompressor *gunzip;
 };
 
 enum col_connection_state {
@@ -69,6 +70,7 @@ struct col_connection {
 	bool has_head;
 	bool low_water;	 /* SO_RCVLOWAT is not what it was */
 	size_t last_len; /* of the last answer, as received */
+	size_t last_plain_len;
 	size_t wire_bytes;
 	enum ops_http_outcome failure;
 	char error[256];

@@ -160,6 +160,42 @@ static int unpack(const unsigned char *data, size_t len, size_t room, char *out,
 	return r;
 }
 
+/* Unpacks at once; what it refuses it must leave to the slices. */
+static bool unpack_whole(const unsigned char *data, size_t len, size_t room, size_t *ret_len)
+{
+	struct libdeflate_decompressor *d = col_gunzip_whole_new();
+	char *out = ops_xmalloc(OPS_MAX(room, (size_t)1)); /* exact */
+	bool done = col_gunzip_whole(d, (struct col_packed){data, len}, out, room, ret_len);
+	if (done) {
+		assert_memory_equal(out, "helloworld", *ret_len);
+	}
+	free(out);
+	col_gunzip_whole_free(d);
+	return done;
+}
+
+static void test_gunzip_whole(void **state)
+{
+	(void)state;
+	unsigned char packed[512];
+	size_t got = 0, n = pack("hello", 5, packed, sizeof(packed)), half = n;
+	n += pack("world", 5, packed + n, sizeof(packed) - n);
+	for (size_t room = 0; room < 20; room++) {
+		assert_int_equal(unpack_whole(packed, n, room, &got), room >= 10);
+		assert_true(room < 10 || got == 10);
+	}
+	for (size_t cut = 1; cut < n; cut++) {
+		assert_int_equal(unpack_whole(packed, cut, 64, &got), cut == half);
+	}
+	packed[n] = 'x';
+	assert_false(unpack_whole(packed, n + 1, 64, &got));
+	memset(packed + n - 4, 0xff, 4); /* a length of 4 GiB is promised */
+	assert_false(unpack_whole(packed, n, 64, &got));
+	packed[half + 3] = 2; /* a checksum of the header */
+	assert_false(unpack_whole(packed, n, 64, &got));
+	assert_true(unpack_whole(packed, half, 64, &got) && got == 5);
+}
+
 static void test_gunzip(void **state)
 {
 	(void)state;
@@ -190,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_chunks),
 		cmocka_unit_test(test_bad_chunks),
 		cmocka_unit_test(test_gunzip),
+		cmocka_unit_test(test_gunzip_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,11 +143,13 @@ def measure_case(folder, shape, encoding, churn):
 
 def collector(folder):
     """Every shape, plain and packed, with series that stay and with 5 % new ones a minute."""
-    shapes = [s for s in SHAPES if s in os.environ.get("BENCH_SHAPES", " ".join(SHAPES)).split()]
+    def chosen(variable, names):
+        return [n for n in names if n in os.environ.get(variable, " ".join(names)).split()]
+
     rows = []
-    for shape in shapes:
-        for encoding in ("plain", "gzip"):
-            for churn in (0, 5):
+    for shape in chosen("BENCH_SHAPES", SHAPES):
+        for encoding in chosen("BENCH_ENCODINGS", ("plain", "gzip")):
+            for churn in (5 if name == "churn" else 0 for name in chosen("BENCH_CHURN", ("stable", "churn"))):
                 case = pathlib.Path(folder) / f"{shape}-{encoding}-{churn}"
                 case.mkdir()
                 found = measure_case(case, shape, encoding, churn)

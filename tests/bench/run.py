@@ -20,7 +20,7 @@ growth    the store alone at 10 000, 100 000 and 1 000 000 series: CPU per sampl
 CPU is user + system time from /proc; medians of several windows. Nothing here asserts anything.
 Environment: OPS_BUILD_DIR (build/release); sizes: BENCH_TARGETS, BENCH_SERIES, BENCH_INTERVAL_S, BENCH_WINDOWS, BENCH_WINDOW_S,
 BENCH_SCRAPES, BENCH_OPEN_SERIES, BENCH_OPEN_ROWS, BENCH_BREACHES, BENCH_SERVICES, BENCH_STEPS, BENCH_REPEATS, BENCH_RULES, BENCH_INSTANCES (of 1000 series, for disk),
-BENCH_SHAPES (for collector: 200x1000 2000x100 20x20000).
+BENCH_SHAPES, BENCH_ENCODINGS, BENCH_CHURN (which cases of collector: 200x1000 2000x100 20x20000; plain gzip; stable churn).
 """
 import pathlib
 import shutil
