@@ -38,16 +38,11 @@ enum { /* fields of remote write's Histogram that have no counterpart */
 	HINT_GAUGE = 3
 };
 
-struct bytes {
-	const char *s;
-	size_t len;
-};
-
 struct reading {
 	struct ops_protobuf_body *to;
 	unsigned flags;
 	int64_t time_ms;
-	struct bytes name, help;
+	struct ops_exposition_text name, help;
 	uint64_t type;
 	/* the metric */
 	bool has_time;
@@ -58,12 +53,12 @@ struct reading {
 static int malformed(const struct reading *r, const char *what)
 {
 	return ops_error_set(r->err, -EINVAL, "%s of \"%.*s\" is malformed", what,
-		(int)OPS_MIN(r->name.len, (size_t)100), r->name.s != NULL ? r->name.s : "");
+		(int)OPS_MIN(r->name.len, (size_t)100), r->name.data != NULL ? r->name.data : "");
 }
 
-static struct bytes text_of(const struct ops_proto_field *f)
+static struct ops_exposition_text text_of(const struct ops_proto_field *f)
 {
-	return (struct bytes){(const char *)f->data, f->len};
+	return (struct ops_exposition_text){(const char *)f->data, f->len};
 }
 
 static struct ops_proto_reader inside(const struct ops_proto_field *f)
@@ -76,18 +71,19 @@ static struct ops_proto_reader inside(const struct ops_proto_field *f)
 
 /* ---- lines ---- */
 
-static void put_label(struct ops_strbuf *out, struct bytes name, struct bytes value)
+void ops_protobuf_put_label(
+	struct ops_strbuf *out, struct ops_exposition_text name, struct ops_exposition_text value)
 {
 	if (out->len > 0) {
 		ops_strbuf_addc(out, ',');
 	}
-	if (ops_label_name_classic(name.s, name.len)) {
-		ops_strbuf_add(out, name.s, name.len);
+	if (ops_label_name_classic(name.data, name.len)) {
+		ops_strbuf_add(out, name.data, name.len);
 	} else {
-		ops_strbuf_add_quoted(out, name.s, name.len);
+		ops_strbuf_add_quoted(out, name.data, name.len);
 	}
 	ops_strbuf_addc(out, '=');
-	ops_strbuf_add_quoted(out, value.s, value.len);
+	ops_strbuf_add_quoted(out, value.data, value.len);
 }
 
 /* name{labels} and a blank. bound: of le or quantile, with its name; NULL: none. */
@@ -95,10 +91,10 @@ static void put_series(struct ops_strbuf *out, const struct reading *r, const ch
 	const char *bound_name, double bound)
 {
 	const struct ops_strbuf *labels = &r->to->labels;
-	bool classic = ops_metric_name_classic(r->name.s, r->name.len);
+	bool classic = ops_metric_name_classic(r->name.data, r->name.len);
 	bool more = labels->len > 0 || bound_name != NULL;
 	if (classic) {
-		ops_strbuf_add(out, r->name.s, r->name.len);
+		ops_strbuf_add(out, r->name.data, r->name.len);
 		ops_strbuf_adds(out, suffix);
 	}
 	if (!classic || more) {
@@ -106,7 +102,7 @@ static void put_series(struct ops_strbuf *out, const struct reading *r, const ch
 	}
 	if (!classic) {
 		ops_strbuf_addc(out, '"');
-		ops_strbuf_add_escaped(out, r->name.s, r->name.len, true);
+		ops_strbuf_add_escaped(out, r->name.data, r->name.len, true);
 		ops_strbuf_adds(out, suffix);
 		ops_strbuf_adds(out, more ? "\"," : "\"");
 	}
@@ -132,13 +128,13 @@ static int put_exemplar(struct reading *r, const struct ops_proto_field *field)
 		} else if (f.number == 1 && f.wire == OPS_PROTO_LEN) {
 			struct ops_proto_reader pair = inside(&f);
 			struct ops_proto_field part;
-			struct bytes both[2] = {{"", 0}, {"", 0}};
+			struct ops_exposition_text both[2] = {{"", 0}, {"", 0}};
 			while ((code = ops_proto_next(&pair, &part)) > 0) {
 				if (part.wire == OPS_PROTO_LEN && part.number <= 2) {
 					both[part.number - 1] = text_of(&part);
 				}
 			}
-			put_label(&labels, both[0], both[1]);
+			ops_protobuf_put_label(&labels, both[0], both[1]);
 		}
 		if (code < 0) {
 			break;
@@ -347,14 +343,29 @@ static void renumber(struct ops_strbuf *out, const struct ops_proto_field *f)
 	}
 }
 
+static void end_native(struct ops_protobuf_body *b, size_t from, int64_t time_ms)
+{
+	ops_strbuf_printf(&b->natives, "%zu\n", b->n);
+	OPS_GROW(b->items, b->n, b->cap);
+	b->items[b->n++] = (struct ops_protobuf_native){
+		.from = from, .len = b->messages.len - from, .time_ms = time_ms};
+}
+
+void ops_protobuf_add_native(struct ops_protobuf_body *b, struct ops_exposition_text series,
+	size_t from, int64_t time_ms)
+{
+	ops_strbuf_add(&b->natives, series.data, series.len);
+	end_native(b, from, time_ms);
+}
+
 static int read_native(struct reading *r, const struct ops_proto_field *field)
 {
 	struct ops_protobuf_body *to = r->to;
 	struct ops_proto_reader in = inside(field);
 	struct ops_proto_field f;
 	bool own = r->has_time && (r->flags & OPS_PROTOBUF_HONOR_TIMES) != 0;
-	struct ops_protobuf_native item = {
-		.from = to->messages.len, .time_ms = own ? r->metric_ms : r->time_ms};
+	size_t from = to->messages.len;
+	int64_t time_ms = own ? r->metric_ms : r->time_ms;
 	int code;
 	while ((code = ops_proto_next(&in, &f)) > 0) {
 		renumber(&to->messages, &f);
@@ -365,12 +376,9 @@ static int read_native(struct reading *r, const struct ops_proto_field *field)
 	if (r->type == GAUGE_HISTOGRAM) {
 		ops_proto_put_varint(&to->messages, REMOTE_HINT, HINT_GAUGE);
 	}
-	ops_proto_put_varint(&to->messages, REMOTE_TIME, (uint64_t)item.time_ms);
-	item.len = to->messages.len - item.from;
+	ops_proto_put_varint(&to->messages, REMOTE_TIME, (uint64_t)time_ms);
 	put_series(&to->natives, r, "", NULL, 0);
-	ops_strbuf_printf(&to->natives, "%zu\n", to->n);
-	OPS_GROW(to->items, to->n, to->cap);
-	to->items[to->n++] = item;
+	end_native(to, from, time_ms);
 	return to->natives.len > TEXT_MAX
 		       ? ops_error_set(r->err, -EFBIG, "the body has too many histograms")
 		       : 0;
@@ -392,7 +400,7 @@ static int read_pair(struct reading *r, const struct ops_proto_field *field)
 {
 	struct ops_proto_reader in = inside(field);
 	struct ops_proto_field f;
-	struct bytes pair[2] = {{"", 0}, {"", 0}};
+	struct ops_exposition_text pair[2] = {{"", 0}, {"", 0}};
 	int code;
 	while ((code = ops_proto_next(&in, &f)) > 0) {
 		if (f.number <= 2 && f.wire == OPS_PROTO_LEN) {
@@ -400,7 +408,7 @@ static int read_pair(struct reading *r, const struct ops_proto_field *field)
 		}
 	}
 	if (code == 0) {
-		put_label(&r->to->labels, pair[0], pair[1]);
+		ops_protobuf_put_label(&r->to->labels, pair[0], pair[1]);
 	}
 	return code < 0 ? malformed(r, "a label") : 0;
 }
@@ -452,20 +460,20 @@ static void put_metadata(struct reading *r)
 	struct ops_strbuf *out = &r->to->text;
 	const struct {
 		const char *word;
-		struct bytes text;
+		struct ops_exposition_text text;
 	} rows[] = {{"HELP", r->help}, {"TYPE", {types[r->type], strlen(types[r->type])}}};
 	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
 		if (rows[i].text.len == 0) {
 			continue;
 		}
 		ops_strbuf_printf(out, "# %s ", rows[i].word);
-		if (ops_metric_name_classic(r->name.s, r->name.len)) {
-			ops_strbuf_add(out, r->name.s, r->name.len);
+		if (ops_metric_name_classic(r->name.data, r->name.len)) {
+			ops_strbuf_add(out, r->name.data, r->name.len);
 		} else {
-			ops_strbuf_add_quoted(out, r->name.s, r->name.len);
+			ops_strbuf_add_quoted(out, r->name.data, r->name.len);
 		}
 		ops_strbuf_addc(out, ' ');
-		ops_strbuf_add_escaped(out, rows[i].text.s, rows[i].text.len, false);
+		ops_strbuf_add_escaped(out, rows[i].text.data, rows[i].text.len, false);
 		ops_strbuf_addc(out, '\n');
 	}
 }
@@ -475,7 +483,7 @@ static int read_family(struct reading *r, const void *data, size_t len)
 	struct ops_proto_reader in;
 	struct ops_proto_field f;
 	int code;
-	r->name = r->help = (struct bytes){"", 0};
+	r->name = r->help = (struct ops_exposition_text){"", 0};
 	r->type = COUNTER;
 	ops_proto_read(&in, data, len);
 	while ((code = ops_proto_next(&in, &f)) > 0) {
@@ -523,10 +531,7 @@ int ops_protobuf_read(struct ops_protobuf_body *b, const void *data, size_t len,
 {
 	struct reading r = {.to = b, .flags = flags, .time_ms = time_ms, .err = err};
 	const uint8_t *at = data, *end = at + len;
-	ops_strbuf_reset(&b->text);
-	ops_strbuf_reset(&b->natives);
-	ops_strbuf_reset(&b->messages);
-	b->n = 0;
+	ops_protobuf_body_reset(b);
 	while (at < end) {
 		size_t n = 0;
 		const uint8_t *from = at;
@@ -542,6 +547,14 @@ int ops_protobuf_read(struct ops_protobuf_body *b, const void *data, size_t len,
 		at += n;
 	}
 	return 0;
+}
+
+void ops_protobuf_body_reset(struct ops_protobuf_body *b)
+{
+	ops_strbuf_reset(&b->text);
+	ops_strbuf_reset(&b->natives);
+	ops_strbuf_reset(&b->messages);
+	b->n = 0;
 }
 
 void ops_protobuf_body_done(struct ops_protobuf_body *b)

@@ -81,7 +81,7 @@ static const struct ops_conf_key global_keys[] = {
 	GLOBAL("keep_dropped_targets", OPS_CONF_K_INT, limits.dropped, NULL),
 	GLOBAL("extra_scrape_metrics", OPS_CONF_K_BOOL, extra_metrics, "false"),
 	NOTE("scrape_failure_log_file", 0),
-	NOTE("convert_classic_histograms_to_nhcb", 1),
+	GLOBAL("convert_classic_histograms_to_nhcb", OPS_CONF_K_BOOL, convert_classic, "false"),
 	GLOBAL("scrape_native_histograms", OPS_CONF_K_BOOL, native_histograms, "false"),
 	GLOBAL("always_scrape_classic_histograms", OPS_CONF_K_BOOL, classic_histograms, "false"),
 	OPS_CONF_END,

@@ -46,7 +46,10 @@ struct col_job { /* one entry of scrape_configs */
 	bool honor_labels, honor_timestamps, track_timestamps_staleness;
 	bool compression, legacy_names;
 	bool native_histograms, classic_histograms; /* classic: of native ones, too */
-	bool extra_metrics; /* about the scrape's limits, beside up and its kin */
+	bool convert_classic;			    /* to native ones with custom buckets */
+	int64_t histogram_buckets;		    /* most of a native one; 0: no limit */
+	int32_t finest_schema; /* of native ones; finer ones are made coarser */
+	bool extra_metrics;    /* about the scrape's limits, beside up and its kin */
 	struct col_limits limits;
 	struct ops_http_options http;
 	const char *accept;   /* value of the Accept header */

@@ -6,17 +6,21 @@
 #include "services/collector/config_job.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/base/file.h"
 #include "common/base/strbuf.h"
 #include "common/base/text.h"
+#include "common/model/histogram.h"
 #include "services/collector/members.h"
 
 struct written_job {
 	const char *name, *metrics_path, *scheme, *fallback, *names, *escaping;
 	const struct ops_conf_node *interval, *timeout, *body, *limits[6], *extra_metrics;
-	const struct ops_conf_node *native, *classic, *classic_old;
+	const struct ops_conf_node *native, *classic, *classic_old, *convert;
+	int64_t histogram_buckets;
+	double bucket_factor;
 	const struct ops_conf_node *params, *protocols;
 	const struct ops_conf_node *statics, *relabel, *metric_relabel;
 	bool honor_labels, honor_timestamps, track_staleness, compression;
@@ -79,9 +83,13 @@ static const struct ops_conf_key job_keys[] = {
 	NODE("scrape_native_histograms", native),
 	NODE("always_scrape_classic_histograms", classic),
 	NODE("scrape_classic_histograms", classic_old),
-	NODE("convert_classic_histograms_to_nhcb", notes[3]),
-	NODE("native_histogram_bucket_limit", notes[4]),
-	NODE("native_histogram_min_bucket_factor", notes[5]),
+	NODE("convert_classic_histograms_to_nhcb", convert),
+	{.name = "native_histogram_bucket_limit",
+		.kind = OPS_CONF_K_INT,
+		.offset = offsetof(struct written_job, histogram_buckets),
+		.fallback = "0",
+		.max = INT32_MAX},
+	KEY("native_histogram_min_bucket_factor", OPS_CONF_K_DOUBLE, bucket_factor, "0"),
 	NODE("scrape_failure_log_file", notes[6]),
 	NODE("ec2_sd_configs", notes[8]),
 	NODE("azure_sd_configs", notes[9]),
@@ -285,6 +293,14 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 			return r;
 		}
 	}
+	return ops_conf_is_null(w->body)
+		       ? 0
+		       : ops_conf_size(w->body, "body_size_limit", &l->body_bytes, err);
+}
+
+static int load_switches(const struct written_job *w, const struct col_global *g,
+	struct col_job *job, struct ops_error *err)
+{
 	const struct {
 		const struct ops_conf_node *node;
 		const char *name;
@@ -296,6 +312,8 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 		{w->classic != NULL ? w->classic : w->classic_old,
 			"always_scrape_classic_histograms", &job->classic_histograms,
 			g->classic_histograms},
+		{w->convert, "convert_classic_histograms_to_nhcb", &job->convert_classic,
+			g->convert_classic},
 	};
 	for (size_t i = 0; i < OPS_LENGTH(switches); i++) {
 		*switches[i].to = switches[i].inherited;
@@ -307,9 +325,14 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 			return r;
 		}
 	}
-	return ops_conf_is_null(w->body)
-		       ? 0
-		       : ops_conf_size(w->body, "body_size_limit", &l->body_bytes, err);
+	return 0;
+}
+
+/* The finest schema whose buckets grow at least by the factor. */
+static int32_t schema_of(double factor)
+{
+	double schema = factor > 1 ? floor(-log2(log2(factor))) : OPS_HISTOGRAM_SCHEMA_MAX;
+	return (int32_t)fmax(OPS_HISTOGRAM_SCHEMA_MIN, fmin(OPS_HISTOGRAM_SCHEMA_MAX, schema));
 }
 
 static int load_escaping(const struct ops_conf_node *node, const struct written_job *w,
@@ -394,11 +417,14 @@ int col_job_load(struct ops_arena *a, const struct ops_conf_node *node,
 		.honor_timestamps = written.honor_timestamps,
 		.track_timestamps_staleness = written.track_staleness,
 		.compression = written.compression,
+		.histogram_buckets = written.histogram_buckets,
+		.finest_schema = schema_of(written.bucket_factor),
 		.replicas = (size_t)written.replicas,
 		.http = written.http};
 	if ((r = load_names(node, &written, global, ret, err)) != 0 ||
 		(r = load_times(node, &written, global, ret, err)) != 0 ||
 		(r = load_limits(&written, global, ret, err)) != 0 ||
+		(r = load_switches(&written, global, ret, err)) != 0 ||
 		(r = ops_http_options_finish(a, node, &ret->http, w, err)) != 0 ||
 		(r = load_params(a, written.params, ret, err)) != 0 ||
 		(r = load_accept(a, list, ret, err)) != 0 ||

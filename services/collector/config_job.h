@@ -13,7 +13,7 @@ struct col_global {
 	struct col_limits limits;
 	const struct ops_conf_node *protocols;
 	const char *names, *escaping; /* metric_name_..._scheme */
-	bool extra_metrics, native_histograms, classic_histograms;
+	bool extra_metrics, native_histograms, classic_histograms, convert_classic;
 	const struct ops_conf_node *silent[4];
 	const struct ops_conf_node *notes[8];
 };

@@ -11,6 +11,7 @@
 
 #include "common/base/hash.h"
 #include "common/msg/exemplars.h"
+#include "services/collector/classics.h"
 
 void col_exemplar_reader_init(struct col_exemplar_reader *r)
 {
@@ -60,31 +61,44 @@ static struct ops_labels *parse(struct col_exemplar_reader *r, struct ops_exposi
 static void forget(struct col_exemplars *x, const struct col_layout *l)
 {
 	free(x->seen);
-	x->seen = ops_xcalloc(l->nseries + 1, sizeof(*x->seen));
+	x->seen = ops_xcalloc(col_layout_columns(l) + 1, sizeof(*x->seen));
 	x->layout_id = l->wire.id;
 }
 
-size_t col_exemplars_collect(struct col_exemplars *x, struct col_exemplar_reader *r,
-	struct col_layout *l, const struct col_values *row, int64_t time_ms)
+/* Borrowed; NULL: the series is not there any more. */
+static struct ops_labels *series_of(const struct col_exemplar_row *row, uint32_t column)
+{
+	const struct col_layout *l = row->layout;
+	if (column < l->nseries) {
+		return l->wire.series[column];
+	}
+	const struct col_classics *c = l->classics;
+	return col_native_series(row->native, c->items[c->owner[column - l->wire.n]].place);
+}
+
+size_t col_exemplars_collect(
+	struct col_exemplars *x, struct col_exemplar_reader *r, const struct col_exemplar_row *row)
 {
 	size_t n = 0;
-	if (row->nexemplars == 0) {
+	const struct col_values *v = row->values;
+	if (v->nexemplars == 0) {
 		return 0;
 	}
-	if (x->layout_id != l->wire.id || x->seen == NULL) {
-		forget(x, l);
+	if (x->layout_id != row->layout->wire.id || x->seen == NULL) {
+		forget(x, row->layout);
 	}
 	ops_exemplars_begin(&r->message);
-	col_layout_unpack(l);
-	for (size_t i = 0; i < row->nexemplars; i++) {
-		const struct col_exemplar_text *e = &row->exemplars[i];
+	col_layout_unpack(row->layout);
+	for (size_t i = 0; i < v->nexemplars; i++) {
+		const struct col_exemplar_text *e = &v->exemplars[i];
 		uint64_t hash = ops_hash64(e->text.data, e->text.len, 1);
 		if (x->seen[e->column] == hash) {
 			continue;
 		}
 		x->seen[e->column] = hash;
-		struct ops_exemplar out = {.series = l->wire.series[e->column]};
-		struct ops_labels *labels = parse(r, e->text, time_ms, &out);
+		struct ops_exemplar out = {.series = series_of(row, e->column)};
+		struct ops_labels *labels =
+			out.series != NULL ? parse(r, e->text, row->time_ms, &out) : NULL;
 		out.labels = labels;
 		n += labels != NULL && ops_exemplars_add(&r->message, &out) == 0;
 		ops_labels_unref(labels);

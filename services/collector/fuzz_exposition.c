@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two documents, divided by a byte 0xff, the first byte says which format. Reading the second by
- * the layout of the first must give what parsing it gives, value by value; a layout must
- * survive the wire; and a line is the same whether or not it is like the one before.
+ * the layout of the first must give what parsing it gives, value by value, with histograms that
+ * are converted or not; a layout must survive the wire; what is converted must be series with valid
+ * histograms; and a line is the same whether or not it is like the one before.
  */
 #include <stdint.h>
 #include <string.h>
 
 #include "common/base/strbuf.h"
+#include "common/exposition/protobuf.h"
+#include "common/remote/histogram.h"
+#include "services/collector/classics.h"
 #include "services/collector/config.h"
 #include "services/collector/layout.h"
 
@@ -40,14 +44,17 @@ static void check_second(const struct col_series_rules *rules, const struct col_
 	if (col_layout_read(first, rules, format, body, &fast)) {
 		int r = col_layout_parse(rules, format, body, &slow, &l, &err);
 		ops_assert(r == 0 && l->nseries == first->nseries && fast.n == slow.n);
-		size_t n = l->nseries;
+		size_t n = col_layout_columns(l);
+		ops_assert(n == col_layout_columns(first));
+		memset(fast.values + l->nseries, 0, (l->wire.n - l->nseries) * sizeof(double));
+		memset(slow.values + l->nseries, 0, (l->wire.n - l->nseries) * sizeof(double));
 		ops_assert(fast.has_times == slow.has_times);
 		if (n > 0) {
 			ops_assert(memcmp(fast.values, slow.values, n * sizeof(double)) == 0);
 			ops_assert(!fast.has_times ||
 				   memcmp(fast.times_ms, slow.times_ms, n * sizeof(int64_t)) == 0);
 		}
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < l->nseries; i++) {
 			ops_assert(ops_labels_equal(l->wire.series[i], first->wire.series[i]));
 			ops_assert(!ops_is_stale(fast.values[i]));
 		}
@@ -97,13 +104,47 @@ static void check_lines(enum ops_exposition_format format, struct ops_exposition
 	ops_exposition_done(&p);
 }
 
-static void run(enum ops_exposition_format format, struct ops_exposition_text first,
+/* Each line of the natives names a series, and its message is a histogram. */
+static void check_classics(const struct col_series_rules *rules, const struct col_layout *l,
+	const struct col_values *values)
+{
+	struct ops_protobuf_body body = {.n = 0};
+	struct col_series_rules own = *rules;
+	struct col_values places = {.n = 0};
+	struct col_layout *natives = NULL;
+	struct ops_arena scratch;
+	struct ops_error err;
+	ops_arena_init(&scratch);
+	col_classics_convert(l->classics, values, 1000, &scratch, &body);
+	own.convert_classic = false;
+	const struct ops_exposition_text text = {ops_strbuf_text(&body.natives), body.natives.len};
+	int r = col_layout_parse(&own, OPS_EXPOSITION_PROTO, text, &places, &natives, &err);
+	ops_assert(r == 0 && natives->nseries == body.n);
+	for (size_t i = 0; i < body.n; i++) {
+		const struct ops_protobuf_native *at = &body.items[(size_t)places.values[i]];
+		const struct ops_remote_histogram message = {
+			.data = (const uint8_t *)body.messages.data + at->from,
+			.len = at->len,
+			.time_ms = at->time_ms};
+		struct ops_histogram h;
+		ops_arena_reset(&scratch);
+		r = ops_remote_histogram_decode(&message, &scratch, &h);
+		ops_assert(r == 0 && ops_histogram_validate(&h, &err) == 0);
+	}
+	col_layout_free(natives);
+	col_values_done(&places);
+	ops_protobuf_body_done(&body);
+	ops_arena_done(&scratch);
+}
+
+static void run(enum ops_exposition_format format, bool convert, struct ops_exposition_text first,
 	struct ops_exposition_text second)
 {
 	struct col_series_rules rules = {
 		.labels = ops_labels_of("instance", "x:1", "job", "fuzz", NULL),
 		.instance = "h:1",
 		.honor_timestamps = true,
+		.convert_classic = convert,
 		.limits = &limits};
 	struct col_values values = {.n = 0};
 	struct col_layout *l = NULL;
@@ -115,6 +156,9 @@ static void run(enum ops_exposition_format format, struct ops_exposition_text fi
 		check_wire(l);
 		check_second(&rules, l, format, first);
 		check_second(&rules, l, format, second);
+		if (l->classics != NULL) {
+			check_classics(&rules, l, &values);
+		}
 		col_layout_free(l);
 	} else {
 		ops_assert(err.line > 0 && err.column > 0 && err.message[0] != '\0');
@@ -145,7 +189,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	a = ops_xrealloc(a, first > 0 ? first : 1, 1);
 	b = ops_xrealloc(b, rest > 0 ? rest : 1, 1);
-	run(format, (struct ops_exposition_text){a, first}, (struct ops_exposition_text){b, rest});
+	for (int convert = 0; convert < 2; convert++) {
+		run(format, convert != 0, (struct ops_exposition_text){a, first},
+			(struct ops_exposition_text){b, rest});
+	}
 	free(a);
 	free(b);
 	return 0;

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/msg/exemplars.h"
+#include "services/collector/classics.h"
 #include "services/collector/label_merge.h"
 #include "common/exposition/plain_number.h"
 #include "common/relabel/relabel.h"
@@ -65,7 +66,8 @@ struct builder {
 	struct col_merge merge;
 	struct col_families families;
 	struct col_series_set known;
-	size_t cap_lines, cap_series, cap_family;
+	struct ops_sample_tail *hidden; /* of hidden columns */
+	size_t cap_lines, cap_series, cap_family, cap_hidden;
 	const char *line_from; /* end of the line before */
 	const char *before;    /* prefix of the line before */
 	size_t before_len;
@@ -199,12 +201,32 @@ static void add_line(struct builder *b, uint32_t column)
 	b->line_from = b->p.at;
 }
 
+/* A part of a histogram: what of it is no column of the row is read beside it. */
+static uint32_t take_classic(struct builder *b, uint32_t family, double le, uint32_t column)
+{
+	struct col_layout *l = b->l;
+	if (l->classics == NULL) {
+		l->classics = col_classics_new();
+	}
+	uint32_t at = col_classics_take(l->classics, &b->p, &b->families.items[family], le, column);
+	if (at != column) {
+		size_t n = l->classics->nhidden - 1;
+		OPS_GROW(b->hidden, n, b->cap_hidden);
+		b->hidden[n] = b->p.tail;
+		l->nconverted += !b->rules->keep_classic;
+	}
+	return at;
+}
+
 static int on_sample(struct builder *b)
 {
 	uint32_t family = col_families_of(&b->families, b->p.name), column = UINT32_MAX;
 	col_families_normalize(&b->families, family, &b->p);
 	struct ops_labels *ls = NULL;
-	int r = make_series(b, &ls);
+	double le = 0;
+	bool classic = b->rules->convert_classic && family != UINT32_MAX &&
+		       col_classics_has(&b->p, &b->families.items[family], &le);
+	int r = classic && !b->rules->keep_classic ? 0 : make_series(b, &ls);
 	if (r != 0) {
 		return r;
 	}
@@ -222,7 +244,7 @@ static int on_sample(struct builder *b)
 		col_values_reserve(b->values, b->l->wire.n);
 		put_value(b->values, column, &b->p.tail, b->rules->honor_timestamps);
 	}
-	add_line(b, column);
+	add_line(b, classic ? take_classic(b, family, le, column) : column);
 	return 0;
 }
 
@@ -270,6 +292,29 @@ static void keep_hashes(struct col_layout *l)
 	}
 }
 
+size_t col_layout_columns(const struct col_layout *l)
+{
+	return l->wire.n + (l->classics != NULL ? l->classics->nhidden : 0);
+}
+
+/* The row's own columns are known, so the hidden ones get their places behind them. */
+static void place_hidden(struct builder *b)
+{
+	struct col_layout *l = b->l;
+	uint32_t first = (uint32_t)l->wire.n;
+	if (l->classics == NULL) {
+		return;
+	}
+	col_classics_finish(l->classics, first);
+	for (size_t i = 0; i < l->nlines; i++) {
+		l->lines[i].column = col_classic_column(l->lines[i].column, first);
+	}
+	for (size_t i = 0; i < l->classics->nhidden; i++) {
+		put_value(
+			b->values, first + (uint32_t)i, &b->hidden[i], b->rules->honor_timestamps);
+	}
+}
+
 static struct col_layout *layout_new(
 	const struct col_series_rules *rules, enum ops_exposition_format format)
 {
@@ -297,6 +342,7 @@ static void builder_done(struct builder *b)
 	col_merge_done(&b->merge);
 	col_series_set_done(&b->known);
 	col_families_done(&b->families);
+	free(b->hidden);
 }
 
 int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_format format,
@@ -313,8 +359,9 @@ int col_layout_parse(const struct col_series_rules *rules, enum ops_exposition_f
 		add_reports(&b);
 		keep_hashes(b.l);
 		col_families_take(&b.families, &b.l->wire);
-		col_values_reserve(values, b.l->wire.n);
+		col_values_reserve(values, col_layout_columns(b.l));
 		values->n = b.l->wire.n;
+		place_hidden(&b);
 	}
 	builder_done(&b);
 	if (r != 0) {
@@ -395,6 +442,7 @@ void col_layout_free(struct col_layout *l)
 	drop_series(l);
 	free(l->packed);
 	free(l->hashes);
+	col_classics_free(l->classics);
 	if (l->shape != NULL) {
 		col_shape_unref(l->shape);
 	} else {
@@ -416,7 +464,7 @@ bool col_layout_read(const struct col_layout *l, const struct col_series_rules *
 	}
 	const char *at = body.data, *end = body.data + body.len;
 	const char *prefix = ops_strbuf_text(&l->prefixes);
-	col_values_reserve(values, l->wire.n);
+	col_values_reserve(values, col_layout_columns(l));
 	values->has_times = false;
 	values->nexemplars = 0;
 	const char *before = at;

@@ -24,6 +24,7 @@ enum col_report { /* columns behind those of the exposition */
 };
 
 struct ops_relabel;
+struct col_classics;
 struct col_limits;
 struct col_shape;
 
@@ -33,7 +34,8 @@ struct col_series_rules {	   /* of a target; everything is borrowed */
 	/* NULL behind those that there are: all, those before COL_REPORT_TIMEOUT, or none */
 	struct ops_labels *reports[COL_REPORTS];
 	bool honor_labels, honor_timestamps, legacy_names;
-	const struct ops_relabel *relabel; /* may be NULL */
+	bool convert_classic, keep_classic; /* to native histograms; the lines stay series, too */
+	const struct ops_relabel *relabel;  /* may be NULL */
 	const struct col_limits *limits;
 };
 
@@ -42,7 +44,7 @@ struct col_exemplar_text {
 	struct ops_exposition_text text; /* in the body */
 };
 
-struct col_values { /* one row */
+struct col_values { /* one row; hidden columns follow the n of the row */
 	double *values;
 	int64_t *times_ms; /* 0 = scrape time */
 	size_t n, cap;
@@ -56,7 +58,9 @@ struct col_values { /* one row */
 struct col_line {
 	uint32_t own_len;
 	uint32_t shared_len;
-	uint32_t column; /* UINT32_MAX: dropped by relabelling, or a duplicate */
+	/* UINT32_MAX: dropped by relabelling, or a duplicate; of the row's size and more: hidden, a
+	 * part of a histogram that is converted */
+	uint32_t column;
 };
 
 struct col_layout {
@@ -67,9 +71,11 @@ struct col_layout {
 	uint64_t *hashes;	     /* of the series, packed or not */
 	struct ops_layout *unpacked; /* owner of the series while they are back */
 	enum ops_exposition_format format;
-	size_t nlines;	    /* samples in the exposition */
-	size_t nseries;	    /* of them kept; the reports follow */
-	size_t nduplicates; /* lines that name a series again */
+	size_t nlines;		       /* samples in the exposition */
+	size_t nseries;		       /* of them kept; the reports follow */
+	size_t nduplicates;	       /* lines that name a series again */
+	size_t nconverted;	       /* lines that are no series of their own */
+	struct col_classics *classics; /* histograms to convert; NULL: none */
 	struct col_line *lines;
 	struct ops_strbuf prefixes; /* own bytes of all lines, then what follows the last one */
 	struct col_shape *shape;    /* owner of both; NULL: not shared yet */
@@ -94,6 +100,8 @@ void col_layout_free(struct col_layout *l); /* NULL is fine */
 
 /* Series of l that before (may be NULL) does not have, reports left out. (succession.c) */
 size_t col_layout_added(const struct col_layout *l, const struct col_layout *before);
+/* What a row takes to read, hidden columns included. */
+size_t col_layout_columns(const struct col_layout *l);
 /*
  * Turns last, a row of l, into its final row: series that next (NULL: none) has take its values,
  * the others become stale; with their own timestamps only when track_timestamps is set, else

@@ -24,6 +24,7 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "services/collector/fetch.h"
+#include "services/collector/scrape_read.h"
 
 enum {
 	FIRST_WITHIN_MS = 1000,
@@ -87,7 +88,7 @@ static void fill_reports(struct col_scraper *s, const struct col_layout *l, bool
 	v[COL_REPORT_UP] = up ? 1 : 0;
 	v[COL_REPORT_DURATION] = s->last_duration;
 	size_t native = col_native_count(&s->native);
-	v[COL_REPORT_SCRAPED] = (double)(l->nlines + native);
+	v[COL_REPORT_SCRAPED] = (double)(l->nlines - l->nconverted + col_native_lines(&s->native));
 	v[COL_REPORT_POST_RELABEL] = (double)(l->nseries + l->nduplicates + native);
 	v[COL_REPORT_ADDED] = (double)added;
 	if (s->rules.reports[COL_REPORT_TIMEOUT] != NULL) {
@@ -145,7 +146,8 @@ static void finish_down(struct col_scraper *s, const char *reason, const char *e
 static void publish_exemplars(struct col_scraper *s, struct col_layout *l)
 {
 	struct col_exemplar_reader *r = &s->owner->exemplars;
-	if (col_exemplars_collect(&s->exemplars, r, l, &s->rows.last, s->time_ms) > 0) {
+	const struct col_exemplar_row row = {l, &s->native, &s->rows.last, s->time_ms};
+	if (col_exemplars_collect(&s->exemplars, r, &row) > 0) {
 		col_publish_exemplars(s->owner->cfg.publisher, &r->message);
 	}
 	s->rows.last.nexemplars = 0;
@@ -164,8 +166,8 @@ static void finish_up(struct col_scraper *s, struct col_layout *fresh)
 			"message: split the target or drop labels");
 		return;
 	}
-	publish_exemplars(s, next);
 	col_native_publish(&s->native, s->owner->cfg.publisher, &s->owner->protobuf, s->time_ms);
+	publish_exemplars(s, next);
 	s->health = COL_HEALTH_UP;
 	s->last_error[0] = '\0';
 	s->cache = next;
@@ -212,23 +214,6 @@ static const char *limit_reason(int code)
 	return "malformed";
 }
 
-/* *body becomes the text of a body in protobuf; its native histograms are read. */
-static int read_protobuf(
-	struct col_scraper *s, struct ops_exposition_text *body, struct ops_error *err)
-{
-	struct ops_protobuf_body *to = &s->owner->protobuf;
-	const struct col_job *job = s->target->job;
-	unsigned flags = (job->native_histograms ? OPS_PROTOBUF_NATIVE : 0U) |
-			 (job->classic_histograms ? OPS_PROTOBUF_CLASSIC_TOO : 0U) |
-			 (job->honor_timestamps ? OPS_PROTOBUF_HONOR_TIMES : 0U);
-	int r = ops_protobuf_read(to, body->data, body->len, flags, s->time_ms, err);
-	if (r == 0) {
-		r = col_native_read(&s->native, &s->rules, to, s->reparse, err);
-	}
-	*body = (struct ops_exposition_text){ops_strbuf_text(&to->text), to->text.len};
-	return r;
-}
-
 static void refuse_body(struct col_scraper *s, int code, const struct ops_error *err)
 {
 	char text[sizeof(s->last_error)];
@@ -247,27 +232,12 @@ static void on_body(
 {
 	struct col_layout *fresh = NULL;
 	struct ops_error err;
-	int r = 0;
-	if (format == OPS_EXPOSITION_PROTO) {
-		r = read_protobuf(s, &body, &err);
-	} else {
-		col_native_end(&s->native, s->owner->cfg.publisher, s->time_ms);
-	}
+	int r = col_scrape_read(s, format, body, &fresh, &err);
 	if (r != 0) {
 		refuse_body(s, r, &err);
 		return;
 	}
-	bool fits = s->cache != NULL && !s->reparse &&
-		    col_layout_read(s->cache, &s->rules, format, body, &s->rows.now);
-	if (!fits) {
-		r = col_layout_parse(&s->rules, format, body, &s->rows.now, &fresh, &err);
-		if (r != 0) {
-			refuse_body(s, r, &err);
-			return;
-		}
-		s->reparse = false;
-	}
-	ops_metric_add(&parsed_total, 1, fits ? "compared" : "parsed");
+	ops_metric_add(&parsed_total, 1, fresh == NULL ? "compared" : "parsed");
 	clock_duration(s);
 	finish_up(s, fresh);
 }
@@ -421,6 +391,8 @@ static void set_rules(struct col_scraper *s)
 		.honor_labels = job->honor_labels,
 		.honor_timestamps = job->honor_timestamps,
 		.legacy_names = job->legacy_names,
+		.convert_classic = job->convert_classic,
+		.keep_classic = job->classic_histograms,
 		.relabel = &job->metric_relabel,
 		.limits = &job->limits};
 	col_reports_build(s->target->labels, job->extra_metrics, s->rules.reports);
@@ -483,6 +455,7 @@ void col_scraping_init(struct col_scraping *s, const struct col_scraping_config 
 {
 	*s = (struct col_scraping){.cfg = *cfg, .scrapers = ops_map_new()};
 	col_exemplar_reader_init(&s->exemplars);
+	ops_arena_init(&s->scratch);
 	ops_metric_register(&scrapes_total);
 	ops_metric_register(&duplicates_total);
 	ops_metric_register(&sample_limit_total);
@@ -497,6 +470,7 @@ void col_scraping_done(struct col_scraping *s)
 	s->scrapers = NULL;
 	col_exemplar_reader_done(&s->exemplars);
 	ops_protobuf_body_done(&s->protobuf);
+	ops_arena_done(&s->scratch);
 }
 
 static void take(struct col_scraping *s, struct col_target *target)

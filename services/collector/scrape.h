@@ -58,7 +58,9 @@ struct col_scraping {
 	size_t owned;
 	size_t fetching; /* scrapes under way */
 	struct col_exemplar_reader exemplars;
-	struct ops_protobuf_body protobuf; /* of the answer that is read */
+	struct ops_protobuf_body
+		protobuf;	  /* of the answer that is read; native histograms of any */
+	struct ops_arena scratch; /* while they are read */
 };
 
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg);

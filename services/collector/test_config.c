@@ -233,6 +233,31 @@ static void test_hash(void **state)
 	col_config_free(c);
 }
 
+static void test_histograms(void **state)
+{
+	static const struct {
+		const char *factor;
+		int32_t schema;
+	} rows[] = {{"0", 8}, {"1", 8}, {"1.001", 8}, {"1.09", 3}, {"1.1", 2}, {"2", 0}, {"3", -1},
+		{"16", -2}, {"1e9", -4}};
+	(void)state;
+	for (size_t i = 0; i < OPS_LENGTH(rows); i++) {
+		OPS_CLEANUP(ops_freep)
+		char *text = ops_xasprintf("global: {convert_classic_histograms_to_nhcb: true}\n"
+					   "scrape_configs: [{job_name: a, "
+					   "native_histogram_min_bucket_factor: %s}, {job_name: b, "
+					   "convert_classic_histograms_to_nhcb: false, "
+					   "native_histogram_bucket_limit: 5}]",
+			rows[i].factor);
+		struct col_config *c = load(text, NULL);
+		assert_int_equal(c->jobs[0].finest_schema, rows[i].schema);
+		assert_true(c->jobs[0].convert_classic && !c->jobs[1].convert_classic);
+		assert_int_equal(c->jobs[0].histogram_buckets, 0);
+		assert_int_equal(c->jobs[1].histogram_buckets, 5);
+		col_config_free(c);
+	}
+}
+
 static void write_file(const char *path, const char *text)
 {
 	assert_int_equal(ops_file_write_atomic(path, text, strlen(text), 0600), 0);
@@ -292,6 +317,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_escaping),
 		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_histograms),
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_empty),
 	};

@@ -347,7 +347,7 @@ class Target(http_server.ThreadingHTTPServer):
     def __init__(self, body="", content_type="text/plain; version=0.0.4"):
         super().__init__(("127.0.0.1", 0), _TargetHandler)
         self.body, self.content_type, self.status = body, content_type, 200
-        self.delay, self.compress = 0, False
+        self.delay, self.compress, self.headers = 0, False, {}
         self.requests = []
         self.gate = threading.Event()  # cleared: answers wait for it
         self.gate.set()
@@ -372,6 +372,8 @@ class _TargetHandler(http_server.BaseHTTPRequestHandler):
         self.send_response(t.status)
         if t.content_type:
             self.send_header("Content-Type", t.content_type)
+        for name, value in t.headers.items():
+            self.send_header(name, value)
         if t.compress:
             assert "gzip" in self.headers.get("Accept-Encoding", "")
             body = gzip.compress(body)

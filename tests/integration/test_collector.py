@@ -27,12 +27,12 @@ class Stack:
         self.file.write_text(json.dumps({
             "global": {"scrape_interval": "300ms", **globals_}, "scrape_configs": jobs}))
 
-    def collector(self, name="c1", **config):
+    def collector(self, name="c1", env=None, **config):
         return self.service("ops-collector", {
             "scrape_config_file": str(self.file), "instance": name,
             "samples_url": f"tcp://127.0.0.1:{self.samples}",
             "members_url": f"tcp://127.0.0.1:{self.alerts}" if self.detector else "",
-            "replay_listen": f"tcp://127.0.0.1:{self.ports()}", "heartbeat_interval": "200ms", **config})
+            "replay_listen": f"tcp://127.0.0.1:{self.ports()}", "heartbeat_interval": "200ms", **config}, env=env)
 
     def query(self, expr):
         reply = http_get(f"{self.detector.url}/api/v1/query?" + urllib.parse.urlencode({"query": expr})).json
