@@ -4,8 +4,9 @@
  * spread over the interval and keep their place across restarts and collectors. The samples get the
  * time at which the scrape was due when it started within a hundredth of the interval of it, ten
  * milliseconds at most: even spacing costs nothing to store. A new target is scraped within a
- * second, and then in its place. Places are slots of a fifth of a second: targets that share one
- * start, answer and are published together, which costs a fraction of as many single messages.
+ * second, and then in its place, or at once in its place when that comes within seconds. Places are
+ * slots of a fifth of a second: targets that share one start, answer and are published together,
+ * which costs a fraction of as many single messages.
  *
  * What goes out: a row of the target's layout. Whenever the layout differs from that of the last
  * row - other series, or the scrape failed - the old layout gets a final row first, in which what
@@ -28,6 +29,7 @@
 
 enum {
 	FIRST_WITHIN_MS = 1000,
+	SOON_MS = 5000,
 	SLOT_MS = 200, /* targets whose places are within it start together */
 	SLOTS_LEAST = 10,
 	TOLERANCE_MS = 10,
@@ -352,7 +354,8 @@ static void scraper_start(struct col_scraper *s)
 	s->owner->owned++;
 	int64_t place = next_due(s->target, now);
 	int64_t first = now + (int64_t)(s->target->hash % (uint64_t)within);
-	bool soon = place - first < s->target->interval_ms / 4; /* not twice in a row */
+	int64_t patience = OPS_MIN(s->target->interval_ms / 4, (int64_t)SOON_MS);
+	bool soon = place - first < patience; /* not twice in a row */
 	arm(s, soon ? place : first);
 }
 

@@ -55,7 +55,10 @@ class World:
         self.stack.write(self.jobs)
         self.collector = self.stack.collector(env={"http_proxy": "http://" + self.environment_proxy.address, "no_proxy": "",
                                                    "https_proxy": "", "NO_PROXY": "", "HTTPS_PROXY": ""})
-        wait_until(lambda: all(t["health"] != "unknown" for t in active(self.collector)), timeout=90)
+        wait_until(lambda: not self.unknown(), timeout=90, what="a first scrape of every target")
+
+    def unknown(self):
+        return {t["scrapePool"] for t in active(self.collector) if t["health"] == "unknown"}
 
     def states(self, name):
         return [t for t in active(self.collector) if t["scrapePool"] == name]
