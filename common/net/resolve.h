@@ -24,7 +24,8 @@ struct ops_resolver;  /* opaque; one per process is enough */
 struct ops_resolving; /* opaque; one question under way */
 
 struct ops_resolver *ops_resolver_new(struct ops_loop *loop);
-/* Questions under way must have been cancelled; what is kept for them goes with the loop. NULL is fine. */
+/* Questions under way must have been cancelled; what is kept for them goes with the loop. NULL is
+ * fine. */
 void ops_resolver_free(struct ops_resolver *r);
 /*
  * fn is called exactly once unless cancelled, maybe before this returns; *ret is NULL then. error
