@@ -255,9 +255,11 @@ def test_import_of_text_with_times(stack):
     c = receiver(stack, max_series=4)
     heard(c)
     now = int(time.time() * 1000)
-    assert post_text(c, f"# TYPE hits counter\nhits{{a=\"1\"}} 3 {now - 60000}\nhits{{a=\"1\"}} 5 {now - 30000}\n",
+    assert post_text(c, f"# HELP hits Hits.\n# TYPE hits counter\nhits{{a=\"1\"}} 3 {now - 60000}\nhits{{a=\"1\"}} 5 {now - 30000}\n",
                      "?extra_label=site%3Dx").code == 204
     wait_until(lambda: stack.query("count_over_time(hits[5m])") == {(("a", "1"), ("site", "x")): 2})
+    metadata = http("GET", f"{stack.detector.url}/api/v1/metadata?metric=hits").json["data"]
+    assert metadata == {"hits": [{"type": "counter", "help": "Hits.", "unit": ""}]}
     packed = gzip.compress(b"# TYPE load gauge\nload 1.5\n# EOF\n")
     assert post_text(c, packed, f"?timestamp={now - 1000}", **{
         "Content-Encoding": "gzip", "Content-Type": "application/openmetrics-text"}).code == 204
@@ -291,16 +293,19 @@ def test_limits_answer_429(stack):
 def test_prometheus_writes_through_us_and_loses_nothing(stack, target, tmp_path):
     """A stock Prometheus as agent; the detector goes away for a while and every sample is there in the end."""
     c = receiver(stack)
-    t = target("pushed 1\n")
+    t = target("# HELP pushed Pushed on.\n# TYPE pushed gauge\npushed 1\n")
     port = free_port()
     config = tmp_path / "agent.yml"
     config.write_text(
         f"global: {{scrape_interval: 500ms}}\nscrape_configs:\n- job_name: j\n  static_configs: [{{targets: ['{t.address}']}}]\n"
-        f"remote_write:\n- url: {c.url}/api/v1/write\n  queue_config: {{max_backoff: 500ms, batch_send_deadline: 200ms}}\n")
+        f"remote_write:\n- url: {c.url}/api/v1/write\n  queue_config: {{max_backoff: 500ms, batch_send_deadline: 200ms}}\n"
+        "  metadata_config: {send_interval: 500ms}\n")
     agent = subprocess.Popen(["prometheus", "--enable-feature=agent", f"--config.file={config}", f"--storage.agent.path={tmp_path}/agent",
                               f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: stack.value('pushed{job="j"}') == 1)
+        metadata = f"{stack.detector.url}/api/v1/metadata?metric=pushed"
+        wait_until(lambda: http("GET", metadata).json["data"] == {"pushed": [{"type": "gauge", "help": "Pushed on.", "unit": ""}]})
         stack.detector.sigkill()
         wait_until(lambda: (c.metric("ops_received_requests_total", door="remote_write", code="503") or 0) > 0)
         scraped = len(t.requests)

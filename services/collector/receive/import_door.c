@@ -7,14 +7,17 @@
 #include "services/collector/receive/import_door.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/exposition/import.h"
+#include "services/collector/families.h"
 
 #define TEXT_MAX ((size_t)64 << 20)
 
 struct delivery {
 	const struct col_door *door;
 	struct col_door_outcome outcome;
+	struct col_families families;
 };
 
 static int count(void *arg, struct ops_labels *labels, int64_t time_ms, double value)
@@ -33,6 +36,24 @@ static int deliver(void *arg, struct ops_labels *labels, int64_t time_ms, double
 	const struct ops_remote_series series = {
 		.labels = labels->items, .nlabels = labels->n, .samples = &sample, .nsamples = 1};
 	return col_door_pass(d->door, &series, &d->outcome) ? 0 : -1;
+}
+
+static void learn(void *arg, enum ops_exposition_entry kind, const struct ops_exposition *p)
+{
+	struct delivery *d = arg;
+	col_families_learn(&d->families, kind, p);
+}
+
+static void describe(struct delivery *d)
+{
+	for (size_t i = 0; i < d->families.n; i++) {
+		const struct ops_layout_family *f = &d->families.items[i];
+		const struct ops_remote_metadata m = {.family = {f->name, strlen(f->name)},
+			.help = {f->help, strlen(f->help)},
+			.unit = {f->unit, strlen(f->unit)},
+			.type = f->type};
+		d->outcome.bus |= !col_outlet_describe(d->door->outlet, d->door->name, &m);
+	}
 }
 
 /* The whole document into one sink; err is what ended it. */
@@ -61,11 +82,17 @@ static int read_body(struct ops_http_req *req, const struct ops_import_sink *sin
 static void pass_on(const struct col_door *door, struct ops_http_req *req)
 {
 	struct delivery d = {.door = door};
-	const struct ops_import_sink sink = {.on_sample = deliver, .arg = &d};
+	const struct ops_import_sink sink = {.on_sample = deliver, .on_metadata = learn, .arg = &d};
+	struct ops_arena arena;
 	struct ops_error err;
 	size_t taken;
+	ops_arena_init(&arena);
+	col_families_init(&d.families, &arena);
 	int r = read_body(req, &sink, &taken, &err);
 	ops_assert(r == 0); /* it was good a moment ago */
+	describe(&d);
+	col_families_done(&d.families);
+	ops_arena_done(&arena);
 	col_door_finish(door, req, &d.outcome);
 }
 

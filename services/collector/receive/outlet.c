@@ -122,6 +122,25 @@ static bool within_series_limit(struct col_outlet *o, const struct ops_remote_se
 	return true;
 }
 
+/* False: the bus does not take it, which is counted. */
+static bool collect(struct col_outlet *o, const char *door, const struct ops_remote_series *s)
+{
+	ops_remote_writer_series(&o->writer, s);
+	o->waiting += s->nsamples + s->nhistograms;
+	return ops_remote_writer_bytes(&o->writer) < FLUSH_BYTES || col_outlet_flush(o, door) == 0;
+}
+
+bool col_outlet_describe(
+	struct col_outlet *o, const char *door, const struct ops_remote_metadata *m)
+{
+	const struct ops_label name = {.name = OPS_LABEL_NAME,
+		.name_len = sizeof(OPS_LABEL_NAME) - 1,
+		.value = m->family.s,
+		.value_len = (uint32_t)m->family.len};
+	const struct ops_remote_series s = {.labels = &name, .nlabels = 1, .metadata = m};
+	return m->family.len == 0 || m->family.len > OPS_REMOTE_MAX_TEXT || collect(o, door, &s);
+}
+
 enum col_outlet_refusal col_outlet_series(
 	struct col_outlet *o, const char *door, const struct ops_remote_series *s)
 {
@@ -130,13 +149,7 @@ enum col_outlet_refusal col_outlet_series(
 				      : within_series_limit(o, s) ? COL_OUTLET_TAKEN
 								  : COL_OUTLET_SERIES;
 	if (why == COL_OUTLET_TAKEN) {
-		ops_remote_writer_series(&o->writer, s);
-		o->waiting += n;
-		if (ops_remote_writer_bytes(&o->writer) >= FLUSH_BYTES &&
-			col_outlet_flush(o, door) != 0) {
-			return COL_OUTLET_BUS; /* counted there */
-		}
-		return COL_OUTLET_TAKEN;
+		return collect(o, door, s) ? COL_OUTLET_TAKEN : COL_OUTLET_BUS;
 	}
 	ops_metric_add(&refused_total, (double)n, door, col_outlet_reason(why));
 	return why;

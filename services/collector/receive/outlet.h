@@ -35,5 +35,11 @@ bool col_outlet_admits(struct col_outlet *o, size_t n);
 /* labels sorted, as in a decoded series; door is the metric's label. */
 enum col_outlet_refusal col_outlet_series(
 	struct col_outlet *o, const char *door, const struct ops_remote_series *s);
+/*
+ * What m says of its family, as a series of the family's name without samples: the only place that
+ * remote write 2.0 has for it. False: the bus does not take what was collected.
+ */
+bool col_outlet_describe(
+	struct col_outlet *o, const char *door, const struct ops_remote_metadata *m) OPS_MUST_CHECK;
 /* Sends what is collected. Negative errno of the bus: some of it is lost, and counted. */
 int col_outlet_flush(struct col_outlet *o, const char *door) OPS_MUST_CHECK;

@@ -24,6 +24,14 @@ static int on_series(void *arg, const struct ops_remote_series *s)
 	return 0;
 }
 
+/* 1.0 sends it in requests of their own. */
+static int on_metadata(void *arg, const struct ops_remote_metadata *m)
+{
+	struct intake *in = arg;
+	in->outcome.bus |= !col_outlet_describe(in->door->outlet, in->door->name, m);
+	return 0;
+}
+
 static int on_count(void *arg, const struct ops_remote_series *s)
 {
 	size_t *n = arg;
@@ -53,7 +61,8 @@ static void pass_on(const struct col_door *door, struct ops_http_req *req,
 		return;
 	}
 	struct intake in = {.door = door};
-	const struct ops_remote_sink sink = {.on_series = on_series, .arg = &in};
+	const struct ops_remote_sink sink = {
+		.on_series = on_series, .on_metadata = on_metadata, .arg = &in};
 	int r = ops_remote_write_decode(
 		version, ops_strbuf_text(message), message->len, &sink, &err);
 	ops_assert(r == 0); /* the same message was good a moment ago */
