@@ -18,9 +18,10 @@ struct ops_strbuf;
 /* Features that are off by default, as upstream's --enable-feature flags. */
 enum ops_promql_feature {
 	OPS_PROMQL_EXPERIMENTAL_FUNCTIONS = 1 << 0,
-	OPS_PROMQL_EXTENDED_RANGE = 1 << 1, /* anchored, smoothed */
-	OPS_PROMQL_FILL = 1 << 2,	    /* fill, fill_left, fill_right */
-	OPS_PROMQL_DURATION_EXPR = 1 << 3,  /* arithmetic in brackets and offset */
+	OPS_PROMQL_EXTENDED_RANGE = 1 << 1,   /* anchored, smoothed */
+	OPS_PROMQL_FILL = 1 << 2,	      /* fill, fill_left, fill_right */
+	OPS_PROMQL_DURATION_EXPR = 1 << 3,    /* arithmetic in brackets and offset */
+	OPS_PROMQL_START_TIMESTAMPS = 1 << 5, /* start_timestamp() without the experiments */
 };
 #define OPS_PROMQL_DEFAULT_FEATURES OPS_PROMQL_DURATION_EXPR
 #define OPS_PROMQL_ALL_FEATURES 0xfu

@@ -166,6 +166,13 @@ static void set_arguments(
 	a->expr = args->items[wanted - 1];
 }
 
+static bool enabled(const struct ops_promql_parser *p, enum ops_promql_function_id id)
+{
+	unsigned by = OPS_PROMQL_EXPERIMENTAL_FUNCTIONS;
+	by |= id == OPS_PROMQL_FN_START_TIMESTAMP ? OPS_PROMQL_START_TIMESTAMPS : 0u;
+	return (p->features & by) != 0;
+}
+
 static bool raise_over(
 	struct ops_promql_parser *p, struct ops_promql_expr *e, const struct args *args)
 {
@@ -219,8 +226,7 @@ struct ops_promql_expr *ops_promql_parse_call(
 	if (e->call.function == NULL) {
 		ops_promql_problem_add(p, name->start, name->end, "unknown function with name %s",
 			ops_promql_text_quoted(p->arena, text, len));
-	} else if (e->call.function->experimental &&
-		   (p->features & OPS_PROMQL_EXPERIMENTAL_FUNCTIONS) == 0) {
+	} else if (e->call.function->experimental && !enabled(p, e->call.function->id)) {
 		ops_promql_problem_add(p, name->start, name->end, "function %s is not enabled",
 			ops_promql_text_quoted(p->arena, text, len));
 	}

@@ -99,8 +99,8 @@ const struct ops_conf_key det_config_keys[] = {
 		"above this"),
 	KEY("enable_features", OPS_CONF_K_STRINGS, features, 0, NULL,
 		"promql-experimental-functions, promql-extended-range-selectors, "
-		"promql-binop-fill-modifiers, "
-		"promql-duration-expr"),
+		"promql-binop-fill-modifiers, promql-duration-expr, use-start-timestamps, "
+		"st-storage"),
 	OPS_CONF_END,
 };
 
@@ -264,7 +264,9 @@ static int take_feature(const char *name, size_t len, unsigned *features, struct
 	} known[] = {{"promql-experimental-functions", OPS_PROMQL_EXPERIMENTAL_FUNCTIONS},
 		{"promql-extended-range-selectors", OPS_PROMQL_EXTENDED_RANGE},
 		{"promql-binop-fill-modifiers", OPS_PROMQL_FILL},
-		{"promql-duration-expr", OPS_PROMQL_DURATION_EXPR}};
+		{"promql-duration-expr", OPS_PROMQL_DURATION_EXPR},
+		{"use-start-timestamps", OPS_PROMQL_START_TIMESTAMPS},
+		{DET_FEATURE_START_STORAGE, 0}}; /* not of the language: whoever it concerns asks */
 	for (size_t i = 0; i < OPS_LENGTH(known); i++) {
 		if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0) {
 			*features |= known[i].feature;
@@ -273,6 +275,19 @@ static int take_feature(const char *name, size_t len, unsigned *features, struct
 	}
 	return ops_error_set(err, -EINVAL, "enable_features: there is no feature '%.*s'",
 		(int)OPS_MIN(len, 100), name);
+}
+
+bool det_config_has_feature(const struct det_config *cfg, const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < cfg->features.n; i++) {
+		const char *at = strstr(cfg->features.items[i], name);
+		if (at != NULL && (at == cfg->features.items[i] || at[-1] == ',') &&
+			(at[len] == '\0' || at[len] == ',')) {
+			return true;
+		}
+	}
+	return false;
 }
 
 static int take_features(

@@ -26,6 +26,8 @@ struct det_config {
 	struct ops_conf_strings features;
 };
 extern const struct ops_conf_key det_config_keys[];
+#define DET_FEATURE_START_STORAGE "st-storage"
+bool det_config_has_feature(const struct det_config *cfg, const char *name);
 /* flags.c: what Prometheus has as flags, under its names. */
 void det_config_flags(const struct det_config *cfg, json_t *out);
 

@@ -55,6 +55,7 @@ struct detector {
 	struct det_api *api;
 	char *state_file;
 	unsigned promql_features;
+	bool start_storage;
 	struct ops_labels *external_labels;
 };
 
@@ -140,6 +141,9 @@ static int load_sources(struct detector *d, const struct det_config *config,
 	if (rc == 0) {
 		d->engine.default_step_ms = sources.set.interval_ms;
 		d->promql_features = sources.set.promql_features;
+		d->engine.use_start_timestamps =
+			(d->promql_features & OPS_PROMQL_START_TIMESTAMPS) != 0;
+		d->start_storage = det_config_has_feature(config, DET_FEATURE_START_STORAGE);
 		ops_labels_unref(d->external_labels);
 		d->external_labels = ops_labels_ref(sources.external_labels);
 		rc = det_remote_apply(d->remote, remote, err);
@@ -361,6 +365,7 @@ static void open_api(struct detector *d)
 		.audit = ops_daemon_audit(d->daemon),
 		.exemplars_max = (size_t)d->config->exemplars_max,
 		.promql_features = &d->promql_features,
+		.start_storage = &d->start_storage,
 		.retention_ms = d->config->retention_ms,
 		.config_yaml = config_yaml,
 		.flags = config_flags,

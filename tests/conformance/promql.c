@@ -104,7 +104,7 @@ static bool take_time(const char **at, int64_t *ret_ms)
 	return parse_time(w, len, ret_ms);
 }
 
-static struct ops_labels *labels_of(const struct ops_promql_series *series)
+struct ops_labels *script_labels(const struct ops_promql_series *series)
 {
 	struct ops_labels_builder b;
 	ops_labels_builder_init(&b);
@@ -119,7 +119,7 @@ static struct ops_labels *labels_of(const struct ops_promql_series *series)
 
 static void store_series(struct script *s, const struct ops_promql_series *series, int64_t step_ms)
 {
-	struct ops_labels *labels = labels_of(series);
+	struct ops_labels *labels = script_labels(series);
 	for (size_t i = 0; i < series->nvalues; i++) {
 		const struct ops_promql_series_value *v = &series->values[i];
 		const struct ops_histogram *h =
@@ -170,8 +170,8 @@ static void load(struct script *s, const char *args, bool nhcb)
 	for (char *line = next_line(s); line != NULL && *line != '\0'; line = next_line(s)) {
 		struct ops_promql_source src = {line, strlen(line), &options};
 		struct ops_error err = {0};
-		if (strstr(line, "@st") != NULL) {
-			continue; /* start timestamps are not stored */
+		if (script_store_starts(s->store, &s->arena, line, step_ms)) {
+			continue;
 		}
 		OPS_GROW(list, n, cap);
 		if (ops_promql_series_parse(&s->arena, &src, &list[n], &err) == 0) {

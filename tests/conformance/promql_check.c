@@ -26,7 +26,7 @@ struct check {
 };
 
 static const struct det_engine_options engine_options = {
-	.lookback_ms = 5 * MINUTE_MS, .default_step_ms = MINUTE_MS};
+	.use_start_timestamps = true, .lookback_ms = 5 * MINUTE_MS, .default_step_ms = MINUTE_MS};
 
 static bool same_value(double a, double b)
 {

@@ -31,3 +31,7 @@ const char *script_check(struct det_store *store, const struct script_eval *eval
 /* promql_nhcb.c: classic histograms among the series of a load, stored as native ones as well. */
 void script_store_nhcb(struct det_store *store, struct ops_arena *arena,
 	const struct ops_promql_series *list, size_t n, int64_t step_ms);
+struct ops_labels *script_labels(const struct ops_promql_series *series) OPS_MUST_CHECK;
+/* promql_starts.c: a line of start timestamps is stored. False: it is none. */
+bool script_store_starts(
+	struct det_store *store, struct ops_arena *arena, const char *line, int64_t step_ms);

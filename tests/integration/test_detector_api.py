@@ -481,6 +481,35 @@ def written(name, n, time_ms, value):
     return part(1, labels + part(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(time_ms)))
 
 
+def started(name, samples):
+    """A message of remote write 2.0: (time, value, start) of one series."""
+    body = b"".join(part(2, b"\x09" + struct.pack("<d", v) + b"\x10" + varint(t) + (b"\x18" + varint(start) if start else b""))
+                    for t, v, start in samples)
+    return part(4, b"") + part(4, b"__name__") + part(4, name) + part(5, part(1, bytes([1, 2])) + body)
+
+
+def test_start_timestamps(detector):
+    d = detector(enable_features=["use-start-timestamps,st-storage"])
+    end = int(time.time()) * 1000
+    headers = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request", "Content-Encoding": "snappy"}
+
+    def write(name, samples):
+        assert d.post("/api/v1/write", snappy(started(name, samples)), headers=headers).code == 204
+    write(b"born_total", [(end - 30000, 7, end - 60000)])
+    write(b"again_total", [(end - 60000, 5, end - 90000), (end - 30000, 6, end - 45000), (end, 8, end - 45000)])
+    write(b"silent_total", [(end - 30000, 7, 0)])
+    at = end / 1000
+    assert value(d, "increase(born_total[5m])", time=at) == [7] and value(d, "increase(silent_total[5m])", time=at) == []
+    assert value(d, "resets(again_total[5m])", time=at) == [1] and value(d, "start_timestamp(again_total)", time=at) == [at - 45]
+    assert value(d, "start_timestamp(silent_total)", time=at) == [0] and value(d, "start_timestamp(-again_total)", time=at) == []
+    assert api(d, "labels") == ["__name__"] and len(api(d, "series", **{"match[]": '{__name__!=""}'})) == 3
+    d.restart()
+    assert value(d, "increase(born_total[5m])", time=at) == [7]
+    d.config_file.write_text(d.config_file.read_text().replace("use-start-timestamps,", ""))
+    d.sighup()
+    wait_until(lambda: value(d, "increase(born_total[5m])", time=at) == [])
+
+
 def test_write_of_large_bodies(detector):
     """They are unpacked beside the loop and stored in pieces; in the order of the client; whole or, when malformed, not at all."""
     d, count = detector(), 8000

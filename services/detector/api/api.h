@@ -22,6 +22,7 @@ struct det_api_config { /* pointers are borrowed and must outlive the server */
 	const struct det_engine_options *options; /* read at each query: may change on reload */
 	size_t exemplars_max;			  /* that are kept */
 	const unsigned *promql_features;	  /* as the above; NULL: the default ones */
+	const bool *start_storage; /* as the above: are start timestamps stored? NULL: no */
 	int64_t retention_ms;
 	bool enable_admin, enable_lifecycle; /* /api/v1/admin/tsdb, /-/quit */
 	struct ops_audit *audit;	     /* what these do is recorded; NULL: it is not */

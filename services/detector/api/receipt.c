@@ -27,6 +27,18 @@ static void refuse(struct det_receipt *r, size_t n, const char *why)
 	}
 }
 
+/* The sample is stored; 1.0 has no starts. */
+static void take_start(
+	struct det_receipt *r, const struct ops_labels *labels, int64_t time_ms, int64_t start_ms)
+{
+	const bool *wanted = r->api->config.start_storage;
+	if (start_ms != 0 && wanted != NULL && *wanted) {
+		/* What is refused is counted by the store, and a sample without start is a sample.
+		 */
+		(void)!det_store_append_start(r->api->config.store, labels, time_ms, start_ms);
+	}
+}
+
 static void take_samples(
 	struct det_receipt *r, struct ops_labels *labels, const struct ops_remote_series *s)
 {
@@ -34,6 +46,7 @@ static void take_samples(
 		if (det_store_append(r->api->config.store, labels, s->samples[i].time_ms,
 			    s->samples[i].value) == 0) {
 			r->got->samples++;
+			take_start(r, labels, s->samples[i].time_ms, s->samples[i].start_ms);
 		} else {
 			refuse(r, 1,
 				"out of order sample, too old, too far in the future, or no "
@@ -56,6 +69,7 @@ static void take_histograms(
 		ops_arena_reset(&r->arena);
 		if (rc == 0) {
 			r->got->histograms++;
+			take_start(r, labels, in->time_ms, in->start_ms);
 		} else {
 			refuse(r, 1, rc == 1 ? "out of order histogram" : "invalid histogram");
 		}

@@ -181,7 +181,8 @@ void det_api_features(struct ops_http_req *req, void *arg)
 	} language[] = {{"binop_fill_modifiers", OPS_PROMQL_FILL},
 		{"duration_expr", OPS_PROMQL_DURATION_EXPR},
 		{"experimental_functions", OPS_PROMQL_EXPERIMENTAL_FUNCTIONS},
-		{"extended_range_selectors", OPS_PROMQL_EXTENDED_RANGE}};
+		{"extended_range_selectors", OPS_PROMQL_EXTENDED_RANGE},
+		{"use_start_timestamps", OPS_PROMQL_START_TIMESTAMPS}};
 	ops_strbuf_adds(&out, "{\"api\":{\"exemplars\":true,\"import_prometheus\":true,\"label_"
 			      "values_match\":true,"
 			      "\"lookback_delta\":true,\"query_stats\":true,\"remote_read\":true,"

@@ -214,9 +214,18 @@ static int call_min_max_of(
 	return 0;
 }
 
-/* start_timestamp(): none are stored. */
-static int call_nothing(struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
+/* What an expression makes has no start timestamps, and nothing has while they are not used. */
+static int call_start_timestamp(
+	struct det_eval *ev, const struct ops_promql_expr *e, struct det_value *ret)
 {
+	const struct ops_promql_expr *arg = arg_of(e, 0);
+	if (arg->kind == OPS_PROMQL_VECTOR_SELECTOR && ev->sh->options.use_start_timestamps) {
+		int rc = det_eval_selector(ev, arg, DET_READ_STARTS, &ret->vec);
+		for (size_t c = 0; rc == 0 && c < ret->vec.n; c++) {
+			ret->vec.cols[c].drop_name = true;
+		}
+		return rc;
+	}
 	struct det_vec in;
 	int rc = det_eval_vector(ev, e->call.args[0], &in);
 	if (rc == 0) {
@@ -243,7 +252,7 @@ static det_call_fn *const calls[OPS_PROMQL_FN_COUNT] = {
 	[OPS_PROMQL_FN_HISTOGRAM_STDDEV] = det_call_histogram_number,
 	[OPS_PROMQL_FN_HISTOGRAM_STDVAR] = det_call_histogram_number,
 	[OPS_PROMQL_FN_HISTOGRAM_SUM] = det_call_histogram_number,
-	[OPS_PROMQL_FN_START_TIMESTAMP] = call_nothing,
+	[OPS_PROMQL_FN_START_TIMESTAMP] = call_start_timestamp,
 	[OPS_PROMQL_FN_HISTOGRAM_FRACTION] = det_call_histogram_fraction,
 	[OPS_PROMQL_FN_HISTOGRAM_QUANTILE] = det_call_histogram_quantile,
 	[OPS_PROMQL_FN_HISTOGRAM_QUANTILES] = det_call_histogram_quantiles,

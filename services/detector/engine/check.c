@@ -1,64 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What can be said of an expression without evaluating it: what is not supported, what it reads. */
+/* What can be said of an expression without evaluating it: what it reads. */
 #include "services/detector/engine/engine.h"
-
-#include <errno.h>
-#include <math.h>
-#include <string.h>
-
-/* NULL: supported. */
-static const char *unsupported_name(const struct ops_promql_expr *e)
-{
-	if (e->kind != OPS_PROMQL_CALL) {
-		return NULL;
-	}
-	bool unsupported = e->call.function->id == OPS_PROMQL_FN_START_TIMESTAMP;
-	return unsupported ? e->call.function->name : NULL;
-}
-
-struct findings {
-	struct det_unsupported *items;
-	size_t n, max;
-};
-
-static void check(const struct ops_promql_expr *e, struct findings *f)
-{
-	const char *name = unsupported_name(e);
-	if (name != NULL) {
-		if (f->n < f->max) {
-			f->items[f->n] = (struct det_unsupported){name, e->start, e->end};
-		}
-		f->n++;
-	}
-	const struct ops_promql_expr *c;
-	for (size_t i = 0; (c = ops_promql_child(e, i)) != NULL; i++) {
-		check(c, f);
-	}
-}
-
-size_t det_engine_check(const struct ops_promql_expr *expr, struct det_unsupported *ret, size_t max)
-{
-	struct findings f = {ret, 0, max};
-	check(expr, &f);
-	return f.n;
-}
-
-int det_engine_refuse(const struct ops_promql_expr *expr, const char *text, struct ops_error *err)
-{
-	struct det_unsupported first;
-	if (det_engine_check(expr, &first, 1) == 0) {
-		return 0;
-	}
-	int line = 1, column = 1;
-	for (uint32_t i = 0; i < first.start && text[i] != '\0'; i++) {
-		line += text[i] == '\n';
-		column = text[i] == '\n' ? 1 : column + 1;
-	}
-	ops_error_set_at(err, -EINVAL, "", line, column,
-		"%s is part of the language but not supported here", first.name);
-	ops_error_hint(err, "start timestamps are not stored");
-	return -EINVAL;
-}
 
 struct walk {
 	const struct det_engine_options *options;

@@ -181,7 +181,9 @@ int det_engine_eval(struct det_store *store, const struct det_engine_options *op
 	}
 	det_blocks_free(&sh);
 	det_samples_done(&sh.samples);
+	det_samples_done(&sh.start_samples);
 	free(sh.resets);
+	free(sh.starts_room);
 	if (rc == 0) {
 		result.annotations = sh.annotations;
 		result.samples = sh.total;

@@ -20,6 +20,7 @@ struct det_engine_options {	 /* 0 = the default in brackets */
 	int64_t timeout_ms;	 /* [2m], from the start of the evaluation */
 	uint64_t max_samples;	 /* in memory at once [50 million] */
 	int64_t default_step_ms; /* of subqueries without a step [1m]: global evaluation_interval */
+	bool use_start_timestamps; /* in rates, resets() and start_timestamp() */
 };
 
 struct det_query {
@@ -75,18 +76,6 @@ int det_engine_instant(struct det_store *store, const char *text, int64_t time_m
 /* Labels of a result as a shared set; the caller owns the reference. */
 struct ops_labels *det_result_labels(const struct det_result_series *series) OPS_MUST_CHECK;
 
-/* What the language has and this engine has not: to be refused when a rule is loaded. */
-struct det_unsupported {
-	const char *name;
-	uint32_t start, end; /* byte range in the expression's text */
-};
-/* Number of findings; the first max of them in ret. */
-size_t det_engine_check(
-	const struct ops_promql_expr *expr, struct det_unsupported *ret, size_t max);
-/* The same as an error with line and column; -EINVAL at the first finding. text is the
- * expression's. */
-int det_engine_refuse(
-	const struct ops_promql_expr *expr, const char *text, struct ops_error *err) OPS_MUST_CHECK;
 /* Every vector selector of the tree, with the time it reads before the evaluation (range or
  * lookback, offset, subqueries included): what an index of rules by the series they read needs. */
 void det_engine_selectors(const struct ops_promql_expr *expr,

@@ -53,6 +53,10 @@ struct det_shared { /* one query */
 	struct det_samples samples;	   /* scratch of one series */
 	uint32_t *resets;		   /* scratch: resets up to each sample */
 	size_t resets_cap;
+	struct det_samples start_samples; /* the same for its starts */
+	const int64_t *starts;		  /* of the samples; NULL: it has none */
+	int64_t *starts_room;
+	size_t starts_cap;
 	uint64_t spent; /* since the clock was read */
 	struct det_annotations annotations;
 	size_t warnings_cap, infos_cap;
@@ -149,6 +153,7 @@ static inline int64_t det_reference_time(
 enum det_reading {
 	DET_READ_VALUES,
 	DET_READ_TIMES,	    /* of the samples, in seconds */
+	DET_READ_STARTS,    /* of their counters, in seconds */
 	DET_READ_INFO_TIMES /* the same; a histogram is an error */
 };
 int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
@@ -170,6 +175,7 @@ struct det_window {
 	int64_t start_ms, end_ms; /* (start, end] */
 	int64_t range_ms, eval_ms;
 	const uint32_t *resets; /* resets up to each sample; NULL unless asked for */
+	const int64_t *starts;	/* when each counter began, 0: not known; NULL: none */
 	bool anchored, smoothed;
 	double args[2];
 	const struct ops_histogram *const *h; /* NULL: floats only */
@@ -178,7 +184,7 @@ typedef double det_range_fn(const struct det_window *w); /* absent: no result */
 
 struct det_range_function {
 	det_range_fn *fn;
-	bool keeps_name, counts_resets, anchored, smoothed;
+	bool keeps_name, counts_resets, anchored, smoothed, uses_starts;
 };
 /* NULL: not a function of a range vector. range_table.c */
 const struct det_range_function *det_range_function(enum ops_promql_function_id id);

@@ -4,7 +4,7 @@
  * first and last, counts of anything), the others pass over them and say so when there are floats
  * as well. Windows of floats never come here.
  */
-#include "services/detector/engine/eval.h"
+#include "services/detector/engine/starts.h"
 
 #include <math.h>
 
@@ -143,7 +143,7 @@ static int count_steps(const struct native *x, bool resets)
 	}
 	size_t n = 0;
 	for (size_t i = first + 1; i < x->w->n; i++) {
-		n += differs(x->w, i, resets);
+		n += differs(x->w, i, resets) || (resets && det_window_anew(x->w, i));
 	}
 	x->out->v[x->step] = (double)n;
 	return 0;

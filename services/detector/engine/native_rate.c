@@ -4,7 +4,7 @@
  * reached before. When it did so between the first and the second sample, the first one's shape
  * does not matter. Which resets collide is of no interest here: resets are what is looked for.
  */
-#include "services/detector/engine/eval.h"
+#include "services/detector/engine/starts.h"
 
 #include <math.h>
 
@@ -45,7 +45,8 @@ static bool is_gauge(const struct ops_histogram *h)
 static const struct ops_histogram *first_of(struct rate *r)
 {
 	const struct ops_histogram *first = r->w->h[0], *second = r->w->h[1];
-	if (!r->counter || !ops_histogram_reset_since(second, first)) {
+	if (!r->counter ||
+		!(det_window_anew(r->w, 1) || ops_histogram_reset_since(second, first))) {
 		return first;
 	}
 	r->empty = (struct ops_histogram){
@@ -101,7 +102,7 @@ static int change_of(struct rate *r, struct ops_histogram **ret)
 	}
 	bool good = apply(r, out, before, OPS_HISTOGRAM_SUB);
 	for (size_t i = 1; good && r->counter && i < w->n; i++) {
-		if (ops_histogram_reset_since(w->h[i], before)) {
+		if (det_window_anew(w, i) || ops_histogram_reset_since(w->h[i], before)) {
 			good = apply(r, out, before, OPS_HISTOGRAM_ADD);
 		}
 		before = w->h[i];
@@ -115,6 +116,20 @@ static int change_of(struct rate *r, struct ops_histogram **ret)
 		*ret = out;
 	}
 	return 0;
+}
+
+/* The counter was empty at its start, which is inside the window. */
+static int change_since_start(struct rate *r, struct ops_histogram **ret)
+{
+	const struct det_window *w = r->w;
+	if (w->n < 2) {
+		return det_histogram_copy(r->ev, w->h[0], ret);
+	}
+	int rc = change_of(r, ret);
+	if (rc == 0 && *ret != NULL && !apply(r, *ret, w->h[0], OPS_HISTOGRAM_ADD)) {
+		*ret = NULL;
+	}
+	return rc;
 }
 
 /* What was lost in resets between the edges' samples; NULL: nothing. False: it cannot be said. */
@@ -236,9 +251,12 @@ int det_native_rate(struct det_eval *ev, const struct det_native_call *call,
 		}
 		return rc;
 	}
-	int rc = w->n < 2 ? 0 : change_of(&r, ret);
+	bool born = r.counter && det_window_born(w);
+	int rc = born ? change_since_start(&r, ret) : w->n >= 2 ? change_of(&r, ret) : 0;
 	if (rc == 0 && *ret != NULL) {
-		double factor = det_extrapolation(w, w->h[0]->count, (*ret)->count, r.counter);
+		double factor =
+			born ? det_growth_since_start(w)
+			     : det_extrapolation(w, w->h[0]->count, (*ret)->count, r.counter);
 		ops_histogram_mul(*ret, id == OPS_PROMQL_FN_RATE ? factor / seconds : factor);
 	}
 	return rc;
@@ -266,8 +284,9 @@ int det_native_last_two(struct det_eval *ev, const struct det_native_call *call,
 		remark(&r, DET_NOT_GAUGE);
 	}
 	int rc = det_histogram_copy(ev, last, &out);
-	if (rc != 0 || ((!r.counter || !ops_histogram_reset_since(last, before)) &&
-			       !apply(&r, out, before, OPS_HISTOGRAM_SUB))) {
+	bool reset = r.counter &&
+		     (det_window_anew(w, w->n - 1) || ops_histogram_reset_since(last, before));
+	if (rc != 0 || (!reset && !apply(&r, out, before, OPS_HISTOGRAM_SUB))) {
 		return rc;
 	}
 	out->hint = OPS_RESET_GAUGE;

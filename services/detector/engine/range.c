@@ -9,6 +9,7 @@
  * samples at their edges.
  */
 #include "services/detector/engine/plan.h"
+#include "services/detector/engine/starts.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct source {
 	int64_t before_ms, beyond_ms; /* how much further the windows reach */
 	int64_t read_ms[2];
 	struct det_series_list list; /* of the store */
+	struct det_starts starts;    /* of these, where they matter */
 	struct det_vec inner;	     /* of the subquery, on its own grid */
 	struct det_eval grid;
 	struct det_plan plan; /* the windows of the series that was read last */
@@ -146,12 +148,15 @@ static int source_read(struct det_eval *ev, struct source *src, size_t i, struct
 	if (src->selector != NULL) {
 		const struct ops_labels *ls = src->list.items[i]->labels;
 		*ret = (struct det_col){.labels = det_lset_of(ls->items, ls->n)};
-		return det_eval_read(ev, src->list.items[i], src->read_ms);
+		int rc = det_eval_read(ev, src->list.items[i], src->read_ms);
+		return rc == 0 ? det_starts_read(ev, &src->starts, src->list.items[i], src->read_ms)
+			       : rc;
 	}
 	struct det_samples *s = &ev->sh->samples;
 	*ret = src->inner.cols[i];
 	s->n = 0;
 	s->h = NULL;
+	ev->sh->starts = NULL; /* what an expression makes has none */
 	for (size_t k = 0; k < src->grid.nsteps; k++) {
 		if (!det_is_absent(ret->v[k])) {
 			samples_add(s, det_step_time(&src->grid, k), ret->v[k]);
@@ -163,6 +168,11 @@ static int source_read(struct det_eval *ev, struct source *src, size_t i, struct
 	return det_eval_check(ev);
 }
 
+static bool began_anew(const struct det_shared *sh, size_t i)
+{
+	return sh->starts != NULL && det_starts_anew(&sh->samples.t[i - 1], &sh->starts[i - 1]);
+}
+
 /* Resets up to each sample; false where the series has none, as most. */
 static bool count_resets(struct det_shared *sh)
 {
@@ -171,14 +181,14 @@ static bool count_resets(struct det_shared *sh)
 	for (size_t i = 1; i < s->n; i++) {
 		resets += s->v[i] < s->v[i - 1];
 	}
-	bool any = resets != 0;
+	bool any = resets != 0 || sh->starts != NULL;
 	if (sh->resets_cap < s->n) {
 		sh->resets_cap = s->cap;
 		sh->resets = ops_xrealloc(sh->resets, sh->resets_cap, sizeof(uint32_t));
 	}
 	resets = 0;
 	for (size_t i = 0; i < s->n; i++) {
-		resets += any && i > 0 && s->v[i] < s->v[i - 1];
+		resets += any && i > 0 && (s->v[i] < s->v[i - 1] || began_anew(sh, i));
 		sh->resets[i] = resets;
 	}
 	return any;
@@ -201,6 +211,16 @@ static bool has_histogram(const struct det_samples *s, size_t lo, size_t hi)
 	return s->h != NULL && lo < hi;
 }
 
+/* irate() and resets() do not mind. */
+static void warn_of_starts(
+	struct det_eval *ev, const struct det_native_call *native, const struct det_window *w)
+{
+	enum ops_promql_function_id id = native->e->call.function->id;
+	if (w->starts != NULL && (id == OPS_PROMQL_FN_RATE || id == OPS_PROMQL_FN_INCREASE)) {
+		det_starts_warn(ev, native->arg, w, det_lset_get(native->labels, OPS_LABEL_NAME));
+	}
+}
+
 /* Window by window. */
 static int call_series(struct det_eval *ev, const struct range_call *call,
 	struct det_native_call *native, struct det_col *out)
@@ -219,6 +239,7 @@ static int call_series(struct det_eval *ev, const struct range_call *call,
 		w.v = s->v + lo;
 		w.n = hi - lo;
 		w.resets = call->function->counts_resets ? ev->sh->resets + lo : NULL;
+		w.starts = ev->sh->starts != NULL ? ev->sh->starts + lo : NULL;
 		w.end_ms = det_reference_time(ev, &src->ref, i);
 		w.start_ms = w.end_ms - src->range_ms;
 		w.eval_ms = det_step_time(ev, i);
@@ -232,6 +253,7 @@ static int call_series(struct det_eval *ev, const struct range_call *call,
 		} else {
 			out->v[i] = call->function->fn(&w);
 		}
+		warn_of_starts(ev, native, &w);
 		rc = rc == 0 ? det_eval_spend(ev, w.n) : rc;
 		if (rc != 0) {
 			return rc;
@@ -273,7 +295,7 @@ static int call_column(struct det_eval *ev, struct range_call *call, struct det_
 	if (call->column && other) {
 		det_rate_plan_fit(ev, &call->rates);
 	}
-	if (!call->column || s->h != NULL) {
+	if (!call->column || s->h != NULL || ev->sh->starts != NULL) {
 		det_col_clear(ev, out);
 		return call_series(ev, call, native, out);
 	}
@@ -406,6 +428,10 @@ int det_eval_range_call(struct det_eval *ev, const struct ops_promql_expr *e, st
 	}
 	if (rc == 0) {
 		rc = source_open(ev, arg, &call.src);
+	}
+	if (rc == 0 && call.function->uses_starts && call.src.selector != NULL &&
+		plain_windows(&call.src)) {
+		rc = det_starts_open(ev, call.src.selector, call.src.read_ms, &call.src.starts);
 	}
 	if (rc == 0) {
 		rc = check_args(ev, e, &call);

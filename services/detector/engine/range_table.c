@@ -5,14 +5,14 @@
 #define ROW(id, function) [OPS_PROMQL_FN_##id] = {.fn = (function)}
 
 static const struct det_range_function table[OPS_PROMQL_FN_COUNT] = {
-	[OPS_PROMQL_FN_RATE] = {det_fn_rate, false, true, true, true},
-	[OPS_PROMQL_FN_INCREASE] = {det_fn_increase, false, true, true, true},
-	[OPS_PROMQL_FN_DELTA] = {det_fn_delta, false, false, true, true},
-	[OPS_PROMQL_FN_RESETS] = {det_fn_resets, false, true, true, false},
-	[OPS_PROMQL_FN_CHANGES] = {det_fn_changes, false, false, true, false},
-	[OPS_PROMQL_FN_FIRST_OVER_TIME] = {det_fn_first, true, false, false, false},
-	[OPS_PROMQL_FN_LAST_OVER_TIME] = {det_fn_last, true, false, false, false},
-	ROW(IRATE, det_fn_irate),
+	[OPS_PROMQL_FN_RATE] = {det_fn_rate, false, true, true, true, true},
+	[OPS_PROMQL_FN_INCREASE] = {det_fn_increase, false, true, true, true, true},
+	[OPS_PROMQL_FN_DELTA] = {det_fn_delta, false, false, true, true, false},
+	[OPS_PROMQL_FN_RESETS] = {det_fn_resets, false, true, true, false, true},
+	[OPS_PROMQL_FN_CHANGES] = {det_fn_changes, false, false, true, false, false},
+	[OPS_PROMQL_FN_FIRST_OVER_TIME] = {det_fn_first, true, false, false, false, false},
+	[OPS_PROMQL_FN_LAST_OVER_TIME] = {det_fn_last, true, false, false, false, false},
+	[OPS_PROMQL_FN_IRATE] = {.fn = det_fn_irate, .uses_starts = true},
 	ROW(IDELTA, det_fn_idelta),
 	ROW(AVG_OVER_TIME, det_fn_avg),
 	ROW(SUM_OVER_TIME, det_fn_sum),

@@ -8,6 +8,7 @@
  * smoothed: the values at the edges are those of the line between their neighbours.
  */
 #include "services/detector/engine/range_functions.h"
+#include "services/detector/engine/starts.h"
 
 #include <math.h>
 
@@ -17,7 +18,8 @@ static double counter_change(const struct det_window *w)
 	double change = w->v[w->n - 1] - w->v[0];
 	if (w->resets[w->n - 1] != w->resets[0]) {
 		for (size_t i = 1; i < w->n; i++) {
-			change += w->v[i] < w->v[i - 1] ? w->v[i - 1] : 0;
+			bool reset = w->v[i] < w->v[i - 1] || det_window_anew(w, i);
+			change += reset ? w->v[i - 1] : 0;
 		}
 	}
 	return change;
@@ -144,11 +146,14 @@ static double change_of(const struct det_window *w, bool counter, bool per_secon
 		double change = edge_change(w, counter);
 		return per_second && !det_is_absent(change) ? change / seconds : change;
 	}
-	if (w->n < 2) {
+	bool born = counter && det_window_born(w);
+	if (w->n < 2 && !born) {
 		return det_absent();
 	}
 	double change = counter ? counter_change(w) : w->v[w->n - 1] - w->v[0];
-	double factor = det_extrapolation(w, w->v[0], change, counter);
+	double factor =
+		born ? det_growth_since_start(w) : det_extrapolation(w, w->v[0], change, counter);
+	change += born ? w->v[0] : 0;
 	return change * (per_second ? factor / seconds : factor);
 }
 
@@ -173,7 +178,8 @@ static double last_two(const struct det_window *w, bool counter)
 		return det_absent();
 	}
 	double before = w->v[w->n - 2], last = w->v[w->n - 1];
-	double change = counter && last < before ? last : last - before;
+	bool reset = counter && (last < before || det_window_anew(w, w->n - 1));
+	double change = reset ? last : last - before;
 	return counter ? change / ((double)(w->t[w->n - 1] - w->t[w->n - 2]) / 1000) : change;
 }
 

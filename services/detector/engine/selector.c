@@ -5,6 +5,7 @@
  * forward. "smoothed" takes the line between the neighbours on both sides instead.
  */
 #include "services/detector/engine/plan.h"
+#include "services/detector/engine/starts.h"
 
 #include <errno.h>
 
@@ -88,7 +89,9 @@ struct walk {
 	enum det_reading reading;
 	bool smoothed;
 	const struct ops_promql_expr *e;
-	size_t next; /* first sample after the step */
+	struct det_starts starts; /* for DET_READ_STARTS */
+	const int64_t *start;	  /* of the samples; NULL: none */
+	size_t next;		  /* first sample after the step */
 };
 
 static double newest(const struct walk *w, const struct det_samples *s, size_t next, int64_t t)
@@ -96,7 +99,16 @@ static double newest(const struct walk *w, const struct det_samples *s, size_t n
 	if (next == 0 || s->t[next - 1] <= t - w->lookback_ms || ops_is_stale(s->v[next - 1])) {
 		return det_absent();
 	}
-	return w->reading != DET_READ_VALUES ? (double)s->t[next - 1] / 1000 : s->v[next - 1];
+	switch (w->reading) {
+	case DET_READ_VALUES:
+		break;
+	case DET_READ_STARTS:
+		return w->start != NULL ? (double)w->start[next - 1] / 1000 : 0;
+	case DET_READ_TIMES:
+	case DET_READ_INFO_TIMES:
+		return (double)s->t[next - 1] / 1000;
+	}
+	return s->v[next - 1];
 }
 
 /* Between the neighbours of t; samples hold no staleness markers here. */
@@ -197,11 +209,16 @@ static int fill_column(
 	return walk_series(ev, w, col);
 }
 
-static int read_series(struct det_eval *ev, const struct walk *w, const struct det_series *series,
+static int read_series(struct det_eval *ev, struct walk *w, const struct det_series *series,
 	const int64_t range_ms[2])
 {
-	return w->smoothed ? det_eval_read(ev, series, range_ms)
-			   : det_eval_read_all(ev, series, range_ms); /* markers must be seen */
+	int rc = w->smoothed ? det_eval_read(ev, series, range_ms)
+			     : det_eval_read_all(ev, series, range_ms); /* markers must be seen */
+	if (rc == 0 && w->starts.n != 0) {
+		rc = det_starts_read(ev, &w->starts, series, range_ms);
+		w->start = ev->sh->starts;
+	}
+	return rc;
 }
 
 int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
@@ -224,6 +241,9 @@ int det_eval_selector(struct det_eval *ev, const struct ops_promql_expr *e,
 	rc = det_eval_select(ev, e, range_ms, &list);
 	if (rc == 0) {
 		rc = det_vec_init(ev, ret, list.n);
+	}
+	if (rc == 0 && reading == DET_READ_STARTS) {
+		rc = det_starts_open(ev, e, range_ms, &w.starts);
 	}
 	for (size_t i = 0; rc == 0 && i < list.n; i++) {
 		rc = read_series(ev, &w, list.items[i], range_ms);

@@ -109,8 +109,14 @@ static void check_rates(struct world *w, enum ops_promql_function_id id, int64_t
 			while (lo < hi && s->t[lo] <= end - range_ms) {
 				lo++;
 			}
-			struct det_window win = {s->t + lo, s->v + lo, hi - lo, end - range_ms, end,
-				range_ms, end + 3000, resets + lo, false, false, {0, 0}, NULL};
+			struct det_window win = {.t = s->t + lo,
+				.v = s->v + lo,
+				.n = hi - lo,
+				.start_ms = end - range_ms,
+				.end_ms = end,
+				.range_ms = range_ms,
+				.eval_ms = end + 3000,
+				.resets = resets + lo};
 			double want = lo == hi ? det_absent() : det_range_function(id)->fn(&win);
 			assert_same_bits(got[i], want);
 		}

@@ -286,29 +286,6 @@ static void test_limits(void **state)
 	det_store_free(s);
 }
 
-static void test_check(void **state)
-{
-	(void)state;
-	struct ops_arena arena;
-	struct ops_promql_expr *expr;
-	struct ops_error err = {0};
-	ops_arena_init(&arena);
-	const char *text = "1 +\n  start_timestamp(x) + start_timestamp(y)";
-	const struct ops_promql_options all = {OPS_PROMQL_ALL_FEATURES};
-	const struct ops_promql_source src = {text, strlen(text), &all};
-	assert_int_equal(ops_promql_parse(&arena, &src, &expr, &err), 0);
-	struct det_unsupported found[4];
-	assert_int_equal(det_engine_check(expr, found, 4), 2);
-	assert_string_equal(found[0].name, "start_timestamp");
-	assert_int_equal(found[0].start, 6);
-	assert_int_equal(det_engine_refuse(expr, text, &err), -EINVAL);
-	assert_true(err.line == 2 && err.column == 3);
-	assert_non_null(strstr(err.message, "start_timestamp"));
-	assert_int_equal(ops_promql_parse_text(&arena, "rate(x[5m])", &expr, &err), 0);
-	assert_int_equal(det_engine_refuse(expr, "rate(x[5m])", &err), 0);
-	ops_arena_done(&arena);
-}
-
 static void test_native(void **state)
 {
 	static const struct query_case cases[] = {
@@ -403,7 +380,6 @@ int main(void)
 		cmocka_unit_test(test_instant),
 		cmocka_unit_test(test_range),
 		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_native),
 		cmocka_unit_test(test_selectors),
 	};

@@ -98,19 +98,10 @@ struct det_rule *det_rule_find(const struct det_generation *g, const char *key)
 
 /* ---- building ---- */
 
-/* Loaded rules are checked for what the language has and the engine has not, and for templates that
- * cannot work. */
+/* Loaded rules are checked for templates that cannot work. */
 static int check_rule(void *arg, const struct ops_rule *rule, struct ops_error *err)
 {
 	const struct det_generation *g = arg;
-	int rc = det_engine_refuse(rule->expr, rule->expr_text, err);
-	if (rc == 0 && rule->policy.resolve != NULL) {
-		rc = det_engine_refuse(rule->policy.resolve, rule->policy.resolve_text, err);
-	}
-	if (rc != 0) {
-		ops_rule_expr_position(rule, err);
-		return rc;
-	}
 	return det_expand_check(g->templates, rule, err);
 }
 

@@ -56,7 +56,7 @@ static void count_repeated(struct det_store *s, struct det_group *g, const doubl
 
 static void tell_sample(struct det_store *s, struct det_entry *e, int64_t t, double v)
 {
-	if (s->listener.on_sample == NULL && s->tap.on_sample == NULL) {
+	if (s->quiet || (s->listener.on_sample == NULL && s->tap.on_sample == NULL)) {
 		return;
 	}
 	struct ops_arena arena;

@@ -76,6 +76,7 @@ struct det_store {
 	struct det_store_options options;
 	struct det_store_listener listener;
 	struct det_store_tap tap;
+	bool quiet; /* the sample that is being appended is nobody else's business */
 	struct det_readers readers;
 	struct det_table series;    /* by hash */
 	struct ops_map *layouts;    /* id -> struct det_group, retired ones too */
@@ -218,6 +219,11 @@ void det_store_add_row(struct det_store *s, struct det_group *g, int64_t t, cons
 
 /* ---- layouts.c ---- */
 struct det_job *det_store_job(struct det_store *s, const char *name); /* made when new */
+
+/* ---- starts.c ---- */
+struct ops_matchers det_without_starts(/* borrows */
+	const struct ops_matchers *matchers, struct ops_arena *arena);
+void det_strings_drop_start(struct det_strings *list);
 
 /* ---- select.c ---- */
 /* Samples of the head, under the lock or by the writer. Replaces what is in out. */

@@ -230,6 +230,14 @@ int det_store_snapshot(struct det_store *s, const char *name, struct ops_arena *
 int det_store_append_histogram(struct det_store *s, struct ops_labels *labels, int64_t time_ms,
 	const struct ops_histogram *h) OPS_MUST_CHECK;
 
+/*
+ * When the counter behind the sample at that time began (starts.c). 0 = stored or known already, 1
+ * = refused and counted. Stored as a series that only those see who ask for its label.
+ */
+#define DET_START_LABEL "__start_timestamp__"
+int det_store_append_start(struct det_store *s, const struct ops_labels *labels, int64_t time_ms,
+	int64_t start_ms) OPS_MUST_CHECK;
+
 struct det_series_list {
 	struct det_series **items;
 	size_t n;
@@ -240,6 +248,10 @@ struct det_series_list {
  * thread within a read.
  */
 void det_store_select(struct det_store *s, const struct ops_matchers *matchers,
+	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret);
+/* The same of the start timestamps: series with DET_START_LABEL beside the labels of what they
+ * belong to, values in milliseconds. */
+void det_store_select_starts(struct det_store *s, const struct ops_matchers *matchers,
 	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret);
 /* In the head; NULL when there is none. Any thread within a read. */
 struct det_series *det_store_find(

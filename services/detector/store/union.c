@@ -121,6 +121,8 @@ void det_store_select(struct det_store *s, const struct ops_matchers *matchers,
 	const int64_t range_ms[2], struct ops_arena *arena, struct det_series_list *ret)
 {
 	struct joined j = {.s = s, .arena = arena, .list = ret};
+	const struct ops_matchers visible = det_without_starts(matchers, arena);
+	matchers = &visible;
 	det_read_lock(s);
 	det_head_select(s, matchers, range_ms, arena, ret);
 	j.nblocks = blocks_in(s, range_ms, arena, &j.blocks);
@@ -300,6 +302,7 @@ void det_store_label_names(struct det_store *s, struct ops_arena *arena, struct 
 		add_strings(arena, ret, names, n);
 	}
 	sort_strings(ret);
+	det_strings_drop_start(ret);
 }
 
 void det_store_label_values(
