@@ -214,7 +214,7 @@ static void on_heartbeat_timer(void *arg)
 		ops_consumers_flush(p->consumers);
 		p->consumers_flushed_ms = now_ms;
 	}
-	ops_timer_start(p->heartbeat_timer, p->heartbeat_ms);
+	ops_timer_start_beat(p->heartbeat_timer, p->heartbeat_ms);
 }
 
 static void on_pub_pipe(void *arg)
@@ -419,7 +419,7 @@ int ops_pub_open(struct ops_loop *loop, const struct ops_pub_config *cfg, struct
 	}
 	ops_metric_add(&ops_bus_published, 0, p->stream);
 	send_heartbeat(p);
-	ops_timer_start(p->heartbeat_timer, p->heartbeat_ms);
+	ops_timer_start_beat(p->heartbeat_timer, p->heartbeat_ms);
 	*ret = p;
 	return 0;
 }

@@ -157,12 +157,6 @@ void ops_stream_flush(struct ops_stream *st)
 		ops_metric_add(&ops_bus_refused, 1, "checkpoint_write_failed");
 }
 
-static void changed(struct ops_stream *st)
-{
-	st->dirty = true;
-	st->owner->on_moved(st->owner->arg);
-}
-
 void ops_stream_mark(struct ops_stream *st)
 {
 	if (st->started)
@@ -174,7 +168,8 @@ void ops_stream_commit(struct ops_stream *st)
 	if (st->marked.next == 0 || st->position == NULL)
 		return;
 	st->safe = st->marked;
-	changed(st);
+	st->dirty = true;
+	ops_stream_flush(st); /* whoever commits does not do so all the time */
 }
 
 /* ---- events and counters ---- */
@@ -190,8 +185,10 @@ static void tell(struct ops_stream *st, enum ops_sub_event event, uint64_t count
 static void move_to(struct ops_stream *st, uint64_t next)
 {
 	st->next = next;
-	if (st->position != NULL && !st->owner->cfg->commits)
-		changed(st);
+	if (st->position == NULL || st->owner->cfg->commits)
+		return;
+	st->dirty = true;
+	st->owner->on_moved(st->owner->arg);
 }
 
 /* Numbers below `next` will never come. */

@@ -225,7 +225,7 @@ static void on_tick(void *arg)
 		ops_socket_hang_up(s->socket);
 		s->heard_ms = now_ms;
 	}
-	ops_timer_start(s->tick_timer, TICK_MS);
+	ops_timer_start_beat(s->tick_timer, TICK_MS);
 }
 
 bool ops_sub_live(const struct ops_sub *s)
@@ -382,7 +382,7 @@ int ops_sub_open(struct ops_loop *loop, const struct ops_sub_config *cfg, struct
 		ops_sub_close(s);
 		return r;
 	}
-	ops_timer_start(s->tick_timer, TICK_MS);
+	ops_timer_start_beat(s->tick_timer, TICK_MS);
 	*ret = s;
 	return 0;
 }

@@ -10,6 +10,13 @@
  * runs in the same way, after it. ops_loop_free runs what is left, so that an object deferred
  * during the last turn is not leaked.
  *
+ * Beats are the multiples of an interval on the monotonic clock, moved by a number that differs
+ * from loop to loop, so that the processes of a host do not all wake at once. An interval has one
+ * event for all timers that wait for it: events of their own, due within microseconds of each
+ * other, would each be waited for. libevent's clock goes in steps of some milliseconds; a wait that
+ * is no multiple of them ends a step too early and begins again. Beats are rounded to a fiftieth of
+ * the interval, which for a second is such a multiple.
+ *
  * Timers and watches embed their struct event; libevent does not touch an event after its callback
  * has returned, therefore freeing it from inside its own callback is allowed.
  */
@@ -20,6 +27,7 @@
 #include <event2/event_struct.h>
 #include <signal.h>
 
+#include "common/base/clock.h"
 #include "common/base/text.h"
 
 struct deferred {
@@ -34,17 +42,29 @@ struct signal_handler {
 	struct signal_handler *next;
 };
 
+/* An interval of which some timer has waited; there are few, and they stay. */
+struct beat {
+	struct event event;
+	int64_t interval_us;
+	struct ops_timer *waiting, *firing;
+	struct beat *next;
+};
+
 struct ops_loop {
 	struct event_base *base;
 	struct event defer_event;
 	struct deferred *deferred;
 	size_t ndeferred, deferred_cap;
 	struct signal_handler *signals;
+	struct beat *beats;
+	uint32_t phase_us;
 	bool stopped;
 };
 
 struct ops_timer {
 	struct event event;
+	struct ops_loop *loop;
+	struct ops_timer *next, **at; /* in the list of a beat; at: NULL in none */
 	void (*fn)(void *);
 	void *arg;
 };
@@ -81,6 +101,7 @@ struct ops_loop *ops_loop_new(void)
 	struct ops_loop *loop = ops_xcalloc(1, sizeof(*loop));
 	struct event_config *config = event_config_new();
 
+	loop->phase_us = (uint32_t)ops_random_u64();
 	ops_assert(config != NULL);
 	ops_assert(event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME) == 0);
 	loop->base = event_base_new_with_config(config);
@@ -113,6 +134,12 @@ void ops_loop_free(struct ops_loop *loop)
 		loop->signals = h->next;
 		event_del(&h->event);
 		free(h);
+	}
+	while (loop->beats != NULL) {
+		struct beat *b = loop->beats;
+		loop->beats = b->next;
+		event_del(&b->event);
+		free(b);
 	}
 	run_what_libraries_deferred(loop);
 	event_base_free(loop->base);
@@ -161,17 +188,28 @@ struct ops_timer *ops_timer_new(struct ops_loop *loop, void (*fn)(void *), void 
 {
 	struct ops_timer *t = ops_xcalloc(1, sizeof(*t));
 
+	t->loop = loop;
 	t->fn = fn;
 	t->arg = arg;
 	ops_assert(event_assign(&t->event, loop->base, -1, 0, on_timer_event, t) == 0);
 	return t;
 }
 
+static void leave_beat(struct ops_timer *t)
+{
+	if (t->at == NULL)
+		return;
+	*t->at = t->next;
+	if (t->next != NULL)
+		t->next->at = t->at;
+	t->at = NULL;
+}
+
 void ops_timer_free(struct ops_timer *t)
 {
 	if (t == NULL)
 		return;
-	event_del(&t->event);
+	ops_timer_stop(t);
 	free(t);
 }
 
@@ -180,18 +218,89 @@ void ops_timer_start(struct ops_timer *t, int64_t delay_ms)
 	int64_t ms = delay_ms < 0 ? 0 : delay_ms;
 	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
+	leave_beat(t);
 	ops_assert(event_add(&t->event, &tv) == 0);
 }
 
 void ops_timer_stop(struct ops_timer *t)
 {
+	leave_beat(t);
 	event_del(&t->event);
 }
 
 bool ops_timer_pending(const struct ops_timer *t)
 {
-	return event_pending(&t->event, EV_TIMEOUT, NULL) != 0;
+	return t->at != NULL || event_pending(&t->event, EV_TIMEOUT, NULL) != 0;
 }
+
+/* ---- beats ---- */
+
+static void link_timer(struct ops_timer *t, struct ops_timer **list)
+{
+	while (*list != NULL)
+		list = &(*list)->next;
+	t->next = NULL;
+	t->at = list;
+	*list = t;
+}
+
+static void on_beat_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct beat *b = arg;
+
+	(void)fd;
+	(void)what;
+	while (b->waiting != NULL) {
+		struct ops_timer *t = b->waiting;
+		leave_beat(t);
+		link_timer(t, &b->firing);
+	}
+	while (b->firing != NULL) {
+		struct ops_timer *t = b->firing;
+		leave_beat(t);
+		t->fn(t->arg);
+	}
+}
+
+static struct beat *beat_of(struct ops_loop *loop, int64_t interval_us)
+{
+	struct beat *b = loop->beats;
+
+	while (b != NULL && b->interval_us != interval_us)
+		b = b->next;
+	if (b == NULL) {
+		b = ops_xcalloc(1, sizeof(*b));
+		b->interval_us = interval_us;
+		b->next = loop->beats;
+		loop->beats = b;
+		ops_assert(event_assign(&b->event, loop->base, -1, 0, on_beat_event, b) == 0);
+	}
+	return b;
+}
+
+static int64_t until_beat_us(const struct ops_loop *loop, int64_t interval_us)
+{
+	int64_t least_us = interval_us / 4, step_us = interval_us / 50;
+	int64_t earliest_us = ops_mono_ns() / 1000 + loop->phase_us + least_us;
+	int64_t us = least_us + interval_us - earliest_us % interval_us;
+
+	return us + step_us - us % step_us;
+}
+
+void ops_timer_start_beat(struct ops_timer *t, int64_t interval_ms)
+{
+	struct beat *b = beat_of(t->loop, OPS_MAX(interval_ms, (int64_t)1) * 1000);
+
+	ops_timer_stop(t);
+	link_timer(t, &b->waiting);
+	if (event_pending(&b->event, EV_TIMEOUT, NULL) == 0) {
+		int64_t us = until_beat_us(t->loop, b->interval_us);
+		struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+		ops_assert(event_add(&b->event, &tv) == 0);
+	}
+}
+
+/* ---- watches ---- */
 
 static short watch_events(unsigned what)
 {

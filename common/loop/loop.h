@@ -26,6 +26,11 @@ struct ops_timer *ops_timer_new(struct ops_loop *loop, void (*fn)(void *), void 
 void ops_timer_free(struct ops_timer *t); /* NULL is fine; also from inside its own callback */
 void ops_timer_start(
 	struct ops_timer *t, int64_t delay_ms); /* re-arms when running; < 0 counts as 0 */
+/*
+ * For work that comes again and again and need not be exact: the loop's next beat of that interval,
+ * a quarter of it from now at least. Timers that wait for the same beat wake the process once.
+ */
+void ops_timer_start_beat(struct ops_timer *t, int64_t interval_ms);
 void ops_timer_stop(struct ops_timer *t);
 bool ops_timer_pending(const struct ops_timer *t);
 

@@ -114,6 +114,70 @@ static void a_delay_counts_from_the_start_call(void **state)
 	ops_loop_free(t.loop);
 }
 
+struct beats {
+	struct ops_loop *loop;
+	struct ops_timer *first, *second, *stopped, *freed;
+	int64_t fired_ms[2];
+	char text[16];
+};
+
+/* What waits for the same beat may go from inside of it. */
+static void on_first_beat(void *arg)
+{
+	struct beats *b = arg;
+	strncat(b->text, "1", sizeof(b->text) - strlen(b->text) - 1);
+	b->fired_ms[0] = ops_mono_ms();
+	ops_timer_start_beat(b->first, 200);
+	ops_timer_stop(b->stopped);
+	ops_timer_free(b->freed);
+	b->freed = NULL;
+}
+
+static void on_second_beat(void *arg)
+{
+	struct beats *b = arg;
+	strncat(b->text, "2", sizeof(b->text) - strlen(b->text) - 1);
+	b->fired_ms[1] = ops_mono_ms();
+	ops_loop_stop(b->loop);
+}
+
+static void never_beats(void *arg)
+{
+	(void)arg;
+	fail();
+}
+
+static void timers_of_an_interval_share_its_beats(void **state)
+{
+	struct beats b = {.loop = ops_loop_new()};
+
+	(void)state;
+	b.first = ops_timer_new(b.loop, on_first_beat, &b);
+	b.second = ops_timer_new(b.loop, on_second_beat, &b);
+	b.stopped = ops_timer_new(b.loop, never_beats, &b);
+	b.freed = ops_timer_new(b.loop, never_beats, &b);
+	int64_t start_ms = ops_mono_ms();
+	ops_timer_start_beat(b.first, 200);
+	ops_timer_start_beat(b.stopped, 200);
+	ops_timer_start_beat(b.second, 100);
+	ops_timer_start_beat(b.freed, 200);
+	ops_timer_start_beat(b.second, 200); /* as with a delay: the last start counts */
+	ops_loop_run(b.loop);
+	assert_string_equal(b.text, "12");
+	assert_true(b.fired_ms[0] - start_ms >= 49);
+	assert_true(ops_timer_pending(b.first));
+	assert_false(ops_timer_pending(b.second));
+	assert_false(ops_timer_pending(b.stopped));
+	ops_timer_start(b.first, 0); /* no beat any more */
+	ops_timer_start_beat(b.second, 200);
+	ops_loop_run(b.loop);
+	assert_string_equal(b.text, "12121");
+	ops_timer_free(b.first);
+	ops_timer_free(b.second);
+	ops_timer_free(b.stopped);
+	ops_loop_free(b.loop);
+}
+
 static void on_pipe(int fd, unsigned what, void *arg)
 {
 	struct trace *t = arg;
@@ -219,6 +283,7 @@ int main(void)
 		cmocka_unit_test(deferred_work_runs_after_the_callback),
 		cmocka_unit_test(a_timer_is_one_shot_and_can_be_stopped),
 		cmocka_unit_test(a_delay_counts_from_the_start_call),
+		cmocka_unit_test(timers_of_an_interval_share_its_beats),
 		cmocka_unit_test(a_watch_is_level_triggered_and_can_pause),
 		cmocka_unit_test(a_signal_runs_on_the_loop),
 		cmocka_unit_test(stopping_before_running_returns_at_once),

@@ -184,7 +184,7 @@ static void settle(struct col_members *m, bool changed)
 static void on_timer(void *arg)
 {
 	struct col_members *m = arg;
-	ops_timer_start(m->timer, m->cfg.heartbeat_ms);
+	ops_timer_start_beat(m->timer, m->cfg.heartbeat_ms);
 	m->cfg.on_heartbeat(m->cfg.arg);
 	settle(m, false);
 }

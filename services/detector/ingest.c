@@ -270,7 +270,7 @@ static void on_heartbeat(void *arg)
 	drop_silent_members(in);
 	publish_members(in);
 	ops_metric_set(&members_gauge, (double)ops_map_count(in->members));
-	ops_timer_start(in->heartbeat, in->heartbeat_ms);
+	ops_timer_start_beat(in->heartbeat, in->heartbeat_ms);
 }
 
 static void on_maintain(void *arg)
@@ -300,7 +300,7 @@ static void on_commit(void *arg)
 		ops_map_free(in->unfed, NULL);
 		in->unfed = ops_map_new();
 	}
-	ops_timer_start(in->commit, COMMIT_MS);
+	ops_timer_start_beat(in->commit, COMMIT_MS);
 }
 
 /* ---- the stream ---- */
@@ -374,7 +374,7 @@ int det_ingest_open(
 	in->maintain = ops_timer_new(cfg->loop, on_maintain, in);
 	in->commit = ops_timer_new(cfg->loop, on_commit, in);
 	ops_timer_start(in->heartbeat, 0);
-	ops_timer_start(in->commit, COMMIT_MS);
+	ops_timer_start_beat(in->commit, COMMIT_MS);
 	ops_timer_start(in->maintain, MAINTAIN_MS);
 	*ret = in;
 	return 0;

@@ -236,9 +236,9 @@ static void on_timer(void *arg)
 	struct det_storage *g = arg;
 	if (g->open) {
 		watch_disk(g);
-		ops_timer_start(g->timer, WATCH_MS);
+		ops_timer_start_beat(g->timer, WATCH_MS);
 	} else if (__atomic_load_n(&g->done, __ATOMIC_ACQUIRE) != 0) {
-		ops_timer_start(g->timer, WATCH_MS);
+		ops_timer_start_beat(g->timer, WATCH_MS);
 		opened(g);
 	} else {
 		char why[64];

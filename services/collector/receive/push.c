@@ -37,6 +37,7 @@
 enum {
 	FILE_LIMIT_BYTES = 64 << 20,
 	TICK_MS = 250,
+	IDLE_TICK_MS = 1000,
 	REMEMBER_DELETED_MS = 3600000
 };
 
@@ -158,7 +159,7 @@ static void on_tick(void *arg)
 	}
 	ops_metric_set(&groups_gauge, (double)col_push_live(p));
 	col_push_peers_run(p->peers);
-	ops_timer_start(p->tick, TICK_MS);
+	ops_timer_start_beat(p->tick, ops_map_count(p->entries) != 0 ? TICK_MS : IDLE_TICK_MS);
 }
 
 /* ---- states ---- */
@@ -364,7 +365,7 @@ int col_push_open(struct ops_loop *loop, struct col_publisher *publisher,
 		}
 	}
 	p->tick = ops_timer_new(loop, on_tick, p);
-	ops_timer_start(p->tick, TICK_MS);
+	ops_timer_start_beat(p->tick, TICK_MS);
 	*ret = p;
 	return 0;
 }
