@@ -14,6 +14,9 @@
  * telling; cooked REP answers one request at a time through RECVFD. Raw needs neither aio nor
  * cancel. Its send buffer is 0, so that "nobody is connected" is seen as EAGAIN and stale requests
  * do not pile up.
+ * - nng_sendmsg() and nng_recvmsg() make an operation (a lock, a random number from the kernel) for
+ * each message, and each try to receive that finds nothing. A socket has one of its own for all of
+ * its tries, which are over when the call returns, as with those.
  * - Pipe callbacks run in nng's threads: they count and wake the loop through an eventfd, no more.
  * - A socket is closed with no receive in progress, and nng_close returns only when its callbacks
  * are over; then the eventfd goes. Where it does not return (socket_close.h) the socket is
@@ -60,6 +63,7 @@ enum {
 struct ops_socket {
 	struct ops_loop *loop;
 	nng_socket nng;
+	nng_aio *attempt;	      /* never under way between calls */
 	struct ops_socket_config cfg; /* url and tls are not kept */
 	bool open, closed;
 	struct ops_watch *receive_watch, *pipe_watch;
@@ -102,13 +106,20 @@ bool ops_socket_url_valid(const char *url)
 
 /* ---- receiving ---- */
 
+static nng_msg *receive(struct ops_socket *s)
+{
+	nng_recv_aio(s->nng, s->attempt);
+	nng_aio_wait(s->attempt);
+	return nng_aio_result(s->attempt) == 0 ? nng_aio_get_msg(s->attempt) : NULL;
+}
+
 static void drain(struct ops_socket *s)
 {
 	int budget = s->cfg.kind == OPS_SOCKET_REP ? DRAIN_REQUESTS : DRAIN_MESSAGES;
 
 	while (!s->closed && budget-- > 0) {
-		nng_msg *msg = NULL;
-		if (nng_recvmsg(s->nng, &msg, NNG_FLAG_NONBLOCK) != 0)
+		nng_msg *msg = receive(s);
+		if (msg == NULL)
 			return;
 		struct ops_socket_message m = {nng_msg_header(msg), nng_msg_header_len(msg),
 			nng_msg_body(msg), nng_msg_len(msg)};
@@ -130,7 +141,7 @@ static void on_safety(void *arg)
 
 	drain(s);
 	if (!s->closed)
-		ops_timer_start(s->safety, SAFETY_MS);
+		ops_timer_start_beat(s->safety, SAFETY_MS);
 }
 
 /* ---- peers ---- */
@@ -363,7 +374,7 @@ static int watch_receive(struct ops_socket *s)
 		return code;
 	s->receive_watch = ops_watch_new(s->loop, fd, OPS_READABLE, on_receivable, s);
 	s->safety = ops_timer_new(s->loop, on_safety, s);
-	ops_timer_start(s->safety, SAFETY_MS);
+	ops_timer_start_beat(s->safety, SAFETY_MS);
 	return 0;
 }
 
@@ -376,7 +387,11 @@ static int open_socket(struct ops_socket *s, struct ops_error *err)
 	int code = open_nng(s);
 	s->open = code == 0;
 	if (code == 0)
+		code = nng_aio_alloc(&s->attempt, NULL, NULL);
+	if (code == 0) {
+		nng_aio_set_timeout(s->attempt, NNG_DURATION_ZERO);
 		code = set_options(s);
+	}
 	if (code == 0)
 		code = watch_receive(s);
 	if (code != 0)
@@ -408,6 +423,15 @@ int ops_socket_open(struct ops_loop *loop, const struct ops_socket_config *cfg,
 	return 0;
 }
 
+/* At the end of the turn: the socket may be closed by whom its message is told. */
+static void free_socket(void *arg)
+{
+	struct ops_socket *s = arg;
+
+	nng_aio_free(s->attempt);
+	free(s);
+}
+
 void ops_socket_close(struct ops_socket *s)
 {
 	if (s == NULL || s->closed)
@@ -421,7 +445,7 @@ void ops_socket_close(struct ops_socket *s)
 		return;
 	}
 	ops_closep(&s->pipe_fd);
-	ops_loop_defer(s->loop, free, s);
+	ops_loop_defer(s->loop, free_socket, s);
 }
 
 int ops_socket_send(struct ops_socket *s, const struct ops_socket_message *m)
@@ -435,8 +459,12 @@ int ops_socket_send(struct ops_socket *s, const struct ops_socket_message *m)
 		memcpy(nng_msg_body(msg), m->body, m->len);
 	if (m->header_len > 0)
 		code = nng_msg_header_append(msg, m->header, m->header_len);
-	if (code == 0)
-		code = nng_sendmsg(s->nng, msg, NNG_FLAG_NONBLOCK);
+	if (code == 0) {
+		nng_aio_set_msg(s->attempt, msg);
+		nng_send_aio(s->nng, s->attempt);
+		nng_aio_wait(s->attempt);
+		code = nng_aio_result(s->attempt);
+	}
 	if (code != 0)
 		nng_msg_free(msg);
 	return to_errno(code);
