@@ -121,6 +121,7 @@ static void on_batches(struct det_ingest *in, const struct ops_bus_message *m)
 {
 	struct ops_bus_message one = *m;
 	struct ops_error err;
+	det_store_hold_log(in->cfg.store, true);
 	for (size_t at = 0; at < m->len; at += one.len) {
 		one.payload = m->payload + at;
 		if (ops_batch_size(one.payload, m->len - at, &one.len, &err) != 0) {
@@ -128,6 +129,7 @@ static void on_batches(struct det_ingest *in, const struct ops_bus_message *m)
 		}
 		on_batch(in, &one);
 	}
+	det_store_hold_log(in->cfg.store, false);
 }
 
 struct released { /* by whom */

@@ -136,21 +136,40 @@ static bool enqueue(struct det_disk *d, enum det_log_kind kind, const void *data
 	return true;
 }
 
+static void write_now(struct det_disk *d)
+{
+	pthread_mutex_lock(&d->io);
+	int rc = det_disk_write_queue(d);
+	pthread_mutex_unlock(&d->io);
+	if (rc != 0) {
+		pthread_mutex_lock(&d->lock);
+		d->state.since_ms = ops_now_ms();
+		d->state.error = -rc;
+		pthread_mutex_unlock(&d->lock);
+	}
+}
+
 void det_disk_put(struct det_disk *d, enum det_log_kind kind, const void *data, size_t len)
 {
 	pthread_mutex_lock(&d->lock);
 	bool now = enqueue(d, kind, data, len) && d->state.error == 0;
 	pthread_mutex_unlock(&d->lock);
+	if (now && !d->held) {
+		write_now(d);
+	}
+}
+
+void det_disk_hold(struct det_disk *d, bool on)
+{
+	d->held = on;
+	if (on) {
+		return;
+	}
+	pthread_mutex_lock(&d->lock);
+	bool now = d->queued != 0 && d->state.error == 0;
+	pthread_mutex_unlock(&d->lock);
 	if (now) {
-		pthread_mutex_lock(&d->io);
-		int rc = det_disk_write_queue(d);
-		pthread_mutex_unlock(&d->io);
-		if (rc != 0) {
-			pthread_mutex_lock(&d->lock);
-			d->state.since_ms = ops_now_ms();
-			d->state.error = -rc;
-			pthread_mutex_unlock(&d->lock);
-		}
+		write_now(d);
 	}
 }
 

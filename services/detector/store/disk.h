@@ -31,8 +31,10 @@ int det_disk_open(const char *dir, const uint64_t first[2], int64_t fsync_ms, st
 void det_disk_close(struct det_disk *d);
 void det_disk_configure(struct det_disk *d, int64_t fsync_ms);
 
-/* Appends to the file of that kind (DET_LOG_SERIES, DET_LOG_WAL) at the next sync. */
+/* Appends to the file of that kind (DET_LOG_SERIES, DET_LOG_WAL): written now, durable later. */
 void det_disk_put(struct det_disk *d, enum det_log_kind kind, const void *data, size_t len);
+/* While on, what is put waits; off writes all of it at once. */
+void det_disk_hold(struct det_disk *d, bool on);
 /* What is put from now on goes to a new file; returns its number. */
 uint64_t det_disk_roll(struct det_disk *d, enum det_log_kind kind);
 uint64_t det_disk_number(const struct det_disk *d, enum det_log_kind kind);

@@ -50,6 +50,7 @@ struct det_disk {
 	bool unsettled;
 	struct det_disk_state state;
 	int head_error; /* the loop's */
+	bool held;	/* likewise */
 	bool stop;
 };
 

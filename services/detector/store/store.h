@@ -191,6 +191,9 @@ struct det_store_disk {
 };
 void det_store_disk(struct det_store *s, struct det_store_disk *ret);
 
+/* While on, what is appended waits for off to be written to the log, all at once: for the rows of
+ * one message. No rule may be evaluated in between. */
+void det_store_hold_log(struct det_store *s, bool on);
 /* Tries again what the disk refused; every second or so while det_store_disk() tells an error. */
 void det_store_retry(struct det_store *s);
 /* A moment, and whether everything that was appended before it is on the disk by now (with a

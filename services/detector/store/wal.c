@@ -50,6 +50,13 @@ static void put_varint(struct ops_strbuf *out, uint64_t v)
 	ops_strbuf_add(out, bytes, (size_t)(det_put_varint(bytes, v) - bytes));
 }
 
+void det_store_hold_log(struct det_store *s, bool on)
+{
+	if (s->disk != NULL) {
+		det_disk_hold(s->disk, on);
+	}
+}
+
 void det_wal_row(struct det_store *s, struct det_group *g)
 {
 	if (!logging(s)) {
