@@ -265,8 +265,11 @@ def test_status_pages(detector):
     assert api(d, "notifications") == []
     assert api(d, "features")["api"]["remote_write_receiver"] is True
     assert set(api(d, "status/tsdb")) >= {"headStats", "seriesCountByMetricName"}
-    options = http("OPTIONS", d.url + "/api/v1/query", headers={"Origin": "http://elsewhere"})
-    assert options.code == 204 and options.headers["Access-Control-Allow-Origin"] == "*"
+    assert api(d, "status/tsdb/blocks") == {"blocks": []}
+    for path in ("query", "nothing/of/the/kind"):
+        options = http("OPTIONS", f"{d.url}/api/v1/{path}", headers={"Origin": "http://elsewhere"})
+        assert options.code == 204 and options.headers["Access-Control-Allow-Origin"] == "*" and options.headers["Vary"] == "Origin"
+    assert "Access-Control-Allow-Origin" not in d.get("/api/v1/labels").headers
     form = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://elsewhere"}
     assert d.post("/api/v1/query", "query=1", headers=form).code == 200
     assert d.post("/api/v1/import/prometheus", "a 1\n", headers={"Origin": "http://elsewhere"}).code == 403

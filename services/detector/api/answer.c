@@ -32,6 +32,10 @@ static const struct {
 /* Reading is open to pages of other origins, as in Prometheus; who may read decides the role. */
 void det_api_headers(struct ops_http_req *req)
 {
+	if (ops_http_header(req, "Origin") == NULL) {
+		return;
+	}
+	ops_http_reply_header(req, "Vary", "Origin");
 	ops_http_reply_header(req, "Access-Control-Allow-Origin", "*");
 	ops_http_reply_header(req, "Access-Control-Allow-Methods", "GET, POST, OPTIONS");
 	ops_http_reply_header(

@@ -41,6 +41,7 @@ static const struct {
 	{"/api/v1/status/buildinfo", OPS_GET, det_api_buildinfo},
 	{"/api/v1/status/runtimeinfo", OPS_GET, det_api_runtimeinfo},
 	{"/api/v1/status/tsdb", OPS_GET, det_api_tsdb},
+	{"/api/v1/status/tsdb/blocks", OPS_GET, det_api_tsdb_blocks},
 	{"/api/v1/status/flags", OPS_GET, det_api_flags},
 };
 
@@ -68,6 +69,17 @@ void det_api_opening(struct ops_http_server *server)
 	ops_http_fallback(server, on_opening, NULL);
 }
 
+/* A browser asks before it knows what there is. */
+static bool on_unknown(struct ops_http_req *req, void *arg)
+{
+	if (ops_http_method(req) != OPS_OPTIONS ||
+		!ops_str_starts(ops_http_path(req), "/api/v1/")) {
+		return false;
+	}
+	on_options(req, arg);
+	return true;
+}
+
 struct det_api *det_api_register(
 	struct ops_http_server *server, const struct det_api_config *config)
 {
@@ -88,7 +100,7 @@ struct det_api *det_api_register(
 	ops_http_route(server, OPS_POST | OPS_STREAM_BODY, "/api/v1/import/prometheus",
 		OPS_ROLE_OPERATOR, det_api_import, api);
 	det_api_admin_routes(api, server);
-	ops_http_fallback(server, NULL, NULL);
+	ops_http_fallback(server, on_unknown, NULL);
 	return api;
 }
 

@@ -91,6 +91,7 @@ void det_api_metadata(struct ops_http_req *req, void *arg);
 void det_api_buildinfo(struct ops_http_req *req, void *arg);
 void det_api_runtimeinfo(struct ops_http_req *req, void *arg);
 void det_api_tsdb(struct ops_http_req *req, void *arg);
+void det_api_tsdb_blocks(struct ops_http_req *req, void *arg);
 void det_api_flags(struct ops_http_req *req, void *arg);
 
 /* ops_detector_received_samples_total{door,outcome} */

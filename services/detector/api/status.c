@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/number.h"
 #include "services/detector/api/job.h"
+#include "services/detector/store/blocks.h"
 
 #include "ops_version.h"
 
@@ -120,6 +121,51 @@ void det_api_tsdb(struct ops_http_req *req, void *arg)
 		stats.series, stats.label_pairs, stats.blocks, (long long)stats.min_ms,
 		(long long)stats.max_ms);
 	det_job_start(&c->job);
+}
+
+/* A block that was cut stands for itself. */
+static json_t *sources_json(const struct det_block_meta *m)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < m->nparents; i++) {
+		json_array_append_new(list, json_string(m->parents[i]));
+	}
+	if (m->nparents == 0) {
+		json_array_append_new(list, json_string(m->ulid));
+	}
+	return list;
+}
+
+static json_t *block_json(const struct det_block_meta *m)
+{
+	json_t *one = json_object(), *stats = json_object(), *compaction = json_object();
+	ops_json_set_string(one, "ulid", m->ulid);
+	ops_json_set_i64(one, "minTime", m->mint_ms);
+	ops_json_set_i64(one, "maxTime", m->maxt_ms);
+	ops_json_set_i64(stats, "numSamples", (int64_t)m->samples);
+	ops_json_set_i64(stats, "numSeries", (int64_t)m->series);
+	ops_json_set_i64(stats, "numChunks", (int64_t)m->segments);
+	ops_json_set(one, "stats", stats);
+	ops_json_set_i64(compaction, "level", m->level);
+	ops_json_set(compaction, "sources", sources_json(m));
+	ops_json_set(one, "compaction", compaction);
+	ops_json_set_i64(one, "version", 1);
+	return one;
+}
+
+void det_api_tsdb_blocks(struct ops_http_req *req, void *arg)
+{
+	const struct det_api *api = arg;
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf out = OPS_STRBUF_INIT;
+	OPS_JSON_AUTO *data = json_object();
+	json_t *list = json_array();
+	const struct det_block_meta *m;
+	for (size_t i = 0; (m = det_store_block(api->config.store, i)) != NULL; i++) {
+		json_array_append_new(list, block_json(m));
+	}
+	ops_json_set(data, "blocks", list);
+	ops_json_dump(data, &out);
+	det_api_reply(req, &out, NULL);
 }
 
 void det_api_flags(struct ops_http_req *req, void *arg)

@@ -225,6 +225,7 @@ static const struct exchange exchanges[] = {
 		"{\"headStats\":{\"numSeries\":3,\"numLabelPairs\":6,\"chunkCount\":2,\"minTime\":"
 		"0,"
 		"\"maxTime\":960000},\"seriesCountByMetricName\":[{\"name\":\"up\",\"value\":2}]"},
+	{"/api/v1/status/tsdb/blocks", NULL, 200, "{\"blocks\":[]}"},
 	{"/api/v1/status/tsdb?limit=none", NULL, 400,
 		"\"bad_data\",\"error\":\"limit must be a positive number\""},
 	{"/api/v1/query?query=up&limit=-1", NULL, 400,

@@ -209,3 +209,8 @@ void det_store_unlink(struct det_store *s, struct det_group *g)
 	g->prev = g->next = NULL;
 	s->series_bytes -= OPS_MIN(s->series_bytes, g->bytes);
 }
+
+const struct det_block_meta *det_store_block(const struct det_store *s, size_t i)
+{
+	return i < s->nblocks ? det_block_meta(s->blocks[i]) : NULL;
+}

@@ -22,6 +22,7 @@
 struct det_store; /* opaque */
 struct det_entry; /* opaque: what the head knows of a series */
 struct det_block; /* opaque */
+struct det_block_meta;
 
 struct det_store_options {
 	int64_t retention_ms;	    /* 0: 24 h */
@@ -306,6 +307,8 @@ void det_store_metadata_all(struct det_store *s, struct ops_arena *arena,
 	const struct det_metadata *const **ret, size_t *ret_n);
 
 void det_store_stats(const struct det_store *s, struct det_store_stats *ret);
+/* What block i is, by time; NULL: there are no more. Loop thread, until the next maintenance. */
+const struct det_block_meta *det_store_block(const struct det_store *s, size_t i);
 
 /* Cardinality: for /api/v1/status/tsdb. Greatest first, at most limit, in the arena. */
 struct det_count {
