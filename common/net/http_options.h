@@ -138,6 +138,8 @@ const char *ops_http_keep(struct ops_http_hold *hold, const char *text); /* a co
 int ops_http_options_fill(const struct ops_http_options *http, const char *token,
 	struct ops_http_request *req, struct ops_http_hold *hold,
 	struct ops_error *err) OPS_MUST_CHECK;
+/* Whether that gives the same every time: nothing is read from a file, no token is asked for. */
+bool ops_http_options_constant(const struct ops_http_options *http);
 /* Text of a secret given as text or as a file; owned, NULL when neither is. */
 int ops_http_secret(
 	const char *text, const char *path, char **ret, struct ops_error *err) OPS_MUST_CHECK;

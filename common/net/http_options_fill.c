@@ -72,6 +72,17 @@ static int hold_secret(struct ops_http_hold *hold, const char *text, const char 
 	return r;
 }
 
+bool ops_http_options_constant(const struct ops_http_options *http)
+{
+	bool files = http->basic.username_file != NULL || http->basic.password_file != NULL ||
+		     http->authorization.credentials_file != NULL ||
+		     http->bearer_token_file != NULL;
+	for (size_t i = 0; i < http->nheaders; i++) {
+		files |= http->headers[i].file != NULL;
+	}
+	return !files && !http->has_oauth2;
+}
+
 /* ---- parts ---- */
 
 static int fill_credentials(const struct ops_http_options *http, const char *token,

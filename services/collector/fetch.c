@@ -4,8 +4,9 @@
  * is rare: proxies, and redirects, which a target keeps giving once it gave one.
  *
  * Secrets in files are read for every scrape, so that a rotated password takes effect without a
- * reload; they are small and local. Without body_size_limit a body may still not be larger than
- * BODY_MAX: one broken exporter must not take the collector's memory.
+ * reload; they are small and local. Without any a request is the same every time and written once.
+ * Without body_size_limit a body may still not be larger than BODY_MAX: one broken exporter must
+ * not take the collector's memory.
  */
 #include "services/collector/fetch.h"
 
@@ -46,6 +47,7 @@ struct col_fetch {
 	const char *path; /* in url */
 	char *url;
 	struct col_connection *connection;
+	int64_t head_timeout_ms; /* the connection's head has it and holds for all; 0: none does */
 	struct ops_http_call *call;
 	bool redirects;			 /* the target answered with one: the client follows it */
 	const struct col_target *target; /* while under way */
@@ -257,6 +259,17 @@ static void on_pull(void *arg, const struct ops_http_response *res)
 	}
 }
 
+static void pull_start(struct col_fetch *f, const char *head, size_t len)
+{
+	const struct col_pull pull = {.head = head,
+		.len = len,
+		.timeout_ms = f->target->timeout_ms,
+		.max_body_bytes = body_limit(f->target->job),
+		.fn = on_pull,
+		.arg = f};
+	col_pull_start(f->connection, &pull);
+}
+
 int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 	void (*fn)(void *arg, const struct ops_http_response *res), void *arg,
 	struct ops_error *err)
@@ -268,6 +281,10 @@ int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 	f->fn = fn;
 	f->arg = arg;
 	f->started_ns = ops_mono_ns();
+	if (f->head_timeout_ms == t->timeout_ms && !f->redirects) {
+		pull_start(f, NULL, 0);
+		return 0;
+	}
 	int r = prepare(f, &req, &hold, err);
 	if (r != 0) {
 		return r;
@@ -281,13 +298,9 @@ int col_fetch_start(struct col_fetch *f, const struct col_target *t,
 		return ops_error_set(err, r, "could not start the request: %s", strerror(-r));
 	}
 	if (f->call == NULL) {
-		const struct col_pull pull = {.head = head.data,
-			.len = head.len,
-			.timeout_ms = t->timeout_ms,
-			.max_body_bytes = body_limit(t->job),
-			.fn = on_pull,
-			.arg = f};
-		col_pull_start(f->connection, &pull);
+		bool constant = ops_http_options_constant(&t->job->http);
+		f->head_timeout_ms = constant ? t->timeout_ms : 0;
+		pull_start(f, head.data, head.len);
 	}
 	return 0;
 }

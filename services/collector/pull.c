@@ -306,9 +306,9 @@ static void read_answer(struct col_connection *c)
 
 static void send_request(struct col_connection *c)
 {
-	while (c->sent < c->pull.len) {
+	while (c->sent < c->request_len) {
 		const char *at = c->request + c->sent;
-		size_t left = c->pull.len - c->sent;
+		size_t left = c->request_len - c->sent;
 		unsigned what = OPS_WRITABLE;
 		ssize_t n = c->ssl != NULL ? col_tls_write(c, at, left, &what)
 					   : send(c->fd, at, left, MSG_NOSIGNAL);
@@ -357,7 +357,7 @@ static void on_event(int fd, unsigned what, void *arg)
 		col_connection_on_event(c, what);
 		return;
 	case COL_SENDING:
-		if (c->sent < c->pull.len) {
+		if (c->sent < c->request_len) {
 			send_request(c);
 		}
 		return;
@@ -489,14 +489,22 @@ void col_connection_free(struct col_connection *c)
 	free(c);
 }
 
+static void keep_request(struct col_connection *c, const char *head, size_t len)
+{
+	if (len > c->request_cap) {
+		c->request = ops_xrealloc(c->request, len, 1);
+		c->request_cap = len;
+	}
+	memcpy(c->request, head, len);
+	c->request_len = len;
+}
+
 void col_pull_start(struct col_connection *c, const struct col_pull *pull)
 {
 	ops_assert(!c->active);
-	if (pull->len > c->request_cap) {
-		c->request = ops_xrealloc(c->request, pull->len, 1);
-		c->request_cap = pull->len;
+	if (pull->head != NULL) {
+		keep_request(c, pull->head, pull->len);
 	}
-	memcpy(c->request, pull->head, pull->len);
 	c->pull = *pull;
 	c->pull.head = NULL;
 	c->sent = c->wire_bytes = 0;

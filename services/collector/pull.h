@@ -24,7 +24,7 @@ struct col_connection *col_connection_new(struct col_puller *p, const struct col
 void col_connection_free(struct col_connection *c); /* drops a request under way; NULL is fine */
 
 struct col_pull {
-	const char *head; /* request line and fields with the blank line; copied */
+	const char *head; /* request line and fields with the blank line; copied. NULL: as before */
 	size_t len;
 	int64_t timeout_ms;    /* over everything: resolve, connect, TLS, transfer */
 	size_t max_body_bytes; /* decoded */

@@ -57,9 +57,9 @@ struct col_connection {
 	uint64_t context_serial;	/* of the context that made it */
 
 	/* the request under way */
-	struct col_pull pull; /* head is in request */
+	struct col_pull pull; /* but head */
 	char *request;
-	size_t request_cap, sent;
+	size_t request_len, request_cap, sent;
 	bool reused; /* the connection has answered before: it may have been closed meanwhile */
 	int64_t started_ns;
 	bool active;
