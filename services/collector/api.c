@@ -38,7 +38,7 @@ static json_t *active_json(const struct col_service *s, const struct col_scraper
 {
 	const struct col_target *t = x->target;
 	char text[32];
-	bool ours = x->timer != NULL;
+	bool ours = x->ours;
 	json_t *j = json_object();
 	ops_json_set(j, "discoveredLabels", ops_msg_labels_json(t->discovered));
 	ops_json_set(j, "labels", ops_msg_labels_json(t->labels));

@@ -252,7 +252,7 @@ static int compare_scrapers(const void *a, const void *b)
 
 static void print_target(const struct col_scraper *x, struct ops_strbuf *out)
 {
-	bool ours = x->timer != NULL;
+	bool ours = x->ours;
 	int64_t ago = x->last_scrape_ms > 0 ? ops_now_ms() - x->last_scrape_ms : -1;
 	ops_strbuf_printf(out, "%-8s %s %s ", ours ? col_health_text(x->health) : "other",
 		x->target->job->name, x->target->url);

@@ -316,7 +316,7 @@ static int64_t next_due(const struct col_target *t, int64_t now)
 static void arm(struct col_scraper *s, int64_t due_ms)
 {
 	s->due_ms = due_ms;
-	ops_timer_start(s->timer, due_ms - ops_now_ms());
+	col_agenda_put(&s->owner->agenda, &s->entry, due_ms);
 }
 
 static void on_due(void *arg)
@@ -325,14 +325,14 @@ static void on_due(void *arg)
 	int64_t now = ops_now_ms(), due = s->due_ms, late = now - due;
 	int64_t tolerance = OPS_MIN(s->target->interval_ms / 100, (int64_t)TOLERANCE_MS);
 	if (late < -tolerance && late > -s->target->interval_ms) {
-		ops_timer_start(s->timer, -late); /* the timer was early, or the clock was set */
+		arm(s, due); /* the timer was early, or the clock was set */
 		return;
 	}
 	const char *token = NULL;
 	struct ops_error err;
 	if (col_fetch_token(s->owner->cfg.fetch.tokens, s->target, &token, &err) ==
 		OPS_OAUTH2_WAIT) {
-		ops_timer_start(s->timer, TOKEN_WAIT_MS);
+		col_agenda_put(&s->owner->agenda, &s->entry, now + TOKEN_WAIT_MS);
 		return;
 	}
 	bool on_time = late >= -tolerance && late <= tolerance;
@@ -350,7 +350,7 @@ static void scraper_start(struct col_scraper *s)
 {
 	int64_t now = ops_now_ms();
 	int64_t within = OPS_MIN(s->target->interval_ms, (int64_t)FIRST_WITHIN_MS);
-	s->timer = ops_timer_new(s->owner->cfg.loop, on_due, s);
+	s->ours = true;
 	s->owner->owned++;
 	int64_t place = next_due(s->target, now);
 	int64_t first = now + (int64_t)(s->target->hash % (uint64_t)within);
@@ -368,11 +368,11 @@ static void drop_fetch(struct col_scraper *s)
 
 static void scraper_stop(struct col_scraper *s)
 {
-	if (s->timer == NULL) {
+	if (!s->ours) {
 		return;
 	}
-	ops_timer_free(s->timer);
-	s->timer = NULL;
+	s->ours = false;
+	col_agenda_drop(&s->entry);
 	s->owner->owned--;
 	drop_fetch(s);
 }
@@ -406,6 +406,7 @@ static struct col_scraper *scraper_new(struct col_scraping *owner, struct col_ta
 	struct col_scraper *s = ops_xcalloc(1, sizeof(*s));
 	s->owner = owner;
 	s->target = target;
+	s->entry.arg = s;
 	s->rows.to = owner->cfg.publisher;
 	set_rules(s);
 	return s;
@@ -449,7 +450,7 @@ static void update(struct col_scraper *s, struct col_target *target)
 		s->reparse = true;
 		drop_fetch(s);
 	}
-	if (!same_times && s->timer != NULL) {
+	if (!same_times && s->ours) {
 		arm(s, next_due(target, ops_now_ms()));
 	}
 }
@@ -457,6 +458,7 @@ static void update(struct col_scraper *s, struct col_target *target)
 void col_scraping_init(struct col_scraping *s, const struct col_scraping_config *cfg)
 {
 	*s = (struct col_scraping){.cfg = *cfg, .scrapers = ops_map_new()};
+	col_agenda_init(&s->agenda, cfg->loop, on_due);
 	col_exemplar_reader_init(&s->exemplars);
 	ops_arena_init(&s->scratch);
 	ops_metric_register(&scrapes_total);
@@ -471,6 +473,7 @@ void col_scraping_done(struct col_scraping *s)
 {
 	ops_map_free(s->scrapers, scraper_free);
 	s->scrapers = NULL;
+	col_agenda_done(&s->agenda);
 	col_exemplar_reader_done(&s->exemplars);
 	ops_protobuf_body_done(&s->protobuf);
 	ops_arena_done(&s->scratch);
@@ -513,9 +516,9 @@ void col_scraping_rebalance(struct col_scraping *s)
 	for (size_t at = 0; ops_map_next(s->scrapers, &at, &e);) {
 		struct col_scraper *x = e.value;
 		bool ours = s->cfg.owns(s->cfg.arg, x->target->hash, x->target->job->replicas);
-		if (ours && x->timer == NULL) {
+		if (ours && !x->ours) {
 			scraper_start(x);
-		} else if (!ours && x->timer != NULL) {
+		} else if (!ours && x->ours) {
 			scraper_stop(x);
 			forget_rows(x);
 			x->health = COL_HEALTH_UNKNOWN;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * Scrapes: one scraper per target, its timer, its request, its last row. Loop thread only.
+ * Scrapes: one scraper per target, its next time, its request, its last row. Loop thread only.
  */
-#include "common/loop/loop.h"
+#include "services/collector/agenda.h"
 #include "services/collector/exemplars.h"
 #include "services/collector/fetch.h"
 #include "services/collector/layout.h"
@@ -22,7 +22,8 @@ struct col_scraper {
 	struct col_scraping *owner;
 	struct col_target *target; /* owned */
 	struct col_series_rules rules;
-	struct ops_timer *timer; /* NULL while the target is another collector's */
+	bool ours;		 /* else the target is another collector's */
+	struct col_entry entry;	 /* for the next scrape */
 	struct col_fetch *fetch; /* NULL until the first scrape */
 	bool fetching;
 	int64_t due_ms;		    /* of the next scrape, wall clock */
@@ -55,6 +56,7 @@ struct col_scraping_config {
 struct col_scraping {
 	struct col_scraping_config cfg;
 	struct ops_map *scrapers; /* target key -> struct col_scraper */
+	struct col_agenda agenda;
 	size_t owned;
 	size_t fetching; /* scrapes under way */
 	struct col_exemplar_reader exemplars;
@@ -67,7 +69,7 @@ void col_scraping_init(struct col_scraping *s, const struct col_scraping_config 
 void col_scraping_done(struct col_scraping *s); /* without a word on the bus */
 /* Takes the targets out of t. Those with a key that is known keep their state. */
 void col_scraping_apply(struct col_scraping *s, struct col_targets *t);
-/* What is ours changed: starts and stops timers. */
+/* What is ours changed: starts and stops scraping. */
 void col_scraping_rebalance(struct col_scraping *s);
 /* No more scrapes; requests under way are dropped, other collectors take over. */
 void col_scraping_stop(struct col_scraping *s);
