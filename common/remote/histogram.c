@@ -282,6 +282,13 @@ static void put_number(struct ops_strbuf *b, uint32_t number, double v, bool int
 		ops_proto_put_double(b, number + 1, v);
 }
 
+void ops_remote_put_buckets(struct ops_strbuf *out, uint32_t number,
+	const struct ops_histogram_buckets *side, bool integers)
+{
+	put_spans(out, number, side);
+	put_counts(out, number, side, integers);
+}
+
 void ops_remote_histogram_encode(
 	const struct ops_histogram *h, int64_t time_ms, struct ops_strbuf *out)
 {
@@ -293,10 +300,8 @@ void ops_remote_histogram_encode(
 	ops_proto_put_sint(out, F_SCHEMA, h->schema);
 	ops_proto_put_double(out, F_ZERO_THRESHOLD, h->zero_threshold);
 	put_number(out, F_ZERO_COUNT_INT, h->zero_count, integers);
-	put_spans(out, F_NEGATIVE_SPANS, &h->negative);
-	put_counts(out, F_NEGATIVE_SPANS, &h->negative, integers);
-	put_spans(out, F_POSITIVE_SPANS, &h->positive);
-	put_counts(out, F_POSITIVE_SPANS, &h->positive, integers);
+	ops_remote_put_buckets(out, F_NEGATIVE_SPANS, &h->negative, integers);
+	ops_remote_put_buckets(out, F_POSITIVE_SPANS, &h->positive, integers);
 	if (h->hint != OPS_RESET_UNKNOWN)
 		ops_proto_put_varint(out, F_RESET_HINT, h->hint);
 	ops_proto_put_varint(out, F_TIMESTAMP, (uint64_t)time_ms);

@@ -5,6 +5,7 @@ A peer that is not installed skips its test, visibly.
 """
 import gzip
 import json
+import re
 import shutil
 import socket
 import struct
@@ -427,6 +428,42 @@ def test_prometheus_federates_from_us(detector, run_peer, tmp_path, ports):
     wait_until(lambda: len(peer_query(url, "http_requests_total")) == SERIES)
     metric, _ = peer_query(url, "queue_length")[0]
     assert metric == {"__name__": "queue_length", "instance": "i0", "job": "web", "site": "lab"}
+
+
+def zigzag(*numbers):
+    return b"".join(varint(n * 2 if n >= 0 else -n * 2 - 1) for n in numbers)
+
+
+def native(name, time_ms):
+    """A message of remote write 1.0: one histogram of 1, 3 and 2 in the first buckets above 1, sum 10."""
+    label = part(1, part(1, b"__name__") + part(2, name))
+    buckets = part(11, b"\x08" + zigzag(1) + b"\x10\x03") + part(12, zigzag(1, 2, -1))
+    head = b"\x08\x06" + b"\x19" + struct.pack("<d", 10) + b"\x20\x00" + b"\x29" + struct.pack("<d", 0.001) + b"\x30\x00"
+    return part(1, label + part(4, head + buckets + b"\x78" + varint(time_ms)))
+
+
+def test_native_histograms_are_federated(detector, service, ports, tmp_path):
+    """Our own collector asks for protobuf, and gives the histogram back under its own labels."""
+    d = detector(external={"site": "lab"})
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    assert d.post("/api/v1/write", snappy(native(b"lat", int(time.time()) * 1000)), headers=headers).code == 204
+    assert d.post("/api/v1/import/prometheus", "gauge 3\n").code == 204
+    proto = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+    for accept, kind in ((proto, "vnd.google.protobuf"), (proto + ";q=0.5,text/plain;q=0.7", "text/plain"),
+                         (proto + ";q=0.6,application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1", "vnd.google.protobuf")):
+        assert kind in d.get("/federate?match[]=lat", headers={"Accept": accept}).headers["Content-Type"]
+    config = tmp_path / "federate.yml"
+    config.write_text(json.dumps({
+        "global": {"scrape_interval": "1s"}, "scrape_configs": [{
+            "job_name": "again", "metrics_path": "/federate", "scrape_protocols": ["PrometheusProto"], "scrape_native_histograms": True,
+            "params": {"match[]": ["lat", "gauge"]}, "static_configs": [{"targets": [f"127.0.0.1:{d.port}"]}]}]}))
+    text = d.config_file.read_text()
+    service("ops-collector", {
+        "scrape_config_file": str(config), "samples_url": re.search(r"samples_listen: (\S+)", text)[1],
+        "members_url": re.search(r"alerts_listen: (\S+)", text)[1], "replay_listen": f"tcp://127.0.0.1:{ports()}"})
+    wait_until(lambda: value(d, 'histogram_count(lat{job="again",site="lab"})') == [6])
+    assert value(d, 'histogram_sum(lat{job="again"})') == [10] and value(d, 'gauge{job="again"}') == [3]
+    assert value(d, 'histogram_quantile(1, lat{job="again"})') == value(d, 'histogram_quantile(1, lat{job=""})')
 
 
 def test_prometheus_writes_to_us(detector, run_peer, tmp_path, ports, target):

@@ -2,10 +2,11 @@
 /*
  * /federate: the newest sample of each selected series as exposition text, grouped by metric name,
  * with its time, as untyped metrics, and native histograms of custom buckets as classic ones, which
- * they mostly were (others have no place in text); external labels where a series has none of that
- * name, and always an instance, so that the scraping server does not put its own there. The first
- * step finds the series and keeps references to their label sets; each step then looks up as many
- * of them again as fit into a piece, so that the store is never held while a client reads.
+ * they mostly were (others have no place in text, and leave in protobuf alone); external labels
+ * where a series has none of that name, and always an instance, so that the scraping server does
+ * not put its own there. The first step finds the series and keeps references to their label sets;
+ * each step then looks up as many of them again as fit into a piece, so that the store is never
+ * held while a client reads.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,11 +14,22 @@
 
 #include "common/base/clock.h"
 #include "common/base/number.h"
+#include "common/exposition/exposition.h"
+#include "services/detector/api/federate.h"
 #include "services/detector/api/selection.h"
 
 #define TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+#define PROTO_TYPE                                                                                 \
+	"application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; "               \
+	"encoding=delimited"
 #define LOOKBACK_MS 300000
+
+enum format {
+	AS_TEXT,
+	AS_OPENMETRICS,
+	AS_PROTO
+};
 
 struct federation {
 	struct det_job job;
@@ -27,7 +39,9 @@ struct federation {
 	size_t n, next;
 	struct det_samples samples;
 	const char *last_name, *last_type;
-	bool found, openmetrics;
+	enum format format;
+	struct det_family family; /* AS_PROTO */
+	bool found;
 };
 
 static void release(struct det_job *job)
@@ -38,6 +52,7 @@ static void release(struct det_job *job)
 	}
 	ops_labels_unref(f->external);
 	det_samples_done(&f->samples);
+	ops_strbuf_done(&f->family.body);
 	det_selection_done(&f->selection);
 }
 
@@ -144,7 +159,7 @@ static void add_line(struct federation *f, const struct ops_labels *ls, const st
 	add_series(f, ls, line);
 	ops_strbuf_add_double(out, line->value);
 	ops_strbuf_addc(out, ' ');
-	if (f->openmetrics) {
+	if (f->format == AS_OPENMETRICS) {
 		det_api_time(out, line->t);
 	} else {
 		ops_strbuf_printf(out, "%lld", (long long)line->t);
@@ -189,6 +204,17 @@ static void add_histogram(
 	add_line(f, ls, &(struct line){"_count", NULL, h->count, t});
 }
 
+static void add_text(struct federation *f, const struct ops_labels *ls, int64_t t, double v,
+	const struct ops_histogram *h)
+{
+	if (h == NULL) {
+		add_type(f, name_of(ls), f->format == AS_OPENMETRICS ? "unknown" : "untyped");
+		add_line(f, ls, &(struct line){"", NULL, v, t});
+	} else if (ops_histogram_is_custom(h)) {
+		add_histogram(f, ls, t, h);
+	}
+}
+
 static void add_newest(struct federation *f, const struct ops_labels *ls)
 {
 	struct det_samples *s = &f->samples;
@@ -202,11 +228,14 @@ static void add_newest(struct federation *f, const struct ops_labels *ls)
 	}
 	size_t last = s->n - 1;
 	const struct ops_histogram *h = s->h != NULL ? s->h[last] : NULL;
-	if (h == NULL && !ops_is_stale(s->v[last])) {
-		add_type(f, name_of(ls), f->openmetrics ? "unknown" : "untyped");
-		add_line(f, ls, &(struct line){"", NULL, s->v[last], s->t[last]});
-	} else if (h != NULL && ops_histogram_is_custom(h) && !ops_is_stale(h->sum)) {
-		add_histogram(f, ls, s->t[last], h);
+	if (ops_is_stale(h != NULL ? h->sum : s->v[last])) {
+		return;
+	}
+	if (f->format == AS_PROTO) {
+		const struct det_family_metric m = {ls, f->external, s->t[last], s->v[last], h};
+		det_family_add(&f->family, &m, &f->job.out);
+	} else {
+		add_text(f, ls, s->t[last], s->v[last], h);
 	}
 }
 
@@ -225,11 +254,48 @@ static bool step(struct det_job *job)
 	if (f->next < f->n) {
 		return true;
 	}
-	ops_strbuf_adds(&job->out, f->openmetrics ? "# EOF\n" : "");
+	ops_strbuf_adds(&job->out, f->format == AS_OPENMETRICS ? "# EOF\n" : "");
+	det_family_flush(&f->family, &job->out);
 	return false;
 }
 
 /* ---- on the loop ---- */
+
+/* q of a media range, 1 where it says none. */
+static double weight(const char *range)
+{
+	const char *q = strcasestr(range, ";q=");
+	double v = 1;
+	q = q != NULL ? q + strlen(";q=") : NULL;
+	if (q != NULL && ops_parse_double(q, strcspn(q, "; \t"), &v) != 0) {
+		v = 0;
+	}
+	return v;
+}
+
+/* The format of those asked for that is wanted most; of equals the first. */
+static enum format wanted(struct ops_arena *arena, const char *accept)
+{
+	enum format best = AS_TEXT;
+	double most = 0;
+	for (const char *at = accept != NULL ? accept : ""; *at != '\0';) {
+		size_t len = strcspn(at, ",");
+		const char *range = ops_arena_strndup(arena, at, len);
+		range += strspn(range, " \t");
+		bool proto = ops_exposition_is_protobuf(range);
+		enum ops_exposition_format format;
+		struct ops_error err;
+		bool text = ops_exposition_format_of(range, -1, &format, &err) == 0;
+		if ((proto || text) && weight(range) > most) {
+			most = weight(range);
+			best = proto				      ? AS_PROTO
+			       : format == OPS_EXPOSITION_OPENMETRICS ? AS_OPENMETRICS
+								      : AS_TEXT;
+		}
+		at += len + (at[len] == ',');
+	}
+	return best;
+}
 
 void det_api_federate(struct ops_http_req *req, void *arg)
 {
@@ -239,7 +305,7 @@ void det_api_federate(struct ops_http_req *req, void *arg)
 					      ? api->config.external_labels(api->config.arg)
 					      : NULL;
 	const struct det_engine_options *options = api->config.options;
-	const char *accept = ops_http_header(req, "Accept");
+	static const char *const types[] = {TEXT_TYPE, OPENMETRICS_TYPE, PROTO_TYPE};
 	struct ops_error err = {0};
 	f->job.step = step;
 	f->job.release = release;
@@ -255,8 +321,8 @@ void det_api_federate(struct ops_http_req *req, void *arg)
 		options != NULL && options->lookback_ms > 0 ? options->lookback_ms : LOOKBACK_MS;
 	f->selection.range_ms[1] = ops_now_ms();
 	f->selection.range_ms[0] = f->selection.range_ms[1] - lookback_ms + 1;
-	f->openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL;
-	f->job.content_type = f->openmetrics ? OPENMETRICS_TYPE : TEXT_TYPE;
+	f->format = wanted(&f->job.arena, ops_http_header(req, "Accept"));
+	f->job.content_type = types[f->format];
 	f->external = external != NULL ? ops_labels_ref(external) : NULL;
 	det_job_start(&f->job);
 }
