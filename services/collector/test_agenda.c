@@ -21,6 +21,13 @@ static struct col_entry entries[ENTRIES];
 static char told[32];
 static int64_t again_ms; /* "a" is put back for then, once */
 static bool drops_next;
+static size_t stop_after;
+
+/* Delays count from here however long a test is held up: what is put later is not due earlier. */
+static int64_t clock_stands(void)
+{
+	return 1000000;
+}
 
 static void on_due(void *arg)
 {
@@ -33,7 +40,7 @@ static void on_due(void *arg)
 	if (drops_next && *name == 'b') {
 		col_agenda_drop(&entries[0]);
 	}
-	if (*name == 'd') {
+	if (strlen(told) == stop_after) {
 		ops_loop_stop(loop);
 	}
 }
@@ -42,6 +49,7 @@ static int setup(void **state)
 {
 	static char names[ENTRIES][2] = {"a", "b", "c", "d"};
 	(void)state;
+	ops_clock_fake(clock_stands);
 	loop = ops_loop_new();
 	col_agenda_init(&agenda, loop, on_due);
 	memset(entries, 0, sizeof(entries));
@@ -60,6 +68,7 @@ static int teardown(void **state)
 	col_agenda_done(&agenda);
 	assert_null(entries[ENTRIES - 1].moment);
 	ops_loop_free(loop);
+	ops_clock_fake(NULL);
 	return 0;
 }
 
@@ -72,11 +81,12 @@ static void test_order(void **state)
 {
 	(void)state;
 	int64_t now = ops_now_ms();
-	put(3, now + 40);
 	put(0, now + 30); /* moved below */
 	put(1, now - 5);
 	put(2, now + 20);
 	put(0, now + 20);
+	put(3, now + 40);
+	stop_after = 4;
 	ops_loop_run(loop);
 	assert_string_equal(told, "bacd"); /* the last to be put is told first */
 }
@@ -87,9 +97,9 @@ static void test_put_again_for_the_same_time(void **state)
 	int64_t now = ops_now_ms();
 	again_ms = now;
 	put(0, now);
-	put(3, now + 30);
+	stop_after = 2;
 	ops_loop_run(loop);
-	assert_string_equal(told, "aad");
+	assert_string_equal(told, "aa");
 }
 
 static void test_dropped_while_others_are_told(void **state)
@@ -103,6 +113,7 @@ static void test_dropped_while_others_are_told(void **state)
 	col_agenda_drop(&entries[2]);
 	col_agenda_drop(&entries[2]);
 	put(3, now + 30);
+	stop_after = 2;
 	ops_loop_run(loop);
 	assert_string_equal(told, "bd");
 	put(3, now + 60000); /* is forgotten */
