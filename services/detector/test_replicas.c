@@ -51,7 +51,7 @@ static uint64_t announce(struct world *w, const char *stream, const char *names)
 	struct ops_strbuf out = OPS_STRBUF_INIT;
 	struct ops_layout l = {.job = "j", .instance = "i", .series = series, .family = family};
 	for (const char *n = names; *n != '\0'; n++) {
-		const char name[2] = {*n, '\0'};
+		const char letter[2] = {*n, '\0'}, *name = *n == 'u' ? "up" : letter;
 		family[l.n] = UINT32_MAX;
 		series[l.n++] = ops_labels_of("__name__", name, "job", "j", NULL);
 	}
@@ -327,6 +327,108 @@ static void test_layout_of_before(void **state)
 	assert_series(w, "x", "0=1 10=2 20=3");
 }
 
+/* A scrape of a target with the layouts "xu", of a success, and "u", of a failure. */
+struct scraped {
+	struct world *w;
+	uint64_t good, bad;
+	bool down[2]; /* of A and B: the scrape before failed */
+};
+
+static void scrape(struct scraped *s, const char *stream, int64_t at_ms, double value, bool up)
+{
+	const double values[] = {up ? value : ops_stale_nan(), up ? 1 : 0};
+	struct ops_batch rows[] = {
+		{.layout_id = s->good, .time_ms = T0 + at_ms, .values = values, .n = 2},
+		{.layout_id = s->bad, .time_ms = T0 + at_ms, .values = values + 1, .n = 1}};
+	bool *down = &s->down[strcmp(stream, B) == 0];
+	size_t first = !up && *down ? 1 : 0; /* the layout before is ended once */
+	if (*down == up) {
+		(void)announce(s->w, stream, up ? "xu" : "u");
+	}
+	*down = !up;
+	for (size_t i = first; i < (up ? 1U : 2U); i++) {
+		struct ops_strbuf out = OPS_STRBUF_INIT;
+		uint64_t got = 0;
+		ops_batch_encode(&rows[i], &out);
+		const struct ops_bus_message m = {
+			.stream = stream, .topic = "batch/x", .payload = out.data, .len = out.len};
+		assert_int_equal(det_replicas_batch(s->w->r, &m, &got), 0);
+		ops_strbuf_done(&out);
+	}
+}
+
+static struct scraped scraped_by_both(struct world *w)
+{
+	struct scraped s = {.w = w};
+	s.bad = announce(w, A, "u");
+	(void)announce(w, B, "u");
+	s.good = announce(w, A, "xu");
+	(void)announce(w, B, "xu");
+	return s;
+}
+
+static void test_leader_fails(void **state)
+{
+	struct world *w = *state;
+	struct scraped s = scraped_by_both(w);
+	for (int i = 0; i < 4; i++) {
+		scrape(&s, A, i * INTERVAL, i, true);
+		scrape(&s, B, i * INTERVAL + 5, 100 + i, true);
+	}
+	assert_series(w, "x", "0=0 10=1 20=2 30=3");
+	/* no hole, no marker: the other one's row of the same time is stored */
+	scrape(&s, A, 4 * INTERVAL, 0, false);
+	assert_int_equal(det_replicas_led(w->r, B), 1);
+	scrape(&s, B, 4 * INTERVAL + 5, 104, true);
+	assert_series(w, "x", "0=0 10=1 20=2 30=3 40.005=104");
+	scrape(&s, B, 5 * INTERVAL + 5, 105, true);
+	scrape(&s, A, 5 * INTERVAL, 0, false);
+	/* it succeeds again, and does not take over for that */
+	for (int i = 6; i < 9; i++) {
+		scrape(&s, A, i * INTERVAL, i, true);
+		scrape(&s, B, i * INTERVAL + 5, 100 + i, true);
+	}
+	assert_int_equal(det_replicas_led(w->r, B), 1);
+	assert_series(w, "x",
+		"0=0 10=1 20=2 30=3 40.005=104 50.005=105 60.005=106 70.005=107 80.005=108");
+	assert_series(w, "up", "0=1 10=1 20=1 30=1 40.005=1 50.005=1 60.005=1 70.005=1 80.005=1");
+	/* now the other way round, its row being the first */
+	scrape(&s, A, 9 * INTERVAL, 9, true);
+	scrape(&s, B, 9 * INTERVAL + 5, 0, false);
+	assert_int_equal(det_replicas_led(w->r, A), 1);
+	assert_series(
+		w, "up", "0=1 10=1 20=1 30=1 40.005=1 50.005=1 60.005=1 70.005=1 80.005=1 90=1");
+}
+
+static void test_both_fail(void **state)
+{
+	struct world *w = *state;
+	struct scraped s = scraped_by_both(w);
+	for (int i = 0; i < 3; i++) {
+		scrape(&s, A, i * INTERVAL, i, true);
+		scrape(&s, B, i * INTERVAL + 5, 100 + i, true);
+	}
+	for (int i = 3; i < 6; i++) {
+		scrape(&s, A, i * INTERVAL, 0, false);
+		scrape(&s, B, i * INTERVAL + 5, 0, false);
+	}
+	assert_series(w, "up", "0=1 10=1 20=1 30.005=0 40.005=0 50.005=0");
+	assert_series(w, "x", "0=0 10=1 20=2 30.005=s");
+}
+
+static void test_one_that_fails_often_does_not_lead(void **state)
+{
+	struct world *w = *state;
+	struct scraped s = scraped_by_both(w);
+	for (int i = 0; i < 6; i++) { /* B succeeds twice in a row at most */
+		scrape(&s, A, i * INTERVAL, i, true);
+		scrape(&s, B, i * INTERVAL + 5, 100 + i, i % 3 != 0);
+	}
+	scrape(&s, A, 6 * INTERVAL, 0, false);
+	assert_int_equal(det_replicas_led(w->r, A), 1);
+	assert_series(w, "up", "0=1 10=1 20=1 30=1 40=1 50=1 60=0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -334,6 +436,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_leader_falls_silent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leader_lets_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leader_dies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leader_fails, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_both_fail, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_one_that_fails_often_does_not_lead, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_target_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_target_ends_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_layouts, setup, teardown),

@@ -17,7 +17,7 @@ import pytest
 
 import harness
 from harness import free_port, http, opsctl, wait_until
-from test_collector import Stack, active
+from test_collector import Stack, active, job
 
 HEARTBEAT = "300ms"
 NTARGETS = 60  # so many that each of five has some, whatever the ports are
@@ -190,6 +190,34 @@ def test_replicas_are_one_series(fleet, exporter):
     wait_until(lambda: fresh(fleet), 60)
     assert rest[1].post("/-/reload").code == 200
     wait_until(lambda: fleet.query("hits") == {}, 60)
+
+
+def test_a_replica_that_cannot_reach_the_target_does_not_lead(fleet, target):
+    """Each of two collectors reaches the target by a way (a proxy) of its own; the ways fail one after the other."""
+    ways = [target("hits 1\n"), target("hits 2\n")]
+    fleet.write([job("apart", "nowhere.invalid:8080", replicas=2, proxy_from_environment=True)])
+    for i, way in enumerate(ways):
+        fleet.collector(f"c{i}", env={"http_proxy": "http://" + way.address, "no_proxy": "", "NO_PROXY": ""})
+    wait_until(lambda: fleet.detector.metric("ops_detector_targets_replicated") == 1, 60)
+
+    def leader():
+        members = fleet.detector.get("/api/v1/members").json["data"]["members"]
+        return next((int(m["instance"][1]) for m in members if m["targetsLed"] == 1), None)
+    wait_until(lambda: leader() is not None and fleet.value("hits") == leader() + 1, 60)
+    first = leader()
+    other = 1 - first
+    for failing, good in ((first, other), (other, first)):
+        asked = len(ways[good].requests)
+        wait_until(lambda: len(ways[good].requests) > asked + 4, 60)  # it has shown that it can
+        ways[failing].status = 503
+        wait_until(lambda: leader() == good and fleet.value("hits") == good + 1, 60)
+        ways[failing].status = 200
+    assert fleet.detector.metric("ops_detector_leader_changes_total", reason="failed") >= 2
+    times = [t for t, _ in fleet.samples_of("hits")[""]]
+    assert max(b - a for a, b in zip(times, times[1:])) < LONGEST_GAP_S
+    for way in ways:
+        way.status = 503
+    wait_until(lambda: fleet.value("up") == 0 and fleet.query("hits") == {}, 60)
 
 
 def test_opsctl_asks_every_collector(fleet, exporter, service):

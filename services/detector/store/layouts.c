@@ -13,6 +13,10 @@
 
 #include "services/detector/store/state.h"
 
+enum {
+	REPORTS_MAX = 16 /* columns at the end */
+};
+
 /* How many columns the limits leave to a layout. */
 static uint32_t allowed_columns(
 	const struct det_store *s, const struct det_job *job, uint32_t n, enum det_refusal *ret_why)
@@ -137,6 +141,23 @@ bool det_store_has_layout(const struct det_store *s, uint64_t layout_id)
 {
 	const struct det_group *g = ops_map_get(s->layouts, &layout_id, sizeof(layout_id));
 	return g != NULL && !g->retired;
+}
+
+int64_t det_store_report_column(const struct det_store *s, uint64_t layout_id, const char *metric)
+{
+	const struct det_group *g = ops_map_get(s->layouts, &layout_id, sizeof(layout_id));
+	size_t n = g != NULL ? g->ncolumns : 0, least = n > REPORTS_MAX ? n - REPORTS_MAX : 0;
+	int64_t found = -1;
+	struct ops_arena arena;
+	ops_arena_init(&arena);
+	for (size_t i = n; i-- > least && found < 0;) {
+		const struct det_entry *e = g->series[i];
+		struct ops_labels *ls = e != NULL ? det_entry_labels(s, e, &arena) : NULL;
+		const char *name = ls != NULL ? ops_labels_get(ls, OPS_LABEL_NAME) : NULL;
+		found = name != NULL && strcmp(name, metric) == 0 ? (int64_t)i : -1;
+	}
+	ops_arena_done(&arena);
+	return found;
 }
 
 /* ---- who feeds a layout ---- */
