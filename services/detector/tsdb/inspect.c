@@ -88,6 +88,8 @@ int det_tsdb_list(const struct det_tsdb_options *o)
 	}
 	if (o->json) {
 		det_tsdb_print_json(json_incref(list));
+	} else if (set.n == 0) {
+		fprintf(stderr, "ops-detector: there are no blocks in %s\n", folder(o));
 	}
 	json_decref(list);
 	rc = set.findings != 0 ? TSDB_FAILED : TSDB_OK;
@@ -137,6 +139,8 @@ int det_tsdb_verify(const struct det_tsdb_options *o)
 	}
 	if (o->json) {
 		det_tsdb_print_json(json_incref(list));
+	} else if (set.n == 0) {
+		fprintf(stderr, "ops-detector: there are no blocks in %s\n", folder(o));
 	}
 	json_decref(list);
 	rc = set.findings != 0 ? TSDB_FAILED : rc;
