@@ -180,13 +180,11 @@ static size_t lint_config(const char *file)
 	return found;
 }
 
-/* The services read prometheus.yml through a file of their own, which exists in memory only. more:
- * further lines of it. */
-static int check_through(enum ctl_service s, const char *path, const char *more)
+/* The services read prometheus.yml and alertmanager.yml through a file of their own, which exists
+ * in memory only. */
+static int check_through(enum ctl_service s, const char *text)
 {
 	OPS_CLEANUP(ops_closep) int fd = memfd_create("check.yml", 0);
-	OPS_CLEANUP(ops_freep)
-	char *text = ops_xasprintf("scrape_config_file: '%s'\n%s", path, more);
 	if (fd < 0 || ops_write_all(fd, text, strlen(text)) != 0) {
 		return ctl_fail(CTL_FAILED, "could not prepare the check: %s", strerror(errno));
 	}
@@ -195,21 +193,39 @@ static int check_through(enum ctl_service s, const char *path, const char *more)
 	return ctl_run_service(s, args, true);
 }
 
+static int check_by_services(const char *path)
+{
+	OPS_CLEANUP(ops_freep) char *line = ops_xasprintf("scrape_config_file: '%s'\n", path);
+	/* The values are the detector's to say: any of the right kind will do here. */
+	OPS_CLEANUP(ops_freep)
+	char *more = ops_xasprintf("%srule_variables: {RULE_WINDOW: 5m, RULE_FOR: 3m}\n", line);
+	int code = check_through(CTL_COLLECTOR, line);
+	return code == CTL_OK ? check_through(CTL_DETECTOR, more) : code;
+}
+
+/* As it stands in a text between single quotes. */
+static bool real_path(const char *file, char path[PATH_MAX])
+{
+	if (realpath(file, path) == NULL) {
+		ctl_fail(CTL_CONFIG, "%s: %s", file, strerror(errno));
+		return false;
+	}
+	if (strchr(path, '\'') != NULL) {
+		ctl_fail(CTL_CONFIG, "%s: a path with a quote cannot be checked", path);
+		return false;
+	}
+	return true;
+}
+
 static void check_prometheus(struct check *k, const char *file)
 {
 	char path[PATH_MAX];
 	const char *lint = ctl_flag(k->ctl, "lint");
-	if (realpath(file, path) == NULL || strchr(path, '\'') != NULL) {
-		add_verdict(k, file, "prometheus",
-			ctl_fail(CTL_CONFIG, "%s: %s", file, strerror(errno)));
+	if (!real_path(file, path)) {
+		add_verdict(k, file, "prometheus", CTL_CONFIG);
 		return;
 	}
-	int code = check_through(CTL_COLLECTOR, path, "");
-	if (code == CTL_OK) {
-		/* The values are the detector's to say: any of the right kind will do here. */
-		code = check_through(
-			CTL_DETECTOR, path, "rule_variables: {RULE_WINDOW: 5m, RULE_FOR: 3m}\n");
-	}
+	int code = check_by_services(path);
 	if (code == CTL_OK && (lint == NULL || strcmp(lint, "none") != 0)) {
 		bool found = lint_config(path) > 0;
 		code = found && ctl_flag(k->ctl, "lint-fatal") != NULL ? CTL_CONFIG : CTL_OK;
@@ -218,6 +234,68 @@ static void check_prometheus(struct check *k, const char *file)
 		printf("%s: good, and so are the rule files that it names\n", file);
 	}
 	add_verdict(k, file, "prometheus", code);
+}
+
+/* ---- alertmanager.yml ---- */
+
+static void check_alertmanager(struct check *k, const char *file)
+{
+	char path[PATH_MAX];
+	int code = CTL_CONFIG;
+	if (real_path(file, path)) {
+		OPS_CLEANUP(ops_freep)
+		char *line = ops_xasprintf("alertmanager_config_file: '%s'\n", path);
+		code = check_through(CTL_ALERTMANAGER, line);
+	}
+	if (code == CTL_OK && !k->ctl->json) {
+		printf("%s: good\n", file);
+	}
+	add_verdict(k, file, "alertmanager", code);
+}
+
+/* ---- what a file is ---- */
+
+typedef void check_fn(struct check *k, const char *file);
+
+static void check_unnamed(struct check *k, const char *file)
+{
+	ctl_fail(
+		CTL_CONFIG, "%s is a service's file: opsctl check --service NAME says whose", file);
+	add_verdict(k, file, "service", CTL_CONFIG);
+}
+
+static void check_tests(struct check *k, const char *file)
+{
+	ctl_fail(CTL_CONFIG, "%s has tests of rules: opsctl test rules runs them", file);
+	add_verdict(k, file, "tests", CTL_CONFIG);
+}
+
+/* By its keys; what cannot be read is for whom it is meant for. */
+static check_fn *kind_of(const char *file, check_fn *otherwise)
+{
+	static const struct {
+		const char *key;
+		check_fn *fn;
+	} signs[] = {{"tests", check_tests}, {"groups", check_rules},
+		{"scrape_configs", check_prometheus}, {"rule_files", check_prometheus},
+		{"remote_write", check_prometheus}, {"route", check_alertmanager},
+		{"receivers", check_alertmanager}, {"listen", check_unnamed},
+		{"state_dir", check_unnamed}, {"bus", check_unnamed}};
+	struct ops_arena arena;
+	struct ops_conf_node *root = NULL;
+	struct ops_error ignored;
+	bool more;
+	const struct ops_conf_options opt = {
+		.expand_env = true, .keep_unset = true, .ret_more = &more};
+	check_fn *found = NULL;
+	ops_arena_init(&arena);
+	if (ops_conf_load_file(&arena, file, &opt, &root, &ignored) == 0) {
+		for (size_t i = 0; i < OPS_LENGTH(signs) && found == NULL; i++) {
+			found = ops_conf_get(root, signs[i].key) != NULL ? signs[i].fn : NULL;
+		}
+	}
+	ops_arena_done(&arena);
+	return found != NULL ? found : otherwise;
 }
 
 /* ---- commands ---- */
@@ -240,7 +318,7 @@ static int run_check(struct ctl *c)
 		if (named != NULL || service_of(c->args[i], &service)) {
 			check_service(&k, service, c->args[i]);
 		} else {
-			check_rules(&k, c->args[i]);
+			kind_of(c->args[i], check_rules)(&k, c->args[i]);
 		}
 	}
 	return finish_check(&k);
@@ -269,7 +347,7 @@ static int run_check_config(struct ctl *c)
 		if (service_of(c->args[i], &service)) {
 			check_service(&k, service, c->args[i]);
 		} else {
-			check_prometheus(&k, c->args[i]);
+			kind_of(c->args[i], check_prometheus)(&k, c->args[i]);
 		}
 	}
 	return finish_check(&k);
@@ -310,8 +388,9 @@ static int run_test_rules(struct ctl *c)
 
 const struct ctl_command ctl_check_commands[] = {
 	{"check", "[FILE...] [--service NAME]",
-		"validate configuration: a service's file, or a rule file; without FILE all in "
-		"OPS_CONFIG_DIR",
+		"validate configuration: a service's file, prometheus.yml, alertmanager.yml or a "
+		"rule "
+		"file; without FILE all in OPS_CONFIG_DIR",
 		{{"service", "NAME", "whose file it is, when its name does not say"}}, run_check},
 	{"check metrics", "[--format FORMAT] [--legacy-names] [--no-lint] [FILE...]",
 		"validate what an exporter exposes and give advice on it; without FILE standard "
@@ -328,7 +407,9 @@ const struct ctl_command ctl_check_commands[] = {
 				     "also report selectors that match no series of this server"}},
 		run_check_rules},
 	{"check config", "FILE... [--lint LIST] [--lint-fatal]",
-		"validate a prometheus.yml and the rule files that it names, or a service's file",
+		"validate a prometheus.yml and the rule files that it names, an alertmanager.yml, "
+		"or a "
+		"service's file",
 		{LINT_FLAGS}, run_check_config},
 	{"test rules", "FILE... [--run REGEXP] [--junit FILE] [--debug]",
 		"run unit tests of rules, as promtool does",
