@@ -84,7 +84,7 @@ static void print_verdict(
 static int run_verify(struct ctl *c)
 {
 	struct ops_audit_verify v = {.conninfo = NULL};
-	int rc = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database(c, &v.conninfo);
+	int rc = ctl_database(c, &v.conninfo);
 	if (rc != CTL_OK) {
 		return rc;
 	}
@@ -115,6 +115,10 @@ static int run_verify(struct ctl *c)
 
 /* ---- tail ---- */
 
+enum {
+	LINES_MAX = 1000 /* in one answer */
+};
+
 static void print_record(const struct ctl *c, const json_t *entry)
 {
 	if (c->json) {
@@ -130,7 +134,7 @@ static void print_record(const struct ctl *c, const json_t *entry)
 		ctl_text(r, "actor"), ctl_text(r, "action"), ctl_text(r, "object"), reason);
 }
 
-static int print_page(struct ctl *c, int64_t *after, const char *limit, size_t *ret_n)
+static int print_page(struct ctl *c, int64_t *after, uint64_t limit, size_t *ret_n)
 {
 	struct ops_strbuf path = OPS_STRBUF_INIT;
 	char number[32];
@@ -139,7 +143,8 @@ static int print_page(struct ctl *c, int64_t *after, const char *limit, size_t *
 	if (*after >= 0) {
 		ctl_url_add(&path, "after", number);
 	}
-	ctl_url_add(&path, "limit", limit);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)limit);
+	ctl_url_add(&path, "limit", number);
 	ctl_url_add(&path, "actor", ctl_flag(c, "actor"));
 	ctl_url_add(&path, "object", ctl_flag(c, "object"));
 	struct ctl_reply r;
@@ -162,13 +167,16 @@ static int run_tail(struct ctl *c)
 {
 	int64_t after = -1; /* the newest ones */
 	size_t n = 0;
-	int rc = print_page(
-		c, &after, ctl_flag(c, "lines") != NULL ? ctl_flag(c, "lines") : "20", &n);
+	uint64_t lines = 20;
+	int rc = ctl_flag_number(c, "lines", LINES_MAX, &lines);
+	if (rc == CTL_OK) {
+		rc = print_page(c, &after, lines, &n);
+	}
 	while (rc == 0 && ctl_flag(c, "follow") != NULL) {
 		fflush(stdout);
 		sleep(1);
 		after = OPS_MAX(after, 0);
-		rc = print_page(c, &after, "1000", &n);
+		rc = print_page(c, &after, LINES_MAX, &n);
 	}
 	return rc;
 }
@@ -188,11 +196,15 @@ static int run_export(struct ctl *c)
 {
 	OPS_CLEANUP(ops_pg_sync_closep) struct ops_pg_sync *db = NULL;
 	struct ops_error err;
-	const char *from = ctl_flag(c, "from") != NULL ? ctl_flag(c, "from") : "1";
-	int code = c->nargs > 0 ? ctl_usage(c, "nothing but flags") : ctl_database_open(c, &db);
+	uint64_t first = 1;
+	int code = ctl_flag_number(c, "from", INT64_MAX, &first);
+	code = code == CTL_OK ? ctl_database_open(c, &db) : code;
 	if (code != CTL_OK) {
 		return code;
 	}
+	char number[24];
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)first);
+	const char *const from = number;
 	const struct ops_pg_query q = {
 		.sql = "SELECT seq, encode(leaf, 'hex'), encode(chain, 'hex'), body"
 		       " FROM audit.records WHERE seq >= $1::bigint ORDER BY seq",

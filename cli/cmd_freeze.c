@@ -98,8 +98,11 @@ static int run_check(struct ctl *c)
 			ctl_service_url(CTL_FREEZE));
 		code = CTL_OK;
 	} else {
-		code = ctl_fail(CTL_UNKNOWN, "could not tell: the gate at %s answers %d %s",
-			ctl_service_url(CTL_FREEZE), r.code, r.error);
+		char status[32];
+		snprintf(status, sizeof(status), "status %d", r.code);
+		code = ctl_fail(CTL_UNKNOWN, "could not tell: the gate at %s %s: %s",
+			ctl_service_url(CTL_FREEZE), r.code == 0 ? "does not answer" : "answers",
+			r.code == 0 ? r.error : status);
 	}
 	ctl_reply_done(&r);
 	return code;

@@ -15,10 +15,12 @@
 #include "cli/ctl.h"
 #include "common/base/clock.h"
 #include "common/base/number.h"
+#include "common/model/labels.h"
 
 enum {
 	DEFAULT_WIDTH = 80,
 	DEFAULT_HEIGHT = 15,
+	CHARACTERS_MAX = 1000,
 	RANGE_MS = 3600000
 };
 
@@ -33,8 +35,11 @@ static void metric_text(const json_t *metric, struct ops_strbuf *out)
 	json_object_foreach((json_t *)(uintptr_t)metric, name, value)
 	{
 		if (strcmp(name, "__name__") != 0) {
-			ops_strbuf_printf(out, "%s%s=\"%s\"", first ? "{" : ", ", name,
-				json_string_value(value));
+			const char *text = json_string_value(value);
+			ops_strbuf_adds(out, first ? "{" : ", ");
+			ops_label_print_name(name, strlen(name), out);
+			ops_strbuf_addc(out, '=');
+			ops_strbuf_add_quoted(out, text, strlen(text));
 			first = false;
 		}
 	}
@@ -246,15 +251,12 @@ static bool has_unicode(void)
 	       (strcasestr(value, "UTF-8") != NULL || strcasestr(value, "utf8") != NULL);
 }
 
-static int size_flag(const struct ctl *c, const char *name, unsigned *ret)
+static int size_flag(const struct ctl *c, const char *name, unsigned *inout)
 {
-	const char *text = ctl_flag(c, name);
-	uint64_t n = *ret;
-	if (text != NULL && (ops_parse_u64(text, strlen(text), &n) != 0 || n == 0 || n > 1000)) {
-		return ctl_usage(c, "--%s wants a number of characters", name);
-	}
-	*ret = (unsigned)n;
-	return CTL_OK;
+	uint64_t n = *inout;
+	int rc = ctl_flag_number(c, name, CHARACTERS_MAX, &n);
+	*inout = (unsigned)n;
+	return rc;
 }
 
 static int read_chart(struct ctl *c, struct ctl_chart *chart)

@@ -83,6 +83,9 @@ struct ops_pg_sync;
 int ctl_database_open(const struct ctl *c, struct ops_pg_sync **ret);
 
 const char *ctl_flag(const struct ctl *c, const char *name); /* NULL when not given */
+/* A flag that is a whole number from 1 to most; *inout stays when it is not given. CTL_OK, or
+ * ctl_usage(). */
+int ctl_flag_number(const struct ctl *c, const char *name, uint64_t most, uint64_t *inout);
 /* "opsctl: ..." on stderr, returns code. */
 int ctl_fail(int code, const char *fmt, ...) OPS_PRINTF(2, 3);
 int ctl_fail_error(int code, const struct ops_error *err);

@@ -177,8 +177,10 @@ int ctl_request(const struct ctl *c, enum ctl_service s, const char *method, con
 		return 0;
 	}
 	if (ret->code == 0) {
-		return ctl_fail(CTL_UNREACHABLE, "%s at %s does not answer: %s",
-			ctl_service_name(s), url_of(c, s), ret->error);
+		return ctl_fail(CTL_UNREACHABLE, "%s at %s does not answer: %s%s%s%s",
+			ctl_service_name(s), url_of(c, s), ret->error, c->url == NULL ? "; " : "",
+			c->url == NULL ? services[s].variable : "",
+			c->url == NULL ? " says where else it is" : "");
 	}
 	if (ret->code == 401 || ret->code == 403) {
 		return ctl_fail(CTL_DENIED,

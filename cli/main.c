@@ -12,8 +12,14 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/number.h"
 #include "common/base/text.h"
+#include "common/conf/conf.h"
 #include "ops_version.h"
+
+enum {
+	COMMANDS_MAX = 64
+};
 
 const struct ctl_command *const ctl_tables[] = {ctl_alert_commands, ctl_freeze_commands,
 	ctl_metric_commands, ctl_query_commands, ctl_audit_commands, ctl_timeline_commands,
@@ -67,6 +73,18 @@ const char *ctl_flag(const struct ctl *c, const char *name)
 	return NULL;
 }
 
+int ctl_flag_number(const struct ctl *c, const char *name, uint64_t most, uint64_t *inout)
+{
+	const char *text = ctl_flag(c, name);
+	uint64_t n = *inout;
+	if (text != NULL && (ops_parse_u64(text, strlen(text), &n) != 0 || n == 0 || n > most)) {
+		return ctl_usage(c, "--%s wants a number from 1 to %llu, not '%s'", name,
+			(unsigned long long)most, text);
+	}
+	*inout = n;
+	return CTL_OK;
+}
+
 static void print_flags(const struct ctl_flag *flags, size_t n)
 {
 	for (size_t i = 0; i < n && flags[i].name != NULL; i++) {
@@ -98,7 +116,8 @@ static void print_help(void)
 
 static void print_command_help(const struct ctl_command *c)
 {
-	printf("usage: opsctl %s %s\n\n%s\n", c->path, c->args, c->summary);
+	printf("usage: opsctl %s%s%s\n\n%s\n", c->path, c->args[0] != '\0' ? " " : "", c->args,
+		c->summary);
 	if (c->flags[0].name != NULL) {
 		puts("\nflags:");
 		print_flags(c->flags, CTL_FLAGS_MAX);
@@ -140,20 +159,85 @@ static const struct ctl_command *find_command(char **words, int nwords, int *ret
 	return best;
 }
 
-/* Prints the commands below a word that is only the first part of some ("opsctl freeze"). */
-static bool suggest(const char *word)
+/* Whether the word is only the first part of the command ("opsctl freeze"). */
+static bool below(const struct ctl_command *c, const char *word)
+{
+	size_t len = strlen(word);
+	return strncmp(c->path, word, len) == 0 && c->path[len] == ' ';
+}
+
+static bool is_group(const char *word)
 {
 	bool any = false;
 	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
 		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
-			size_t len = strlen(word);
-			if (strncmp(c->path, word, len) == 0 && c->path[len] == ' ') {
-				fprintf(stderr, "  opsctl %s %s\n", c->path, c->args);
-				any = true;
-			}
+			any = any || below(c, word);
 		}
 	}
 	return any;
+}
+
+static void print_group(const char *word, FILE *to)
+{
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			if (below(c, word)) {
+				fprintf(to, "  opsctl %s%s%s\n      %s\n", c->path,
+					c->args[0] != '\0' ? " " : "", c->args, c->summary);
+			}
+		}
+	}
+}
+
+/* The command that was probably meant, or NULL. */
+static const char *nearest_command(const char *text)
+{
+	const char *known[COMMANDS_MAX];
+	size_t n = 0;
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			ops_assert(n < COMMANDS_MAX);
+			known[n++] = c->path;
+		}
+	}
+	return ops_conf_nearest(text, known, n);
+}
+
+static int unknown_command(const struct ctl *c)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	for (int i = 0; i < c->nargs; i++) {
+		ops_strbuf_printf(&text, "%s%s", i > 0 ? " " : "", c->args[i]);
+	}
+	const char *nearest = nearest_command(ops_strbuf_text(&text));
+	nearest = nearest != NULL ? nearest : nearest_command(c->args[0]);
+	if (is_group(c->args[0])) {
+		ctl_fail(CTL_USAGE, c->nargs > 1 ? "there is no command '%s'" : "'%s' what?",
+			ops_strbuf_text(&text));
+		print_group(c->args[0], stderr);
+	} else if (nearest != NULL) {
+		ctl_fail(CTL_USAGE, "there is no command '%s'; is it '%s'? opsctl --help lists all",
+			ops_strbuf_text(&text), nearest);
+	} else {
+		ctl_fail(
+			CTL_USAGE, "there is no command '%s'; opsctl --help lists all", c->args[0]);
+	}
+	return CTL_USAGE;
+}
+
+/* "opsctl help freeze check", "opsctl freeze --help" */
+static void help_about(char **words, int nwords)
+{
+	int used = 0;
+	const struct ctl_command *command = find_command(words, nwords, &used);
+	if (command != NULL) {
+		print_command_help(command);
+	} else if (nwords > 0 && is_group(words[0])) {
+		printf("usage: opsctl %s COMMAND [ARGUMENT...]\n\ncommands:\n", words[0]);
+		print_group(words[0], stdout);
+	} else {
+		print_help();
+	}
 }
 
 enum parsed {
@@ -194,6 +278,25 @@ static enum parsed set_global(struct ctl *c, const char *name, const char *value
 	return PARSED_RUN;
 }
 
+static void unknown_flag(const struct ctl *c, const char *name, size_t len)
+{
+	const char *known[CTL_FLAGS_MAX + OPS_LENGTH(ctl_globals)];
+	size_t n = 0;
+	for (int i = 0; c->command != NULL && i < CTL_FLAGS_MAX && c->command->flags[i].name; i++) {
+		known[n++] = c->command->flags[i].name;
+	}
+	for (size_t i = 0; i < ctl_nglobals; i++) {
+		known[n++] = ctl_globals[i].name;
+	}
+	OPS_CLEANUP(ops_freep) char *word = ops_xstrndup(name, len);
+	const char *nearest = ops_conf_nearest(word, known, n);
+	ctl_fail(CTL_USAGE, "unknown flag --%s%s%s%s", word, nearest != NULL ? "; is it --" : "",
+		nearest != NULL ? nearest : "", nearest != NULL ? "?" : "");
+	if (c->command != NULL) {
+		fprintf(stderr, "opsctl %s --help lists its flags\n", c->command->path);
+	}
+}
+
 /* One flag at words[*at]; moves *at over its value. */
 static enum parsed parse_flag(struct ctl *c, char **words, int nwords, int *at)
 {
@@ -203,7 +306,7 @@ static enum parsed parse_flag(struct ctl *c, char **words, int nwords, int *at)
 	int own = c->command != NULL ? flag_index(c->command->flags, CTL_FLAGS_MAX, name, len) : -1;
 	int global = own < 0 ? flag_index(ctl_globals, ctl_nglobals, name, len) : -1;
 	if (own < 0 && global < 0) {
-		ctl_fail(CTL_USAGE, "unknown flag --%.*s", (int)len, name);
+		unknown_flag(c, name, len);
 		return PARSED_BAD;
 	}
 	const struct ctl_flag *flag = own >= 0 ? &c->command->flags[own] : &ctl_globals[global];
@@ -228,6 +331,8 @@ static enum parsed parse_words(struct ctl *c, char **words, int nwords)
 	for (int i = 0; i < nwords && outcome != PARSED_BAD; i++) {
 		if (!literal && strcmp(words[i], "--") == 0) {
 			literal = true;
+		} else if (!literal && strcmp(words[i], "-h") == 0) {
+			outcome = PARSED_HELP;
 		} else if (!literal && ops_str_starts(words[i], "--")) {
 			enum parsed one = parse_flag(c, words, nwords, &i);
 			outcome = one != PARSED_RUN ? one : outcome;
@@ -275,43 +380,64 @@ static bool takes_arguments(const struct ctl_command *cmd)
 	return false;
 }
 
+static int print_version(void)
+{
+	puts("opsctl " OPS_VERSION " (" OPS_REVISION ")");
+	return CTL_OK;
+}
+
+/* Behind global flags there are no words of a command: help, or a mistake. */
+static int run_no_command(struct ctl *c, bool help, char **words, int nwords)
+{
+	for (int i = 0; i < nwords; i++) {
+		help = help || strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0;
+	}
+	bool word = nwords > 0 && strcmp(words[0], "help") == 0;
+	if (help || word) {
+		help_about(words + word, nwords - word);
+		return CTL_OK;
+	}
+	if (nwords == 0) {
+		print_help();
+		return CTL_USAGE;
+	}
+	if (ops_str_starts(words[0], "--")) {
+		unknown_flag(c, words[0] + 2, strcspn(words[0] + 2, "="));
+		return CTL_USAGE;
+	}
+	c->args[c->nargs++] = words[0];
+	if (nwords > 1 && words[1][0] != '-') {
+		c->args[c->nargs++] = words[1];
+	}
+	return unknown_command(c);
+}
+
 static int run(struct ctl *c, char **words, int nwords)
 {
 	int used = 0, lead = leading_flags(words, nwords);
 	c->command = find_command(words + lead, nwords - lead, &used);
 	enum parsed outcome = parse_words(c, words, lead);
+	if (c->command == NULL && (outcome == PARSED_RUN || outcome == PARSED_HELP)) {
+		return run_no_command(c, outcome == PARSED_HELP, words + lead, nwords - lead);
+	}
 	enum parsed rest = parse_words(c, words + lead + used, nwords - lead - used);
 	outcome = rest == PARSED_RUN || outcome == PARSED_BAD ? outcome : rest;
 	if (outcome == PARSED_VERSION) {
-		puts("opsctl " OPS_VERSION " (" OPS_REVISION ")");
-		return CTL_OK;
+		return print_version();
 	}
 	if (outcome == PARSED_BAD) {
 		return c->command != NULL && strcmp(c->command->path, "freeze check") == 0
 			       ? CTL_CHECK_USAGE
 			       : CTL_USAGE;
 	}
-	if (c->command != NULL && outcome == PARSED_HELP) {
+	if (outcome == PARSED_HELP) {
 		print_command_help(c->command);
 		return CTL_OK;
 	}
-	if (c->command != NULL && c->nargs > 0 && !takes_arguments(c->command)) {
+	if (c->nargs > 0 && !takes_arguments(c->command)) {
 		return ctl_usage(c, "unexpected argument '%s'", c->args[0]);
 	}
-	if (c->command != NULL) {
-		return c->command->run(c);
-	}
-	if (outcome == PARSED_HELP || (c->nargs > 0 && strcmp(c->args[0], "help") == 0)) {
-		print_help();
-		return CTL_OK;
-	}
-	if (c->nargs == 0) {
-		print_help();
-		return CTL_USAGE;
-	}
-	ctl_fail(CTL_USAGE, "there is no command '%s'; opsctl --help lists them", c->args[0]);
-	suggest(c->args[0]);
-	return CTL_USAGE;
+	return c->command->run(c);
 }
 
 int main(int argc, char **argv)

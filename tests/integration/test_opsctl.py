@@ -83,6 +83,14 @@ def test_every_command_explains_itself(command):
     (["completion", "fish"], USAGE, "shell"),
     (["--timeout", "soon", "top"], USAGE, "duration"),
     (["alerts", *["a=b"] * 70], USAGE, "arguments"),
+    (["freeze"], USAGE, "opsctl freeze check --scope"),
+    (["freeze", "chekc", "--scope", "a"], USAGE, "no command 'freeze chekc'"),
+    (["alert"], USAGE, "is it 'alerts'?"),
+    (["-x"], USAGE, "no command '-x'"),
+    (["alerts", "--jsn"], USAGE, "is it --json?"),
+    (["freeze", "check", "--scpe", "a"], 64, "is it --scope?"),
+    (["audit", "tail", "--lines", "many"], USAGE, "1 to 1000"),
+    (["audit", "export", "--from", "0"], USAGE, "--from"),
 ])
 def test_mistakes_are_named(nobody, args, code, says):
     done = opsctl(*args, env={**nobody, "OPS_DATABASE": ""}, check=code)
@@ -242,6 +250,31 @@ def test_bad_files_are_placed(tmp_path, name, text, where, what):
     assert report[0]["good"] is False
     good = REPO / "deploy/etc/alerts/portal.yml"
     assert [f["good"] for f in json.loads(opsctl("check", good, file, "--json", check=CONFIG).stdout)] == [True, False]
+
+
+@pytest.mark.parametrize("text,code,says", [
+    ("global: {scrape_interval: 1s}\nscrape_configs: []\n", 0, "good, and so are the rule files"),
+    ("scrape_configs: 5\n", CONFIG, "must be a list"),
+    ("route: {receiver: r}\nreceivers: [{name: r}]\n", 0, "good"),
+    ("route: {receiver: x}\nreceivers: [{name: r}]\n", CONFIG, 'receiver "x"'),
+    ("groups: []\n", 0, "0 groups"),
+    ("listen: 127.0.0.1:1\n", CONFIG, "--service NAME"),
+    ("rule_files: [x]\ntests: []\n", CONFIG, "opsctl test rules"),
+])
+def test_check_knows_a_file_by_what_it_says(tmp_path, text, code, says):
+    file = tmp_path / "some.yml"
+    file.write_text(text)
+    for command in (["check"], ["check", "config"]):
+        done = opsctl(*command, file, check=code)
+        assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("args,says", [
+    (["help", "freeze", "check"], "usage: opsctl freeze check --scope"), (["freeze", "-h"], "opsctl freeze set"),
+    (["help"], "commands:"), (["-h"], "commands:"), (["--json", "tsdb", "--help"], "opsctl tsdb dump")])
+def test_help_is_about_what_was_asked(args, says):
+    done = opsctl(*args, check=0)
+    assert says in done.stdout and not done.stderr
 
 
 def test_a_file_that_is_not_there():
