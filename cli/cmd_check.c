@@ -259,8 +259,8 @@ typedef void check_fn(struct check *k, const char *file);
 
 static void check_unnamed(struct check *k, const char *file)
 {
-	ctl_fail(
-		CTL_CONFIG, "%s is a service's file: opsctl check --service NAME says whose", file);
+	ctl_fail(CTL_CONFIG, "%s is a service's file: opsctl check --service SERVICE says whose",
+		file);
 	add_verdict(k, file, "service", CTL_CONFIG);
 }
 
@@ -387,11 +387,12 @@ static int run_test_rules(struct ctl *c)
 	}
 
 const struct ctl_command ctl_check_commands[] = {
-	{"check", "[FILE...] [--service NAME]",
+	{"check", "[FILE...] [--service SERVICE]",
 		"validate configuration: a service's file, prometheus.yml, alertmanager.yml or a "
 		"rule "
 		"file; without FILE all in OPS_CONFIG_DIR",
-		{{"service", "NAME", "whose file it is, when its name does not say"}}, run_check},
+		{{"service", "SERVICE", "whose file it is, when its name does not say"}},
+		run_check},
 	{"check metrics", "[--format FORMAT] [--legacy-names] [--no-lint] [FILE...]",
 		"validate what an exporter exposes and give advice on it; without FILE standard "
 		"input",

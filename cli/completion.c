@@ -6,13 +6,70 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/text.h"
+
+static void add_services(struct ops_strbuf *out)
+{
+	for (enum ctl_service s = 0; s < CTL_SERVICES; s++) {
+		ops_strbuf_printf(out, " %s", ctl_service_name(s));
+	}
+}
+
+/* "deploy|rollback" of the usage line as words; nothing when there is no choice. */
+static void add_choice(const char *text, struct ops_strbuf *out)
+{
+	size_t len = strcspn(text, " ])");
+	if (memchr(text, '|', len) == NULL) {
+		return;
+	}
+	ops_strbuf_addc(out, ' ');
+	for (size_t i = 0; i < len; i++) {
+		ops_strbuf_addc(out, text[i] == '|' ? ' ' : text[i]);
+	}
+}
+
 static void print_case(const struct ctl_command *cmd)
 {
+	struct ops_strbuf words = OPS_STRBUF_INIT;
 	printf("\t\"%s\") flags+=\"", cmd->path);
 	for (int i = 0; i < CTL_FLAGS_MAX && cmd->flags[i].name != NULL; i++) {
 		printf(" --%s", cmd->flags[i].name);
 	}
-	puts("\" ;;");
+	if (ops_str_starts(cmd->args, "[SERVICE")) {
+		add_services(&words);
+	} else if (cmd->args[strspn(cmd->args, "abcdefghijklmnopqrstuvwxyz|")] == '\0') {
+		add_choice(cmd->args, &words);
+	}
+	printf(words.len > 0 ? "\"; words+=\"%s\" ;;\n" : "\"%s ;;\n", ops_strbuf_text(&words));
+	ops_strbuf_done(&words);
+}
+
+/* What may follow a flag, where that is a choice. */
+static void print_values(const struct ctl_command *cmd)
+{
+	for (int i = 0; i < CTL_FLAGS_MAX && cmd->flags[i].name != NULL; i++) {
+		OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf words = OPS_STRBUF_INIT;
+		OPS_CLEANUP(ops_freep) char *flag = ops_xasprintf("--%s ", cmd->flags[i].name);
+		const char *in_usage = strstr(cmd->args, flag);
+		if (ops_str_eq(cmd->flags[i].value, "SERVICE")) {
+			add_services(&words);
+		} else if (in_usage != NULL) {
+			add_choice(in_usage + strlen(flag), &words);
+		}
+		if (words.len > 0) {
+			printf("\t\"%s --%s\") words=\"%s\" ;;\n", cmd->path, cmd->flags[i].name,
+				ops_strbuf_text(&words));
+		}
+	}
+}
+
+static void print_each(void (*print)(const struct ctl_command *cmd))
+{
+	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
+			print(c);
+		}
+	}
 }
 
 /* The words that may follow each prefix: "" -> alerts freeze ..., "freeze" -> status check ... */
@@ -74,11 +131,9 @@ static void print_bash(void)
 	     "\tdone");
 	print_words();
 	puts("\tcase \"$path\" in");
-	for (size_t t = 0; ctl_tables[t] != NULL; t++) {
-		for (const struct ctl_command *c = ctl_tables[t]; c->path != NULL; c++) {
-			print_case(c);
-		}
-	}
+	print_each(print_case);
+	puts("\tesac\n\tcase \"$path ${COMP_WORDS[COMP_CWORD - 1]}\" in");
+	print_each(print_values);
 	puts("\tesac\n"
 	     "\tcase $cur in\n"
 	     "\t-*) mapfile -t COMPREPLY < <(compgen -W \"$flags\" -- \"$cur\") ;;\n"

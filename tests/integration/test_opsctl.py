@@ -207,6 +207,9 @@ def test_completion():
     assert "--json" in complete("opsctl --")
     assert "freeze" in complete("opsctl --json fr")
     assert "--reason" in complete("opsctl freeze set --scope claims --")
+    assert complete("opsctl reload fr") == ["freeze"] and complete("opsctl completion ") == ["bash", "zsh"]
+    assert complete("opsctl freeze check --action ") == ["deploy", "rollback"]
+    assert complete("opsctl check --service col") == ["collector"] and complete("opsctl tsdb ver") == ["verify"]
     zsh = opsctl("completion", "zsh", check=0).stdout
     assert zsh.startswith("#compdef opsctl hms") or "bashcompinit" in zsh
 
@@ -258,7 +261,7 @@ def test_bad_files_are_placed(tmp_path, name, text, where, what):
     ("route: {receiver: r}\nreceivers: [{name: r}]\n", 0, "good"),
     ("route: {receiver: x}\nreceivers: [{name: r}]\n", CONFIG, 'receiver "x"'),
     ("groups: []\n", 0, "0 groups"),
-    ("listen: 127.0.0.1:1\n", CONFIG, "--service NAME"),
+    ("listen: 127.0.0.1:1\n", CONFIG, "--service SERVICE"),
     ("rule_files: [x]\ntests: []\n", CONFIG, "opsctl test rules"),
 ])
 def test_check_knows_a_file_by_what_it_says(tmp_path, text, code, says):
