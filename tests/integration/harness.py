@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import pwd
+import random
 import re
 import shutil
 import signal
@@ -27,7 +28,10 @@ SANITIZER = re.compile(r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime er
 PR_SET_PDEATHSIG = 1
 
 
-def wait_until(cond, timeout=40.0, what=None, interval=0.02):
+PATIENCE_S = 60.0  # a limit only: how slow a machine may be before we say that something never happens
+
+
+def wait_until(cond, timeout=PATIENCE_S, what=None, interval=0.02):
     """Polls cond() until it is true and returns its value; the last exception or value is in the failure."""
     deadline = time.monotonic() + timeout
     last = None
@@ -43,18 +47,32 @@ def wait_until(cond, timeout=40.0, what=None, interval=0.02):
         time.sleep(interval)
 
 
-_handed_out = set()
+def _ports_below_ephemeral():
+    """Ports that the system gives to no outgoing connection, in an order of this run's own."""
+    try:
+        end = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        end = 32768
+    ports = list(range(10000, max(end, 20000)))
+    random.shuffle(ports)
+    return ports
+
+
+_ports = _ports_below_ephemeral()
 
 
 def free_port():
-    """A tcp port of 127.0.0.1 that is free now and is handed out once."""
+    """A port that is free now, for tcp and udp, and is handed out once. None of those that connections are made from: a service
+    would find it taken by one of the many that the tests make."""
     while True:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        if port not in _handed_out:
-            _handed_out.add(port)
-            return port
+        port = _ports.pop()
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("", port))
+                udp.bind(("", port))
+                return port
+            except OSError:
+                pass
 
 
 class Reply:
@@ -81,7 +99,7 @@ class _KeepRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _KeepRedirects)
 
 
-def http(method, url, body=None, headers=None, timeout=10):
+def http(method, url, body=None, headers=None, timeout=30):
     """One request. body: bytes, str, or anything else as JSON. Every status is a Reply; no connection raises OSError."""
     headers = dict(headers or {})
     if body is not None and not isinstance(body, (bytes, str)):
@@ -207,7 +225,7 @@ class Service:
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1:exitcode=99")
         return env
 
-    def start(self, ready=True, timeout=20):
+    def start(self, ready=True, timeout=PATIENCE_S):
         assert not self.running(), f"{self.name} runs already"
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
@@ -229,10 +247,10 @@ class Service:
         except OSError:
             return False
 
-    def wait_ready(self, timeout=20):
+    def wait_ready(self, timeout=PATIENCE_S):
         self._wait(lambda: self._answers("/-/ready"), timeout, "ready")
 
-    def wait_up(self, timeout=20):
+    def wait_up(self, timeout=PATIENCE_S):
         """The door is open, whether ready or not."""
         self._wait(lambda: self._answers("/-/healthy"), timeout, "up")
 
@@ -260,7 +278,7 @@ class Service:
     def sighup(self):
         self.signal(signal.SIGHUP)
 
-    def sigterm(self, timeout=30):
+    def sigterm(self, timeout=PATIENCE_S):
         """Drains; exit status 0 and no sanitizer report."""
         self.signal(signal.SIGTERM)
         try:
@@ -276,7 +294,7 @@ class Service:
         self.sigterm()
         return self.start(ready)
 
-    def wait_exit(self, timeout=20):
+    def wait_exit(self, timeout=PATIENCE_S):
         return self.process.wait(timeout)
 
     def assert_clean(self):
@@ -425,7 +443,7 @@ class PgCluster:
                  "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60", "-c", "log_min_messages=warning"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGQUIT), **self.user)
-        wait_until(self._answers, 30, "PostgreSQL answers")
+        wait_until(self._answers, what="PostgreSQL answers")
 
     def _answers(self):
         import psycopg2

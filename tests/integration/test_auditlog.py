@@ -31,8 +31,8 @@ def status(s):
     return s.get("/v1/status").json
 
 
-def wait_state(s, state, timeout=20):
-    wait_until(lambda: status(s)["state"] == state, timeout, f"state {state}, now {status(s)}")
+def wait_state(s, state):
+    wait_until(lambda: status(s)["state"] == state, what=f"state {state}, now {status(s)}")
 
 
 def change(s, body=None, user="alice", **kw):
@@ -46,7 +46,7 @@ def fill(s, n):
 
 
 def wait_signed(s, size):
-    wait_until(lambda: status(s)["signed_size"] >= size, 10, f"signed up to {size}")
+    wait_until(lambda: status(s)["signed_size"] >= size, what=f"signed up to {size}")
 
 
 def verify(pg, s=None, note=None, key=None):
@@ -376,7 +376,7 @@ def run_burst(s, disturb, threads=4):
 
 
 def assert_all_once(s, pg, acknowledged):
-    wait_until(lambda: status(s)["waiting"] == 0, 20, "the spool is drained")
+    wait_until(lambda: status(s)["waiting"] == 0, what="the spool is drained")
     ids = [i for i, in pg.query("SELECT id::text FROM audit.records ORDER BY seq")]
     assert len(ids) == len(set(ids))
     missing = set(acknowledged) - set(ids)
@@ -393,7 +393,7 @@ def test_kill_9_in_a_burst_loses_nothing_acknowledged(auditlog, pg):
     def disturb(acknowledged):
         for _ in range(3):
             have = len(acknowledged)
-            wait_until(lambda h=have: len(acknowledged) > h + 40, 20)
+            wait_until(lambda h=have: len(acknowledged) > h + 40)
             s.sigkill()
             s.start()
 
@@ -417,7 +417,7 @@ def test_database_away_and_back(auditlog, pg):
     s.start()
     assert status(s)["waiting"] >= 30  # the one before may be unnoted yet; its id is recognised
     pg.start()
-    wait_until(lambda: status(s)["waiting"] == 0, 40, "drained")
+    wait_until(lambda: status(s)["waiting"] == 0, what="drained")
     ids = [i for i, in pg.query("SELECT id::text FROM audit.records WHERE seq > 1 ORDER BY seq")]
     assert ids == [r["id"] for r in replies]  # in order
     assert change(s).json["seq"] == 32
@@ -431,15 +431,15 @@ def test_database_crashes_in_a_burst(auditlog, pg):
     def disturb(acknowledged):
         for _ in range(2):
             have = len(acknowledged)
-            wait_until(lambda h=have: len(acknowledged) > h + 40, 20)
+            wait_until(lambda h=have: len(acknowledged) > h + 40)
             pg.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ops_auditlog'")
         have = len(acknowledged)
-        wait_until(lambda: len(acknowledged) > have + 40, 20)
+        wait_until(lambda: len(acknowledged) > have + 40)
         pg.stop()
         have = len(acknowledged)
-        wait_until(lambda: len(acknowledged) > have + 40, 20)
+        wait_until(lambda: len(acknowledged) > have + 40)
         pg.start()
-        wait_state(s, "ready", 40)
+        wait_state(s, "ready")
 
     acknowledged = run_burst(s, disturb)
     assert_all_once(s, pg, acknowledged)
@@ -481,7 +481,7 @@ def test_without_its_rights_it_waits_and_says_so(auditlog, pg):
     wait_state(s, "retry")
     assert "42501" in status(s)["problem"]
     pg.query("GRANT INSERT ON audit.records TO ops_auditlog")
-    wait_until(lambda: status(s)["waiting"] == 0, 20)
+    wait_until(lambda: status(s)["waiting"] == 0)
     assert pg.value("SELECT id::text FROM audit.records") == reply.json["id"]
 
 
@@ -492,17 +492,17 @@ def test_records_come_in_over_the_bus(auditlog, pg, ports):
     wait_state(s, "ready")
     for _ in range(5):
         assert s.post("/-/reload").code == 200
-    wait_until(lambda: pg.value("SELECT count(*) FROM audit.records") == 5, 10, "five records in SQL")
+    wait_until(lambda: pg.value("SELECT count(*) FROM audit.records") == 5, what="five records in SQL")
     rows = pg.query("SELECT DISTINCT service, source_addr FROM audit.entries")
     assert rows == [("ops-auditlog", "127.0.0.1")]
     pg.stop()
     wait_state(s, "away")
     for _ in range(3):
         assert s.post("/-/reload").code == 200
-    wait_until(lambda: s.metric("ops_audit_waiting") == 0, 10, "delivered into the spool")
+    wait_until(lambda: s.metric("ops_audit_waiting") == 0, what="delivered into the spool")
     assert status(s)["waiting"] == 3
     pg.start()
-    wait_until(lambda: pg.value("SELECT count(*) FROM audit.records") == 8, 20, "eight records in SQL")
+    wait_until(lambda: pg.value("SELECT count(*) FROM audit.records") == 8, what="eight records in SQL")
     assert s.metric("ops_audit_dead_total") == 0
     assert verify(pg, s)["fault"] == "sound"
 
@@ -546,7 +546,7 @@ def test_a_database_whose_name_is_gone_is_a_database_that_is_away(auditlog, pg):
     s = auditlog(database=pg.conninfo("ops_auditlog").replace("hostaddr=127.0.0.1", "host=no-such-host.invalid"))
     assert change(s).json["durable"] == "spool"
     # Refused at once, or never answered: that is up to the name server of this machine.
-    wait_until(lambda: s.metric("ops_pg_connection_failures_total"), 30)
+    wait_until(lambda: s.metric("ops_pg_connection_failures_total"))
     assert re.search("resolve|answer in time", s.get("/health").text)
     assert change(s).json["durable"] == "spool"
     s.sigkill()  # a look-up under way at the end is not what this is about

@@ -88,16 +88,14 @@ def test_good_and_bad_targets(alone, target):
         job("untyped", untyped), job("excused", excused, fallback_scrape_protocol="PrometheusText0.0.4"),
         job("many", many, sample_limit=2), job("refused", "127.0.0.1:1")])
     c = alone.collector()
-    wait_until(lambda: all(t["health"] != "unknown" for t in active(c)))
     for name in ("good", "om", "packed", "excused"):
-        assert (state(c, name)["health"], state(c, name)["lastError"]) == ("up", "")
+        wait_until(lambda n=name: (state(c, n)["health"], state(c, n)["lastError"]) == ("up", ""))
     wanted = {
         "malformed": ("line 2, column 5", "malformed"), "slow": ("scrape_timeout", "timeout"),
         "big": ("body_size_limit", "too_big"), "broken": ("503", "status"), "untyped": ("Content-Type", "content_type"),
         "many": ("sample_limit", "limit"), "refused": ("127.0.0.1", "refused")}
     for name, (message, reason) in wanted.items():
-        assert state(c, name)["health"] == "down"
-        assert message in state(c, name)["lastError"]
+        wait_until(lambda n=name, m=message: state(c, n)["health"] == "down" and m in state(c, n)["lastError"])
         assert c.metric("ops_scrape_errors_total", reason=reason) >= 1
     path, headers = good.requests[0]
     assert path == "/metrics"
@@ -117,13 +115,11 @@ def test_samples_reach_the_detector(stack, target):
     stack.write([job("web", t, metric_relabel_configs=[
         {"source_labels": ["__name__"], "regex": "old", "action": "drop"}])])
     stack.collector()
-    wait_until(lambda: stack.value("up") == 1)
     instance = ("instance", t.address)
-    assert stack.query("hits") == {
-        (("__name__", "hits"), ("code", "200"), instance, ("job", "web")): 7,
-        (("__name__", "hits"), ("code", "500"), ("exported_job", "x"), instance, ("job", "web")): 1}
-    assert stack.value("scrape_samples_scraped") == 3
-    assert stack.value("scrape_samples_post_metric_relabeling") == 2
+    hits = {(("__name__", "hits"), ("code", "200"), instance, ("job", "web")): 7,
+            (("__name__", "hits"), ("code", "500"), ("exported_job", "x"), instance, ("job", "web")): 1}
+    wait_until(lambda: stack.value("up") == 1 and stack.query("hits") == hits)
+    wait_until(lambda: stack.value("scrape_samples_scraped") == 3 and stack.value("scrape_samples_post_metric_relabeling") == 2)
     assert stack.value("scrape_duration_seconds") > 0
     wait_until(lambda: stack.value("scrape_series_added") == 0)
     t.body = t.body.replace(" 7", " 8.5")
@@ -154,22 +150,18 @@ def test_what_vanishes_is_stale(stack, target):
     c = stack.collector()
     wait_until(lambda: stack.value("a") == 1 and stack.value("b") == 2 and stack.value("z") == 1)
     t.body = "b 2\nc 3\n"
-    wait_until(lambda: stack.value("c") == 3)
-    assert stack.query("a") == {}
-    assert stack.value("b") == 2
+    wait_until(lambda: stack.value("c") == 3 and stack.query("a") == {} and stack.value("b") == 2)
     t.status = 500
     wait_until(lambda: stack.value('up{job="web"}') == 0)
     assert stack.query("b or c") == {}
     t.status = 200
-    wait_until(lambda: stack.value("c") == 3)
-    assert stack.value('up{job="web"}') == 1
+    wait_until(lambda: stack.value("c") == 3 and stack.value('up{job="web"}') == 1)
     t.body = "not an exposition {\n"
     wait_until(lambda: stack.value('up{job="web"}') == 0)
     assert stack.query("b or c") == {}
     stack.write([job("other", other)])
     c.sighup()
-    wait_until(lambda: stack.query('up{job="web"}') == {})
-    assert stack.value("z") == 1
+    wait_until(lambda: stack.query('up{job="web"}') == {} and stack.value("z") == 1)
 
 
 def test_reload_keeps_what_is_the_same(alone, target, tmp_path):
@@ -179,8 +171,7 @@ def test_reload_keeps_what_is_the_same(alone, target, tmp_path):
     wait_until(lambda: c.metric("ops_scrape_bodies_total", way="compared"))
     alone.write([job("t", t), job("u", u)], scrape_interval="200ms")
     assert c.post("/-/reload").code == 200
-    wait_until(lambda: len(active(c)) == 2 and state(c, "u")["health"] == "up")
-    assert state(c, "t")["health"] == "up"
+    wait_until(lambda: [t["health"] for t in active(c)] == ["up", "up"])
     assert c.metric("ops_scrape_bodies_total", way="parsed") == 2
     alone.file.write_text("scrape_configs: [{job_name: x, scrape_intervall: 1s}]")
     reply = c.post("/-/reload")
@@ -203,7 +194,7 @@ def test_file_sd(alone, target, tmp_path):
     wait_until(lambda: [x["labels"].get("env") for x in active(c)] == ["one"], timeout=60)
     assert active(c)[0]["discoveredLabels"]["__meta_filepath"].endswith("targets.json")
     sd.write_text("broken: [")
-    wait_until(lambda: c.metric("prometheus_sd_file_read_errors_total") == 1, timeout=60)
+    wait_until(lambda: c.metric("prometheus_sd_file_read_errors_total") >= 1)  # it may see a file that is half written
     assert len(active(c)) == 1
     sd.write_text(json.dumps([{"targets": [t.address, u.address]}]))
     wait_until(lambda: len(active(c)) == 2, timeout=60)
@@ -282,7 +273,7 @@ def test_detector_away(stack, target):
     stack.detector.start()
     wait_until(lambda: stack.value("a") == 2 and stack.value("b") == 5, timeout=60)
     # the ring had what was scraped before and meanwhile
-    assert stack.value("min_over_time(a[1m])") == 1
+    assert stack.value("min_over_time(a[10m])") == 1
 
 
 def test_layouts_outlive_the_ring(stack, target):
@@ -312,8 +303,8 @@ def test_the_ring_holds_what_is_not_durable_yet(stack, target):
     wait_until(lambda: len(t.requests) > n + 3)
     t.body = t.body.rsplit("marker", 1)[0] + "marker 2\n"
     stack.detector.start()
-    wait_until(lambda: stack.value("marker") == 2, 60)
-    assert stack.value("changes(marker[10m])") == 2 and stack.value("count(m)") == 3000
+    wait_until(lambda: stack.value("marker") == 2 and stack.value("count(m)") == 3000)
+    assert stack.value("changes(marker[10m])") == 2
     if stack.value("min_over_time(up[10m])") == 1:  # a machine so slow that a scrape timed out sends other layouts
         assert stack.value("count_over_time(marker[10m])") >= len(t.requests) - 5
         assert c.metric("ops_collector_layouts_published_total") == layouts

@@ -89,7 +89,7 @@ class Fleet(Stack):
             times, values = zip(*samples)
             gaps = [b - a for a, b in zip(times, times[1:])]
             assert max(gaps) < LONGEST_GAP_S, (name, max(gaps))
-            assert min(gaps) > 0.2, f"{name}: doubled"
+            assert min(gaps) > 0.1, f"{name}: doubled"
             back = [a - b for a, b in zip(values, values[1:]) if b <= a]
             assert not back or max(back) < NTARGETS, f"{name}: out of order"  # two may scrape it in the same moment
         reply = self.detector.get("/api/v1/query?" + urllib.parse.urlencode({"query": "count_over_time(up[30m]) unless up == 1"})).json
@@ -124,7 +124,7 @@ def test_five_collectors_come_and_go(fleet, exporter):
     wait_until(lambda: fleet.each_has_one(*five) and all(fleet.shares(*five)), 90)
     wait_until(lambda: fresh(fleet), 60)
     fleet.settled()
-    assert fleet.detector.metric("ops_detector_collectors") == 5
+    wait_until(lambda: fleet.detector.metric("ops_detector_collectors") == 5)
     # one is killed: the others have its targets
     five[2].sigkill()
     rest = [c for c in five if c is not five[2]]
@@ -332,7 +332,7 @@ def test_one_is_cut_off(namespace, service, ports, tmp_path, monkeypatch):
         for name, samples in series.items():
             times, values = zip(*[x for x in samples if x[0] > fleet.since])
             assert max(b - a for a, b in zip(times, times[1:])) < LONGEST_GAP_S, name
-            assert min(b - a for a, b in zip(times, times[1:])) > 0.2, f"{name}: doubled"
+            assert min(b - a for a, b in zip(times, times[1:])) > 0.1, f"{name}: doubled"
         assert fleet.detector.metric("ops_detector_replica_samples_dropped_total") > 0
     finally:
         exporter.shutdown()
@@ -384,7 +384,7 @@ def test_a_push_goes_to_any_collector(fleet):
     three[owner].start()
     wait_until(lambda: all_know(*three), 90)
     wait_until(lambda: fleet.value('rows{job="j4"}') == 400 and fleet.query('rows{job="j3"}') == {}, 60)
-    assert three[owner].metric("ops_push_peers_behind") == 0
+    wait_until(lambda: three[owner].metric("ops_push_peers_behind") == 0)
     # the whole fleet starts again
     for c in three:
         c.sigterm()

@@ -138,7 +138,7 @@ class Story:
     def bad_release(self):
         done = self.stack.deploy("2.5.0")
         assert done.returncode == 0, done.stdout + done.stderr
-        wait_until(lambda: self.release() == "2.5.0" or self.get("sink", "/pages"), 30, "the portal runs 2.5.0")
+        wait_until(lambda: self.release() == "2.5.0" or self.get("sink", "/pages"), what="the portal runs 2.5.0")
 
     def detected(self):
         alert = wait_until(self.active_alert, 90, f"{ALERT} is active at the alert router")
@@ -147,22 +147,22 @@ class Story:
         wait_until(lambda: self.transitions()[:2] == ["pending", "firing"], 60, "pending, then firing, in SQL")
         seen = self.stack.bus("alerts", "alerts/firing/")
         if seen is not None:
-            wait_until(lambda: ALERT in self.stack.bus("alerts", "alerts/firing/"), 20, "an outsider sees it on the bus")
+            wait_until(lambda: ALERT in self.stack.bus("alerts", "alerts/firing/"), what="an outsider sees it on the bus")
 
     def acted(self):
-        wait_until(lambda: self.pages("firing"), 30, "the pager was called")
+        wait_until(lambda: self.pages("firing"), what="the pager was called")
         alert = self.pages("firing")[0]["alerts"][0]
         assert alert["labels"]["alertname"] == ALERT and alert["startsAt"] == self.starts_at
         wait_until(lambda: self.runs() and self.runs()[0]["finished_at"], 60, "the playbook has run, and SQL knows")
         run, = self.runs()
         assert run["playbook"] == PLAYBOOK and run["exit_code"] == 0, (run, self.lines(run))
-        wait_until(lambda: self.lines(run), 20, "its lines are in SQL")
+        wait_until(lambda: self.lines(run), what="its lines are in SQL")
         lines = self.lines(run)
         assert any("rolled back from 2.5.0 to 2.4.0" in x["line"] for x in lines), lines
         assert [x["at"] for x in lines] == sorted(x["at"] for x in lines)
-        wait_until(lambda: self.release() == "2.4.0", 20, "the portal runs 2.4.0 again")
-        wait_until(lambda: self.stack.reader(f"SELECT * FROM alerts.notes WHERE fingerprint = {quoted(self.fingerprint)}"), 20,
-                   "the playbook's note is in SQL")
+        wait_until(lambda: self.release() == "2.4.0", what="the portal runs 2.4.0 again")
+        wait_until(lambda: self.stack.reader(f"SELECT * FROM alerts.notes WHERE fingerprint = {quoted(self.fingerprint)}"),
+                   what="the playbook's note is in SQL")
 
     def lines(self, run):
         return self.stack.reader(
@@ -170,44 +170,44 @@ class Story:
 
     def assert_frozen(self):
         """All forms of the freeze say the same."""
-        wait_until(lambda: self.gate().code == 423, 20, "the gate is closed")
+        wait_until(lambda: self.gate().code == 423, what="the gate is closed")
         freeze = self.gate().json["freezes"][0]
         assert freeze["alert"] == self.fingerprint and ALERT in freeze["reason"] and freeze["scope"] == SCOPE
-        wait_until(lambda: (self.stack.flag(SCOPE) or "").startswith("FREEZE\n"), 10, "the flag file says FREEZE")
+        wait_until(lambda: (self.stack.flag(SCOPE) or "").startswith("FREEZE\n"), what="the flag file says FREEZE")
         check = self.stack.opsctl("freeze", "check", "--scope", SCOPE)
         assert check.returncode == 10 and "FROZEN" in check.stdout, check.stdout + check.stderr
 
     def governed(self):
         self.assert_frozen()
         if self.stack.bus("freeze", "freeze/" + SCOPE) is not None:
-            wait_until(lambda: self.fingerprint in self.stack.bus("freeze", "freeze/" + SCOPE), 20, "an outsider sees the freeze")
+            wait_until(lambda: self.fingerprint in self.stack.bus("freeze", "freeze/" + SCOPE), what="an outsider sees the freeze")
         wait_until(lambda: self.stack.reader(f"""SELECT id FROM "freeze".freezes
-            WHERE alert = {quoted(self.fingerprint)} AND source = 'alert' AND cleared_at IS NULL AND until_at > now()"""), 20,
-                   "the freeze is in SQL, with an end")
+            WHERE alert = {quoted(self.fingerprint)} AND source = 'alert' AND cleared_at IS NULL AND until_at > now()"""),
+                   what="the freeze is in SQL, with an end")
 
     def deploy_refused(self):
         done = self.stack.deploy("2.5.1")
         assert done.returncode == 10, done.stdout + done.stderr
         assert "refused" in done.stderr and self.release() == "2.4.0"
         wait_until(lambda: self.stack.reader(f"""SELECT id FROM "freeze".decisions
-            WHERE scope = {quoted(SCOPE)} AND decision = 'frozen' AND action = 'deploy'"""), 20, "the refusal is in SQL")
-        wait_until(lambda: self.audit(f"outcome = 'refused' AND object = 'gate/{SCOPE}'"), 20, "the refusal is audited")
+            WHERE scope = {quoted(SCOPE)} AND decision = 'frozen' AND action = 'deploy'"""), what="the refusal is in SQL")
+        wait_until(lambda: self.audit(f"outcome = 'refused' AND object = 'gate/{SCOPE}'"), what="the refusal is audited")
         rollback = self.stack.opsctl("freeze", "check", "--scope", SCOPE, "--action", "rollback")
         assert rollback.returncode == 0, "a rollback is allowed under an automatic freeze: " + rollback.stdout
 
     def flag_removed(self):
         self.stack.remove_flag(SCOPE)
-        wait_until(lambda: (self.stack.flag(SCOPE) or "").startswith("FREEZE\n"), 20, "the flag file is restored")
+        wait_until(lambda: (self.stack.flag(SCOPE) or "").startswith("FREEZE\n"), what="the flag file is restored")
         assert self.gate().code == 423
         for kind in ("out_of_band", "restore"):
             wait_until(lambda: self.stack.reader(f"""SELECT id FROM "freeze".events
-                WHERE scope = {quoted(SCOPE)} AND kind = {quoted(kind)}"""), 20, f"{kind} is recorded")
+                WHERE scope = {quoted(SCOPE)} AND kind = {quoted(kind)}"""), what=f"{kind} is recorded")
 
     def recovered(self):
         wait_until(lambda: self.active_alert() is None, 120, "the alert resolves")
         wait_until(lambda: self.transitions() == ["pending", "firing", "resolved"], 60,
                    "each transition is in SQL once")
-        wait_until(lambda: self.pages("resolved"), 30, "the pager was told")
+        wait_until(lambda: self.pages("resolved"), what="the pager was told")
         assert self.gate().code == 423, "a resolved alert does not thaw by itself"
 
     def thawed(self):
@@ -216,13 +216,13 @@ class Story:
         assert self.gate().code == 200 and self.stack.flag(SCOPE) is None
         done = self.stack.deploy("2.5.1")
         assert done.returncode == 0, done.stdout + done.stderr
-        wait_until(lambda: self.release() == "2.5.1", 20, "the portal runs 2.5.1")
+        wait_until(lambda: self.release() == "2.5.1", what="the portal runs 2.5.1")
 
     def recorded(self):
         change = {"dashboard": "claims", "change": "added the error panel"}
         reply = self.post("auditlog", "/ops/change", change, **{"X-User": "alice"})
         assert reply.code == 200 and reply.json["logged"] is True, reply
-        found = wait_until(lambda: self.audit(f"id = {quoted(reply.json['id'])}"), 30, "the change is in SQL")
+        found = wait_until(lambda: self.audit(f"id = {quoted(reply.json['id'])}"), what="the change is in SQL")
         assert "alice" in found[0]["actor"], found
 
     def proved(self):
@@ -261,7 +261,7 @@ class Story:
             for chain in chains:
                 follow(rows, chain)
             return rows
-        rows = wait_until(complete, 30, "the timeline tells the whole incident", interval=0.5)
+        rows = wait_until(complete, what="the timeline tells the whole incident", interval=0.5)
         kinds = {r["kind"] for r in rows}
         assert {"alert", "notification", "playbook", "playbook.line", "note", "freeze"} <= kinds, kinds
         shown = self.stack.opsctl("timeline", self.fingerprint)

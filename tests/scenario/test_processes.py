@@ -262,22 +262,22 @@ def test_story_while_postgresql_is_away(stack):
         s.bad_release()
         alert = wait_until(s.active_alert, 90, "alerting goes on")
         s.fingerprint, s.starts_at = alert["fingerprint"], alert["startsAt"]
-        wait_until(lambda: s.pages("firing"), 30, "paging goes on")
+        wait_until(lambda: s.pages("firing"), what="paging goes on")
         wait_until(lambda: s.release() == "2.4.0", 60, "the playbook runs")
         s.assert_frozen()
         assert stack.deploy("2.5.1").returncode == 10
         change = s.post("auditlog", "/ops/change", {"action": "note", "object": "lab"}, **{"X-User": "alice"})
         assert change.code == 200 and change.json["durable"] == "spool", change
         wait_until(lambda: s.active_alert() is None, 120, "the alert resolves")
-        wait_until(lambda: s.pages("resolved"), 30, "the pager was told")
+        wait_until(lambda: s.pages("resolved"), what="the pager was told")
         assert stack.opsctl("freeze", "clear", "--scope", story.SCOPE, "--reason", "without the database").returncode == 0
         assert stack.deploy("2.5.1").returncode == 0
-        health = wait_until(lambda: s.stack.opsctl("top", "--json").stdout, 10, "opsctl top answers")
+        health = wait_until(lambda: s.stack.opsctl("top", "--json").stdout, what="opsctl top answers")
         assert "unreachable" not in health, health
         stack.cluster.start()
         wait_until(lambda: s.transitions() == ["pending", "firing", "resolved"], 90, "every transition is in SQL, once")
-        wait_until(lambda: [r["exit_code"] for r in s.runs()] == [0], 30, "the run is in SQL, once")
-        wait_until(lambda: len(s.lines(s.runs()[0])) >= 4, 30, "its lines too")
+        wait_until(lambda: [r["exit_code"] for r in s.runs()] == [0], what="the run is in SQL, once")
+        wait_until(lambda: len(s.lines(s.runs()[0])) >= 4, what="its lines too")
         refused = int(stack.programs["freeze"].metric("ops_freeze_gate_requests_total", decision="frozen"))
         for what, sql, n in (
                 ("freezes", 'SELECT id FROM "freeze".freezes WHERE cleared_at IS NOT NULL', 1),
