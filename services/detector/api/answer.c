@@ -7,7 +7,9 @@
  */
 #include "services/detector/api/api_internal.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,12 +64,27 @@ void det_api_reply_error(struct ops_http_req *req, const char *type, const char 
 	ops_strbuf_done(&out);
 }
 
-void det_api_bad(struct ops_http_req *req, const char *parameter, const char *why)
+int det_api_bad(struct ops_http_req *req, const char *parameter, const char *fmt, ...)
 {
-	struct ops_strbuf text = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&text, "invalid parameter \"%s\": %s", parameter, why);
-	det_api_reply_error(req, "bad_data", text.data);
-	ops_strbuf_done(&text);
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	va_list args;
+	ops_strbuf_printf(&text, "invalid parameter \"%s\": ", parameter);
+	va_start(args, fmt);
+	ops_strbuf_vprintf(&text, fmt, args);
+	va_end(args);
+	det_api_reply_error(req, "bad_data", ops_strbuf_text(&text));
+	return -EINVAL;
+}
+
+int det_api_refuse(struct ops_http_req *req, const char *fmt, ...)
+{
+	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
+	va_list args;
+	va_start(args, fmt);
+	ops_strbuf_vprintf(&text, fmt, args);
+	va_end(args);
+	det_api_reply_error(req, "bad_data", ops_strbuf_text(&text));
+	return -EINVAL;
 }
 
 static void add_texts(struct ops_strbuf *out, const char *key, const char *const *items, size_t n)

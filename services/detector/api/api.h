@@ -64,3 +64,7 @@ int det_api_receive(struct det_api *api, const char *door, enum ops_remote_versi
 void det_api_reply_data(struct ops_http_req *req, const struct ops_strbuf *data);
 /* {"status":"error","errorType":type,"error":message} with the status code that belongs to type. */
 void det_api_reply_error(struct ops_http_req *req, const char *type, const char *message);
+/* The same of bad_data: "invalid parameter ...: why", or just why. Always -EINVAL. */
+int det_api_bad(struct ops_http_req *req, const char *parameter, const char *fmt, ...)
+	OPS_PRINTF(3, 4);
+int det_api_refuse(struct ops_http_req *req, const char *fmt, ...) OPS_PRINTF(2, 3);

@@ -50,7 +50,6 @@ void det_api_bad_at(struct ops_http_req *req, const char *parameter, const struc
 /* With the language features that are on. */
 int det_api_parse(const struct det_api *api, struct ops_arena *arena, const char *text,
 	struct ops_promql_expr **ret, struct ops_error *err) OPS_MUST_CHECK;
-void det_api_bad(struct ops_http_req *req, const char *parameter, const char *why);
 
 /* 0 = read; 1 = absent, *ret untouched; -EINVAL = refused, the reply is sent. */
 int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms) OPS_MUST_CHECK;

@@ -54,10 +54,7 @@ static bool parse_time(const char *text, int64_t *ret_ms)
 static void refuse_param(struct ops_http_req *req, const char *name, const char *before,
 	const char *text, const char *kind)
 {
-	struct ops_strbuf why = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&why, "%scannot parse \"%.200s\" to a valid %s", before, text, kind);
-	det_api_bad(req, name, why.data);
-	ops_strbuf_done(&why);
+	(void)det_api_bad(req, name, "%scannot parse \"%.200s\" to a valid %s", before, text, kind);
 }
 
 int det_api_param_time(struct ops_http_req *req, const char *name, int64_t *ret_ms)
@@ -105,13 +102,15 @@ int det_api_param_duration(struct ops_http_req *req, const char *name, int64_t *
 
 static void refuse_limit(struct ops_http_req *req, const char *name, const char *text)
 {
-	char why[300];
 	uint64_t n;
 	bool negative = text[0] == '-' && ops_parse_u64(text + 1, strlen(text + 1), &n) == 0;
 	bool digits = text[strspn(text, "0123456789")] == '\0';
-	snprintf(why, sizeof(why), "strconv.Atoi: parsing \"%.200s\": %s", text,
+	if (negative) {
+		(void)det_api_bad(req, name, "limit must be non-negative");
+		return;
+	}
+	(void)det_api_bad(req, name, "strconv.Atoi: parsing \"%.200s\": %s", text,
 		digits ? "value out of range" : "invalid syntax");
-	det_api_bad(req, name, negative ? "limit must be non-negative" : why);
 }
 
 int det_api_param_limit(struct ops_http_req *req, const char *name, size_t *ret)
@@ -139,10 +138,7 @@ int det_api_param_number(struct ops_http_req *req, const char *name, size_t *ret
 		return 0;
 	}
 	if (ops_parse_i64(text, strlen(text), &n) != 0) {
-		char why[80];
-		snprintf(why, sizeof(why), "%s must be a number", name);
-		det_api_reply_error(req, "bad_data", why);
-		return -EINVAL;
+		return det_api_refuse(req, "%s must be a number", name);
 	}
 	*ret = n >= 0 ? (size_t)n : SIZE_MAX;
 	return 0;

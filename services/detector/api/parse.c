@@ -29,7 +29,7 @@ const char *det_api_position(const struct ops_error *err, char *buf, size_t size
 void det_api_bad_at(struct ops_http_req *req, const char *parameter, const struct ops_error *err)
 {
 	char why[DET_POSITION_MAX];
-	det_api_bad(req, parameter, det_api_position(err, why, sizeof(why)));
+	(void)det_api_bad(req, parameter, "%s", det_api_position(err, why, sizeof(why)));
 }
 
 static int read_expr(const struct det_api *api, struct ops_http_req *req, struct ops_arena *arena,

@@ -55,13 +55,10 @@ static int read_lookback(struct ops_http_req *req, int64_t *ret_ms)
 	if (text == NULL || *text == '\0' || det_api_parse_duration(text, ret_ms)) {
 		return 0;
 	}
-	char why[300];
-	snprintf(why, sizeof(why),
+	return det_api_refuse(req,
 		"error parsing lookback delta duration: cannot parse \"%.200s\" to a valid "
 		"duration",
 		text);
-	det_api_reply_error(req, "bad_data", why);
-	return -EINVAL;
 }
 
 /* timeout, lookback_delta, limit, stats. A timeout only shortens the configured one. */
@@ -322,12 +319,12 @@ static bool read_range(struct query *q)
 		return false;
 	}
 	if (range->end_ms < range->start_ms) {
-		det_api_bad(req, "end", "end timestamp must not be before start time");
+		(void)det_api_bad(req, "end", "end timestamp must not be before start time");
 		return false;
 	}
 	int rc = det_api_param_duration(req, "step", &range->step_ms);
 	if (rc == 1) {
-		det_api_bad(req, "step", "cannot parse \"\" to a valid duration");
+		(void)det_api_bad(req, "step", "cannot parse \"\" to a valid duration");
 	}
 	return rc == 0;
 }
@@ -336,7 +333,7 @@ static bool check_range(struct query *q)
 {
 	const struct det_query *range = &q->query;
 	if (range->step_ms <= 0) {
-		det_api_bad(q->job.req, "step",
+		(void)det_api_bad(q->job.req, "step",
 			"zero or negative query resolution step widths are not accepted. Try a "
 			"positive integer");
 		return false;
@@ -356,11 +353,9 @@ static bool check_type(struct query *q)
 	if (type == OPS_PROMQL_SCALAR || type == OPS_PROMQL_INSTANT) {
 		return true;
 	}
-	char why[160];
-	snprintf(why, sizeof(why),
+	(void)det_api_bad(q->job.req, "query",
 		"invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
 		ops_promql_value_type_text(type));
-	det_api_bad(q->job.req, "query", why);
 	return false;
 }
 

@@ -217,8 +217,6 @@ void det_api_label_values(struct ops_http_req *req, void *arg)
 		start_strings(l);
 		return;
 	}
-	char why[300];
-	snprintf(why, sizeof(why), "invalid label name: \"%.200s\"", l->name);
-	det_api_reply_error(req, "bad_data", why);
+	(void)det_api_refuse(req, "invalid label name: \"%.200s\"", l->name);
 	det_job_drop(&l->job);
 }

@@ -209,13 +209,6 @@ struct filter {
 	const char *next_token;
 };
 
-static void bad(struct ops_http_req *req, const char *parameter, const char *why)
-{
-	OPS_CLEANUP(ops_strbuf_done) struct ops_strbuf text = OPS_STRBUF_INIT;
-	ops_strbuf_printf(&text, "invalid parameter \"%s\": %s", parameter, why);
-	det_api_reply_error(req, "bad_data", ops_strbuf_text(&text));
-}
-
 static int read_type(struct filter *f, struct ops_http_req *req)
 {
 	const char *type = ops_http_param(req, "type");
@@ -225,10 +218,7 @@ static int read_type(struct filter *f, struct ops_http_req *req)
 	if (f->alerts || f->records) {
 		return 0;
 	}
-	char why[200];
-	snprintf(why, sizeof(why), "not supported value \"%.150s\"", type);
-	bad(req, "type", why);
-	return -EINVAL;
+	return det_api_bad(req, "type", "not supported value \"%.150s\"", type);
 }
 
 static int read_exclude(struct filter *f, struct ops_http_req *req)
@@ -246,13 +236,10 @@ static int read_exclude(struct filter *f, struct ops_http_req *req)
 	if (known) {
 		return 0;
 	}
-	char why[300];
-	snprintf(why, sizeof(why),
+	return det_api_bad(req, "exclude_alerts",
 		"error converting exclude_alerts: strconv.ParseBool: parsing \"%.150s\": invalid "
 		"syntax",
 		text);
-	bad(req, "exclude_alerts", why);
-	return -EINVAL;
 }
 
 static int read_pages(struct filter *f, struct ops_http_req *req)
@@ -264,25 +251,20 @@ static int read_pages(struct filter *f, struct ops_http_req *req)
 		if (f->next_token == NULL) {
 			return 0;
 		}
-		bad(req, "group_next_token",
+		return det_api_bad(req, "group_next_token",
 			"group_limit needs to be present in order to paginate over the groups");
-		return -EINVAL;
 	}
 	int64_t n = 0;
 	int rc = ops_parse_i64(limit, strlen(limit), &n);
 	if (rc != 0 || n > INT32_MAX || n < INT32_MIN) {
-		char why[300];
 		bool digits = limit[strspn(limit, "-0123456789")] == '\0';
-		snprintf(why, sizeof(why),
+		return det_api_bad(req, "group_limit",
 			"group_limit needs to be a valid number: strconv.ParseInt: parsing "
 			"\"%.150s\": %s",
 			limit, digits ? "value out of range" : "invalid syntax");
-		bad(req, "group_limit", why);
-		return -EINVAL;
 	}
 	if (n <= 0) {
-		bad(req, "group_limit", "group_limit needs to be greater than 0");
-		return -EINVAL;
+		return det_api_bad(req, "group_limit", "group_limit needs to be greater than 0");
 	}
 	f->group_limit = (uint64_t)n;
 	return 0;
@@ -303,9 +285,8 @@ static int read_matches(struct filter *f, struct ops_http_req *req)
 		rc = rc == 0 ? det_engine_matchers(selector, &f->matches[f->nmatches], &err) : rc;
 		f->nmatches += rc == 0;
 		if (rc != 0) {
-			char why[600];
-			snprintf(why, sizeof(why), "%d:%d: %s", err.line, err.column, err.message);
-			det_api_reply_error(req, "bad_data", why); /* upstream names no parameter */
+			/* upstream names no parameter */
+			rc = det_api_refuse(req, "%d:%d: %s", err.line, err.column, err.message);
 		}
 	}
 	ops_arena_done(&arena);
@@ -441,11 +422,9 @@ static void on_rules(struct ops_http_req *req, void *arg)
 		if (add_groups(&out, r->gen, f)) {
 			det_api_reply_data(req, &out);
 		} else {
-			char why[300];
-			snprintf(why, sizeof(why),
+			(void)det_api_bad(req, "group_next_token",
 				"invalid group_next_token '%.150s'. were rule groups changed?",
 				f->next_token);
-			bad(req, "group_next_token", why);
 		}
 	}
 	for (size_t i = 0; i < f->nmatches; i++) {
