@@ -153,8 +153,7 @@ int det_store_layout(struct det_store *s, const struct ops_layout *layout) OPS_M
 bool det_store_has_layout(const struct det_store *s, uint64_t layout_id);
 /* The layout's column of that metric among the last ones, where a target's report series stand; -1:
  * there is none. */
-int64_t det_store_report_column(
-	const struct det_store *s, uint64_t layout_id, const char *metric);
+int64_t det_store_report_column(const struct det_store *s, uint64_t layout_id, const char *metric);
 /*
  * Who feeds a live layout, one line of text: kept over a restart. det_store_resume(), once after
  * opening, makes those live again that were when the store was closed, the ones with the oldest
