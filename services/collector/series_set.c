@@ -24,19 +24,25 @@ void col_series_set_done(struct col_series_set *s)
 	col_series_set_init(s);
 }
 
-static size_t first_slot(const struct col_series_set *s, uint64_t hash)
+static uint32_t tag_of(uint64_t hash)
 {
 	__extension__ unsigned __int128 product = (unsigned __int128)(hash ^ secret) * secret;
-	return (size_t)(product >> 64 ^ product) & s->mask;
+	return (uint32_t)(product >> 64 ^ product);
 }
 
-static size_t probe(const struct col_series_set *s, const struct ops_labels *labels)
+/* The slot of an equal label set, or the free one where it belongs. */
+static struct col_series_slot *probe(
+	const struct col_series_set *s, const struct ops_labels *labels, uint32_t tag)
 {
-	size_t at = first_slot(s, labels->hash);
-	while (s->slots[at] != 0 && !ops_labels_equal(s->series[s->slots[at] - 1], labels)) {
-		at = (at + 1) & s->mask;
+	size_t at = tag & s->mask;
+	for (;; at = (at + 1) & s->mask) {
+		struct col_series_slot *slot = &s->slots[at];
+		if (slot->index == 0 ||
+			(slot->tag == tag &&
+				ops_labels_equal(s->series[slot->index - 1], labels))) {
+			return slot;
+		}
 	}
-	return at;
 }
 
 int64_t col_series_set_find(const struct col_series_set *s, const struct ops_labels *labels)
@@ -44,19 +50,22 @@ int64_t col_series_set_find(const struct col_series_set *s, const struct ops_lab
 	if (s->n == 0) {
 		return -1;
 	}
-	uint32_t slot = s->slots[probe(s, labels)];
-	return (int64_t)slot - 1;
+	return (int64_t)probe(s, labels, tag_of(labels->hash))->index - 1;
 }
 
 static void grow(struct col_series_set *s)
 {
-	uint32_t *old = s->slots;
+	struct col_series_slot *old = s->slots;
 	size_t old_size = old != NULL ? s->mask + 1 : 0, size = OPS_MAX(old_size * 2, (size_t)64);
 	s->slots = ops_xcalloc(size, sizeof(*s->slots));
 	s->mask = size - 1;
 	for (size_t i = 0; i < old_size; i++) {
-		if (old[i] != 0) {
-			s->slots[probe(s, s->series[old[i] - 1])] = old[i];
+		size_t at = old[i].tag & s->mask;
+		while (old[i].index != 0 && s->slots[at].index != 0) {
+			at = (at + 1) & s->mask;
+		}
+		if (old[i].index != 0) {
+			s->slots[at] = old[i];
 		}
 	}
 	free(old);
@@ -68,11 +77,12 @@ bool col_series_set_add(struct col_series_set *s, struct ops_labels *const *seri
 	if (s->slots == NULL || s->n * 2 > s->mask) {
 		grow(s);
 	}
-	size_t at = probe(s, series[index]);
-	if (s->slots[at] != 0) {
+	uint32_t tag = tag_of(series[index]->hash);
+	struct col_series_slot *slot = probe(s, series[index], tag);
+	if (slot->index != 0) {
 		return false;
 	}
-	s->slots[at] = index + 1;
+	*slot = (struct col_series_slot){index + 1, tag};
 	s->n++;
 	return true;
 }

@@ -9,7 +9,10 @@
 
 struct col_series_set {
 	struct ops_labels *const *series;
-	uint32_t *slots; /* index + 1; 0 = free */
+	struct col_series_slot {
+		uint32_t index; /* and one; 0 = free */
+		uint32_t tag;	/* of the hash: most others are told apart by it */
+	} * slots;
 	size_t mask, n;
 };
 
