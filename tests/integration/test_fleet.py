@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several collectors and one detector, as real processes: who scrapes what while some of them come, go or are cut off; replicas;
 pushed groups; and what strangers on the bus ports can do."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -368,6 +369,13 @@ def test_a_push_goes_to_any_collector(fleet):
     wait_until(lambda: all(groups_of(c)["j0"]["samples"] == 1 for c in three))
     assert push(three[2], "job/j0", "more 5\n", "POST").code == 200
     wait_until(lambda: fleet.value('more{job="j0"}') == 5 and fleet.value('rows{job="j0"}') == 100)
+    # at two collectors at once: neither is lost
+    for i in range(10):
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            sent = [both.submit(push, c, "job/j5", f"{name}{i} {i}\n", "POST") for c, name in ((three[0], "left"), (three[1], "right"))]
+            assert [x.result().code for x in sent] == [200, 200]
+    wait_until(lambda: all(groups_of(c)["j5"]["samples"] == 2 + 2 * 10 for c in three), 60)
+    wait_until(lambda: fleet.value('count({__name__=~"(left|right).",job="j5"})') == 20, 60)
     # deleted everywhere
     assert push(three[0], "job/j1", method="DELETE").code == 202
     jobs.remove("j1")

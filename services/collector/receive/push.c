@@ -4,9 +4,9 @@
  * rendezvous hashing names exposes it, as it would scrape a target. So a collector that dies takes
  * no group along, and who exposes it changes within the heartbeats in which its targets move.
  *
- * Of two states of a group the later one wins, by its writer's clock, but a change is always later
- * than what its writer knew. A deleted group is remembered for an hour, so that a collector that
- * was away does not bring it back.
+ * Of two states of a group the later one wins, family by family (push_group.c), by its writer's
+ * clock, but a change is always later than what its writer knew. A deleted group is remembered for
+ * an hour, so that a collector that was away does not bring it back.
  *
  * A group is a file `push/<fingerprint>.prom` in the state directory (push_entry.h). It is replaced
  * before the answer, so what was answered with 200 survives anything. A file that cannot be read is
@@ -181,11 +181,12 @@ int col_push_save(struct col_push *p, const struct col_push_entry *e)
 	return r;
 }
 
-/* It was changed here: that is later than what it was. */
-void col_push_change(struct col_push *p, struct col_push_entry *e)
+void col_push_change(struct col_push *p, struct col_push_entry *e, bool whole)
 {
 	e->version_ms = OPS_MAX(ops_now_ms(), e->version_ms + 1);
 	col_push_entry_set_writer(e, p->cfg.self);
+	e->base = whole ? col_push_entry_version(e) : e->base;
+	col_push_entry_stamp(e);
 	e->changed = ++p->changes;
 }
 
@@ -195,23 +196,17 @@ void col_push_set_deleted(struct col_push *p, struct col_push_entry *e, bool del
 	e->deleted = deleted;
 }
 
-/* Takes over the state; what it exposes goes on, or ends. */
-void col_push_replace(struct col_push *p, struct col_push_entry *e, struct col_push_entry *by)
+bool col_push_join(struct col_push *p, struct col_push_entry *e, struct col_push_entry *by)
 {
-	struct col_push_group *group = e->group;
-	e->group = by->group;
-	by->group = group;
-	e->pushed_ms = by->pushed_ms;
-	e->failed_ms = by->failed_ms;
-	e->ttl_ms = by->ttl_ms;
-	e->version_ms = by->version_ms;
-	e->due_ms = 0;
-	col_push_entry_set_writer(e, by->writer);
-	col_push_set_deleted(p, e, by->deleted);
+	bool deleted = e->deleted, changed = col_push_entry_merge(e, by);
+	p->ndeleted += (size_t)e->deleted - (size_t)deleted;
+	if (changed) {
+		e->due_ms = 0;
+	}
 	if (e->deleted) {
 		end(e);
 	}
-	col_push_entry_free(by);
+	return changed;
 }
 
 /* What a file or another collector says; takes e. The entry as it stands, or NULL: it is known, or
@@ -220,8 +215,8 @@ static struct col_push_entry *adopt(struct col_push *p, struct col_push_entry *e
 {
 	struct col_push_entry *known = ops_map_gets(p->entries, e->id);
 	bool full = known == NULL && (int64_t)col_push_live(p) >= p->cfg.max_groups;
-	bool useless = known != NULL ? !col_push_entry_later(e, known)
-				     : col_push_entry_over(e, ops_now_ms());
+	bool useless =
+		known != NULL ? !col_push_join(p, known, e) : col_push_entry_over(e, ops_now_ms());
 	if (full || useless) {
 		if (full) {
 			ops_metric_add(&col_push_requests_total, 1, "limit");
@@ -230,7 +225,7 @@ static struct col_push_entry *adopt(struct col_push *p, struct col_push_entry *e
 		return NULL;
 	}
 	if (known != NULL) {
-		col_push_replace(p, known, e);
+		col_push_entry_free(e);
 		e = known;
 	} else {
 		p->ndeleted += e->deleted;

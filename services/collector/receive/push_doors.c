@@ -96,7 +96,7 @@ static int take(struct col_push *p, struct col_push_entry *e, struct ops_http_re
 		e->pushed_ms = ops_now_ms();
 		e->ttl_ms = ttl;
 		col_push_set_deleted(p, e, false);
-		col_push_change(p, e);
+		col_push_change(p, e, ops_http_method(req) == OPS_PUT);
 	}
 	return r;
 }
@@ -114,7 +114,7 @@ static void refuse_push(struct col_push *p, struct col_push_entry *e, struct ops
 		col_push_forget(p, e);
 	} else if (!e->deleted) {
 		e->failed_ms = ops_now_ms();
-		col_push_change(p, e);
+		col_push_change(p, e, false);
 	}
 	refuse(req, code, err);
 }
@@ -164,12 +164,14 @@ static void on_delete(struct ops_http_req *req, void *arg)
 		ops_http_reply_text(req, 202, "");
 		return;
 	}
-	struct col_push_entry *empty = col_push_entry_new(key, p->cfg.self);
+	struct col_push_entry *gone = col_push_entry_new(key, p->cfg.self);
 	ops_labels_unref(key);
-	empty->deleted = true;
-	empty->version_ms = e->version_ms;
-	col_push_replace(p, e, empty);
-	col_push_change(p, e);
+	gone->deleted = true;
+	col_push_change(p, e, true); /* to be later than everything in it */
+	gone->version_ms = e->version_ms + 1;
+	gone->base = col_push_entry_version(gone);
+	(void)col_push_join(p, e, gone);
+	col_push_entry_free(gone);
 	(void)col_push_save(p, e); /* counted */
 	col_push_peers_run(p->peers);
 	ops_metric_add(&col_push_requests_total, 1, "deleted");

@@ -3,6 +3,11 @@
  * A push is parsed into a fresh list of families first and moved into the group only when all of it
  * was good. Families keep the place where they first stood, so that a periodic push gives the same
  * document with other numbers, which the reader compares instead of parsing.
+ *
+ * Two collectors may have taken pushes to one group before they heard of each other. Each family
+ * has the time of its push, and a group that of the last PUT or DELETE, which is its base: of two
+ * states every family keeps its later text, and what is earlier than the later base is gone. In
+ * whatever order the states meet, the outcome is the same.
  */
 #include "services/collector/receive/push_group.h"
 
@@ -10,6 +15,7 @@
 #include <string.h>
 
 #include "common/base/arena.h"
+#include "common/base/hash.h"
 #include "common/base/map.h"
 #include "common/base/text.h"
 #include "services/collector/families.h"
@@ -18,6 +24,7 @@ struct family {
 	char *name;
 	struct ops_strbuf text; /* HELP, TYPE and samples */
 	size_t samples;
+	struct col_push_version version;
 };
 
 struct list {
@@ -250,6 +257,105 @@ int col_push_group_put(struct col_push_group *g, enum ops_exposition_format form
 	ops_map_free(r.by_name, NULL);
 	ops_strbuf_done(&r.name);
 	return rc;
+}
+
+/* ---- versions ---- */
+
+struct col_push_version col_push_version_of(int64_t ms, const char *writer)
+{
+	return (struct col_push_version){ms, ops_hash64(writer, strlen(writer), 0)};
+}
+
+bool col_push_version_later(struct col_push_version a, struct col_push_version b)
+{
+	return a.ms > b.ms || (a.ms == b.ms && a.writer > b.writer);
+}
+
+bool col_push_version_equal(struct col_push_version a, struct col_push_version b)
+{
+	return a.ms == b.ms && a.writer == b.writer;
+}
+
+size_t col_push_group_families(const struct col_push_group *g)
+{
+	return g->families.n;
+}
+
+const char *col_push_group_family(
+	const struct col_push_group *g, size_t i, struct col_push_version *ret)
+{
+	*ret = g->families.items[i]->version;
+	return g->families.items[i]->name;
+}
+
+static size_t find_family(const struct col_push_group *g, const char *name)
+{
+	size_t i = 0;
+	while (i < g->families.n && strcmp(g->families.items[i]->name, name) != 0) {
+		i++;
+	}
+	return i;
+}
+
+void col_push_group_date(
+	struct col_push_group *g, const char *family, struct col_push_version version)
+{
+	size_t at = find_family(g, family);
+	if (at < g->families.n) {
+		g->families.items[at]->version = version;
+	}
+}
+
+void col_push_group_stamp(struct col_push_group *g, struct col_push_version version)
+{
+	for (size_t i = 0; i < g->families.n; i++) {
+		struct family *f = g->families.items[i];
+		f->version = f->version.ms != 0 ? f->version : version;
+	}
+}
+
+static bool drop_before(struct col_push_group *g, struct col_push_version base)
+{
+	size_t kept = 0, n = g->families.n;
+	for (size_t i = 0; i < n; i++) {
+		struct family *f = g->families.items[i];
+		if (col_push_version_later(base, f->version)) {
+			family_free(f);
+		} else {
+			g->families.items[kept++] = f;
+		}
+	}
+	g->families.n = kept;
+	return kept != n;
+}
+
+bool col_push_group_merge(
+	struct col_push_group *g, struct col_push_group *from, struct col_push_version base)
+{
+	bool changed = drop_before(g, base);
+	struct ops_map *known = ops_map_new(); /* name -> place + 1 */
+	(void)drop_before(from, base);
+	for (size_t i = 0; i < g->families.n; i++) {
+		(void)ops_map_puts(known, g->families.items[i]->name, (void *)(uintptr_t)(i + 1));
+	}
+	for (size_t i = 0; i < from->families.n; i++) {
+		struct family **theirs = &from->families.items[i];
+		uintptr_t at = (uintptr_t)ops_map_gets(known, (*theirs)->name);
+		if (at == 0) {
+			OPS_GROW(g->families.items, g->families.n, g->families.cap);
+			g->families.items[g->families.n++] = *theirs;
+			*theirs = ops_xcalloc(1, sizeof(**theirs));
+			changed = true;
+		} else if (col_push_version_later(
+				   (*theirs)->version, g->families.items[at - 1]->version)) {
+			struct family *ours = g->families.items[at - 1];
+			g->families.items[at - 1] = *theirs;
+			*theirs = ours;
+			changed = true;
+		}
+	}
+	ops_map_free(known, NULL);
+	return changed;
 }
 
 void col_push_group_expose(const struct col_push_group *g, struct ops_strbuf *out)

@@ -24,6 +24,31 @@ size_t col_push_group_samples(const struct col_push_group *g);
 int col_push_group_put(struct col_push_group *g, enum ops_exposition_format format,
 	struct ops_exposition_text body, bool replace, size_t max_samples,
 	struct ops_error *err) OPS_MUST_CHECK;
+/*
+ * When a family was pushed, by the clock of the collector that took it; which one, by the hash of
+ * its name, decides between equal times.
+ */
+struct col_push_version {
+	int64_t ms; /* 0: not known yet */
+	uint64_t writer;
+};
+struct col_push_version col_push_version_of(int64_t ms, const char *writer);
+bool col_push_version_later(struct col_push_version a, struct col_push_version b);
+bool col_push_version_equal(struct col_push_version a, struct col_push_version b);
+
+size_t col_push_group_families(const struct col_push_group *g);
+const char *col_push_group_family(
+	const struct col_push_group *g, size_t i, struct col_push_version *ret);
+void col_push_group_date(
+	struct col_push_group *g, const char *family, struct col_push_version version);
+void col_push_group_stamp(struct col_push_group *g, struct col_push_version version); /* the rest */
+/*
+ * Families of from that are later than those of g, or that g does not have, are g's then; what is
+ * earlier than base is neither's. Whether g is another now.
+ */
+bool col_push_group_merge(
+	struct col_push_group *g, struct col_push_group *from, struct col_push_version base);
+
 /* Appends text format 0.0.4 without the key's labels. */
 void col_push_group_expose(const struct col_push_group *g, struct ops_strbuf *out);
 

@@ -27,8 +27,8 @@ bool col_push_is_ours(const struct col_push *p, const struct col_push_entry *e);
 int col_push_publish(struct col_push *p, struct col_push_entry *e, struct ops_error *err);
 void col_push_forget(struct col_push *p, struct col_push_entry *e); /* frees it */
 int col_push_save(struct col_push *p, const struct col_push_entry *e);
-/* It was changed here: that is later than what it was. */
-void col_push_change(struct col_push *p, struct col_push_entry *e);
+/* It was changed here: that is later than what it was. whole: nothing from before is left. */
+void col_push_change(struct col_push *p, struct col_push_entry *e, bool whole);
 void col_push_set_deleted(struct col_push *p, struct col_push_entry *e, bool deleted);
-/* Takes over the state, and frees by; what e exposes goes on, or ends. */
-void col_push_replace(struct col_push *p, struct col_push_entry *e, struct col_push_entry *by);
+/* Another state of e joins in; what e exposes goes on, or ends. Whether e is another now. */
+bool col_push_join(struct col_push *p, struct col_push_entry *e, struct col_push_entry *by);
