@@ -17,6 +17,7 @@ import pytest
 
 import harness
 from harness import http, http_get, opsctl, wait_until
+from receivers import unsnappy
 
 MINUTE = 60
 # sorts 1800 values for each of 260,000 seconds and 3 series: minutes of work, little memory
@@ -464,6 +465,25 @@ def test_native_histograms_are_federated(detector, service, ports, tmp_path):
     wait_until(lambda: value(d, 'histogram_count(lat{job="again",site="lab"})') == [6])
     assert value(d, 'histogram_sum(lat{job="again"})') == [10] and value(d, 'gauge{job="again"}') == [3]
     assert value(d, 'histogram_quantile(1, lat{job="again"})') == value(d, 'histogram_quantile(1, lat{job=""})')
+
+
+def test_remote_read_of_floats_and_histograms(detector):
+    """Chunks for floats alone; where a native histogram is among them, whenever it comes, all of it as samples."""
+    d = detector()
+    now = int(time.time()) * 1000
+    d.post("/api/v1/import/prometheus", "".join(f'many{{n="{i:05}",text="{i:040}"}} {i} {now}\n' for i in range(4000)))
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+    assert d.post("/api/v1/write", snappy(native(b"zz", now)), headers=headers).code == 204
+
+    def read(expression):
+        matcher = part(3, b"\x08\x02" + part(2, b"__name__") + part(3, expression))
+        query = part(1, b"\x08\x00\x10" + varint(now) + matcher)
+        return d.post("/api/v1/read", snappy(query + b"\x10\x01\x10\x00"), headers=headers)
+    floats, both = read(b"many"), read(b"many|zz")
+    assert floats.code == both.code == 200
+    assert floats.headers["Content-Type"].startswith("application/x-streamed-protobuf") and floats.body.count(b"text") == 4000
+    assert both.headers["Content-Type"] == "application/x-protobuf"
+    assert unsnappy(both.body).count(b"text") == 4000 and unsnappy(both.body).count(b"zz") == 1
 
 
 def test_prometheus_writes_to_us(detector, run_peer, tmp_path, ports, target):

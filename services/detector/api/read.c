@@ -3,8 +3,9 @@
  * /api/v1/read: remote read. STREAMED_XOR_CHUNKS is answered frame by frame, in one read of the
  * store that lasts as long as the answer: a client that is too slow for the server's own guard ends
  * it. SAMPLES is one message that has to be whole before it is compressed. Native histograms have
- * no chunk coding here: an answer that begins with one is given as SAMPLES, which every client
- * accepts; when one comes later, the answer breaks off and the client sees that.
+ * no chunk coding here: an answer with a series that has some is given as SAMPLES, which every
+ * client accepts; when the first one comes while the answer is on its way, it breaks off and the
+ * client sees that.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -53,6 +54,18 @@ static void find(struct reading *r)
 			r->job.api->config.store, &q->matchers, range_ms, arena, &r->found[i]);
 		det_selection_sort(&r->found[i]);
 	}
+}
+
+static bool any_histograms(const struct reading *r)
+{
+	for (size_t i = 0; i < r->request.n; i++) {
+		for (size_t k = 0; k < r->found[i].n; k++) {
+			if (det_series_has_histograms(r->found[i].items[k])) {
+				return true;
+			}
+		}
+	}
+	return false;
 }
 
 /* False: nothing to tell of it. */
@@ -201,10 +214,10 @@ static bool step(struct det_job *job)
 	bool more = false, first = !r->begun;
 	if (first) {
 		r->begun = true;
-		r->chunks = r->request.chunks;
 		job->content_type = OPS_REMOTE_READ_CHUNKS_TYPE;
 		det_api_read_begin(job); /* until the last step */
 		find(r);
+		r->chunks = r->request.chunks && !any_histograms(r);
 	}
 	if (r->chunks) {
 		more = step_chunks(r);

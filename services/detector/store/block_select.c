@@ -177,6 +177,12 @@ size_t det_block_labels(const struct det_block *b, uint32_t series, struct ops_l
 	return e.nlabels;
 }
 
+bool det_block_has_histograms(const struct det_block *b, uint32_t series)
+{
+	struct det_series_entry e;
+	return det_block_index_series(&b->index, series, &e) && e.nhistograms != 0;
+}
+
 size_t det_block_names(const struct det_block *b, struct ops_arena *arena, const char *const **ret)
 {
 	uint32_t n = b->index.counts[DET_COUNT_NAMES], len;

@@ -72,6 +72,8 @@ void det_block_select(const struct det_block *b, const struct ops_matchers *matc
 size_t det_block_labels(const struct det_block *b, uint32_t series, struct ops_label *ret,
 	size_t cap, uint64_t *ret_hash);
 
+bool det_block_has_histograms(const struct det_block *b, uint32_t series);
+
 /* Samples of the series in [mint, maxt] without deleted ones: appended through fn in time order,
  * one call per run. A segment or blob that fails its check is left out and counted. */
 struct det_block_run {

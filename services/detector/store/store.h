@@ -284,6 +284,8 @@ void det_samples_reserve_histograms(struct det_samples *out);
 /* All samples with mint <= t <= maxt, each time once. Any thread within a read. */
 void det_series_read(
 	const struct det_series *series, int64_t mint_ms, int64_t maxt_ms, struct det_samples *out);
+/* Are there native histograms among its samples, at any time? Any thread within a read. */
+bool det_series_has_histograms(const struct det_series *series);
 /* Time of the newest sample in the head, INT64_MIN when there is none. */
 int64_t det_series_last(const struct det_series *series);
 

@@ -250,6 +250,20 @@ void det_series_read(
 	free(r.found);
 }
 
+bool det_series_has_histograms(const struct det_series *series)
+{
+	struct det_store *s = det_series_store(series);
+	for (uint32_t i = 0; i < series->nblocks; i++) {
+		if (det_block_has_histograms(series->blocks[i].block, series->blocks[i].series)) {
+			return true;
+		}
+	}
+	det_read_lock(s);
+	bool has = series->entry != NULL && (series->entry->flags & DET_ENTRY_HISTOGRAMS) != 0;
+	det_read_unlock(s);
+	return has;
+}
+
 /* ---- names and values ---- */
 
 static int compare_text(const void *a, const void *b)
