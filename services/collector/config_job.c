@@ -271,6 +271,7 @@ static int load_times(const struct ops_conf_node *node, const struct written_job
 	return 0;
 }
 
+/* As in Prometheus, 0 is as good as nothing: global's holds then. */
 static int load_limits(const struct written_job *w, const struct col_global *g, struct col_job *job,
 	struct ops_error *err)
 {
@@ -285,17 +286,21 @@ static int load_limits(const struct written_job *w, const struct col_global *g, 
 		if (ops_conf_is_null(w->limits[i])) {
 			continue;
 		}
-		int r = ops_conf_i64(w->limits[i], names[i], to[i], err);
-		if (r == 0 && *to[i] < 0) {
+		int64_t own = 0;
+		int r = ops_conf_i64(w->limits[i], names[i], &own, err);
+		if (r == 0 && own < 0) {
 			r = ops_conf_error(w->limits[i], err, "%s is below 0", names[i]);
 		}
 		if (r != 0) {
 			return r;
 		}
+		*to[i] = own != 0 ? own : *to[i];
 	}
-	return ops_conf_is_null(w->body)
-		       ? 0
-		       : ops_conf_size(w->body, "body_size_limit", &l->body_bytes, err);
+	uint64_t bytes = 0;
+	int r = ops_conf_is_null(w->body) ? 0
+					  : ops_conf_size(w->body, "body_size_limit", &bytes, err);
+	l->body_bytes = bytes != 0 ? bytes : l->body_bytes;
+	return r;
 }
 
 static int load_switches(const struct written_job *w, const struct col_global *g,

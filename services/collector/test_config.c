@@ -89,7 +89,7 @@ static void test_whole(void **state)
 	assert_int_equal(a->nsds, 1);
 	assert_string_equal(a->sds[0].class->name, "file");
 	assert_string_equal(a->relabel.rules[0].replacement, "${1}");
-	assert_int_equal(b->limits.samples, 0);
+	assert_int_equal(b->limits.samples, 10); /* 0 is no limit of its own */
 	assert_int_equal(b->timeout_ms, 5000);
 	assert_string_equal(b->http.authorization.credentials, "t");
 	assert_string_equal(b->http.authorization.type, "Bearer");
