@@ -171,6 +171,12 @@ static void test_refusals(void **state)
 			"metrics_path are keys of the job)"},
 		{"scrape_configs: [{job_name: a, static_configs: [~]}]",
 			"p.yml:1:49: an entry of static_configs is empty"},
+		{"scrape_configs: [{job_name: a, docker_sd_configs: [{host: 'unix:///x', "
+		 "refresh_interval: 0s}]}]",
+			"p.yml:1:90: refresh_interval must be above 0"},
+		{"scrape_configs: [{job_name: a, dns_sd_configs: [{names: [x], refresh_interval: "
+		 "0}]}]",
+			"p.yml:1:80: refresh_interval must be above 0"},
 		{"scrape_configs: [{job_name: a, dns_sd_configs: [{names: [x], type: A}]}]",
 			"p.yml:1:49: a port is needed with the type A"},
 		{"scrape_configs: [{job_name: a, docker_sd_configs: [{host: here}]}]",

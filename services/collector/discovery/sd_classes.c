@@ -18,5 +18,5 @@ int col_sd_check_refresh(
 {
 	return refresh_ms > 0 ? 0
 			      : ops_conf_error(ops_conf_get(node, "refresh_interval"), err,
-					"it must be above 0");
+					"refresh_interval must be above 0");
 }
