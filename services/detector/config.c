@@ -256,7 +256,10 @@ static int take_variables(
 	return 0;
 }
 
-static int take_feature(const char *name, size_t len, unsigned *features, struct ops_error *err)
+#define START_STORAGE "st-storage"
+
+static int take_feature(
+	const char *name, size_t len, struct det_rule_sources *s, struct ops_error *err)
 {
 	static const struct {
 		const char *name;
@@ -266,28 +269,16 @@ static int take_feature(const char *name, size_t len, unsigned *features, struct
 		{"promql-binop-fill-modifiers", OPS_PROMQL_FILL},
 		{"promql-duration-expr", OPS_PROMQL_DURATION_EXPR},
 		{"use-start-timestamps", OPS_PROMQL_START_TIMESTAMPS},
-		{DET_FEATURE_START_STORAGE, 0}}; /* not of the language: whoever it concerns asks */
+		{START_STORAGE, 0}}; /* not of the language */
 	for (size_t i = 0; i < OPS_LENGTH(known); i++) {
 		if (strlen(known[i].name) == len && memcmp(known[i].name, name, len) == 0) {
-			*features |= known[i].feature;
+			s->set.promql_features |= known[i].feature;
+			s->start_storage |= ops_str_eq(known[i].name, START_STORAGE);
 			return 0;
 		}
 	}
 	return ops_error_set(err, -EINVAL, "enable_features: there is no feature '%.*s'",
 		(int)OPS_MIN(len, 100), name);
-}
-
-bool det_config_has_feature(const struct det_config *cfg, const char *name)
-{
-	size_t len = strlen(name);
-	for (size_t i = 0; i < cfg->features.n; i++) {
-		const char *at = strstr(cfg->features.items[i], name);
-		if (at != NULL && (at == cfg->features.items[i] || at[-1] == ',') &&
-			(at[len] == '\0' || at[len] == ',')) {
-			return true;
-		}
-	}
-	return false;
 }
 
 static int take_features(
@@ -299,7 +290,7 @@ static int take_features(
 		const char *at = cfg->features.items[i];
 		while (rc == 0 && *at != '\0') { /* one, or several by commas as Prometheus' flag */
 			size_t len = strcspn(at, ",");
-			rc = take_feature(at, len, &s->set.promql_features, err);
+			rc = take_feature(at, len, s, err);
 			at += len + (at[len] == ',');
 		}
 	}

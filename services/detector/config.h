@@ -26,8 +26,6 @@ struct det_config {
 	struct ops_conf_strings features;
 };
 extern const struct ops_conf_key det_config_keys[];
-#define DET_FEATURE_START_STORAGE "st-storage"
-bool det_config_has_feature(const struct det_config *cfg, const char *name);
 /* flags.c: what Prometheus has as flags, under its names. */
 void det_config_flags(const struct det_config *cfg, json_t *out);
 
@@ -36,6 +34,7 @@ struct det_rule_sources { /* the rules part of a configuration, resolved; all in
 	struct ops_arena arena;
 	struct det_rules_set set;
 	struct ops_labels *external_labels;
+	bool start_storage; /* start timestamps of remote write are stored */
 };
 
 /* Reads prometheus.yml (global.evaluation_interval, global.external_labels, rule_files), expands

@@ -143,7 +143,7 @@ static int load_sources(struct detector *d, const struct det_config *config,
 		d->promql_features = sources.set.promql_features;
 		d->engine.use_start_timestamps =
 			(d->promql_features & OPS_PROMQL_START_TIMESTAMPS) != 0;
-		d->start_storage = det_config_has_feature(config, DET_FEATURE_START_STORAGE);
+		d->start_storage = sources.start_storage;
 		ops_labels_unref(d->external_labels);
 		d->external_labels = ops_labels_ref(sources.external_labels);
 		rc = det_remote_apply(d->remote, remote, err);

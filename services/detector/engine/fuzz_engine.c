@@ -12,6 +12,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define STEP_MS 15000
 #define STEPS 40
 
+/* Of every kind: the sample before, the one before that, inside, now, later, none. */
+static void add_start(struct det_store *s, const struct ops_labels *ls, int64_t i)
+{
+	static const int64_t back[] = {STEP_MS, 2 * STEP_MS, STEP_MS / 2, 0, -1};
+	if (i % 7 < (int64_t)OPS_LENGTH(back)) {
+		int rc = det_store_append_start(s, ls, i * STEP_MS, i * STEP_MS - back[i % 7]);
+		ops_assert(rc == 0);
+	}
+}
+
 /* A series of histograms: exponential, custom in the middle, a float among them. */
 static void add_histograms(struct det_store *s, const char *instance, int64_t odd)
 {
@@ -34,6 +44,7 @@ static void add_histograms(struct det_store *s, const char *instance, int64_t od
 		int rc = i % 19 == odd ? det_store_append(s, ls, i * STEP_MS, 1)
 				       : det_store_append_histogram(s, ls, i * STEP_MS, &h);
 		ops_assert(rc == 0);
+		add_start(s, ls, odd > 0 ? i : 5);
 	}
 	ops_arena_done(&arena);
 	ops_labels_unref(ls);
@@ -57,6 +68,7 @@ static struct det_store *small_store(void)
 								 : (double)(i % 11 + (int64_t)l);
 				int rc = det_store_append(s, ls, i * STEP_MS, v);
 				ops_assert(rc == 0);
+				add_start(s, ls, l % 2 == 0 ? i : 5);
 			}
 			ops_labels_unref(ls);
 		}
@@ -68,7 +80,8 @@ static struct det_store *small_store(void)
 
 static void evaluate(const struct ops_promql_expr *expr, const char *text, bool range)
 {
-	const struct det_engine_options limits = {.timeout_ms = 200, .max_samples = 20000};
+	const struct det_engine_options limits = {
+		.timeout_ms = 200, .max_samples = 20000, .use_start_timestamps = true};
 	struct det_query q = {.expr = expr,
 		.text = text,
 		.range = range,
