@@ -90,10 +90,10 @@ static void on_layout(struct det_ingest *in, const struct ops_bus_message *m)
 }
 
 /* The store goes on with it after a restart; of a target's layouts the newest comes last. */
-static void on_resumed(void *arg, uint64_t id, const char *source)
+static void on_resumed(void *arg, const struct det_store_resumed *resumed)
 {
 	struct det_ingest *in = arg;
-	det_replicas_resume(in->replicas, id, source);
+	det_replicas_resume(in->replicas, resumed);
 }
 
 static void lacks_layout(struct det_ingest *in, const char *stream)

@@ -186,15 +186,20 @@ void det_replicas_layout(struct det_replicas *r, const char *stream, const struc
 	change_layout(r, t, det_source_of(t, det_stream_of(r, stream)), l->id);
 }
 
-void det_replicas_resume(struct det_replicas *r, uint64_t layout_id, const char *source)
+void det_replicas_resume(struct det_replicas *r, const struct det_store_resumed *resumed)
 {
-	const char *end = strchr(source, '\n');
+	const char *source = resumed->source, *end = strchr(source, '\n');
 	size_t len = end != NULL ? (size_t)(end - source) : 0;
 	OPS_CLEANUP(ops_freep) char *stream = ops_xstrndup(source, len);
 	struct det_rep_target *t = target_of(r, end != NULL ? end + 1 : source);
 	struct det_rep_stream *s = det_stream_of(r, stream);
-	change_layout(r, t, det_source_of(t, s), layout_id);
+	change_layout(r, t, det_source_of(t, s), resumed->layout_id);
 	det_set_leader(t, s); /* others wait for what it has kept meanwhile */
+	/* All of them have kept rows, and in which order these come is chance. */
+	if (resumed->last_ms > t->last_ms) {
+		t->last_ms = resumed->last_ms;
+		t->interval_ms = OPS_MIN(resumed->step_ms, (int64_t)DET_INTERVAL_MAX_MS);
+	}
 }
 
 /* ---- collectors that go ---- */

@@ -18,7 +18,7 @@ void det_replicas_free(struct det_replicas *r); /* NULL is fine */
 void det_replicas_layout(struct det_replicas *r, const char *stream, const struct ops_layout *l);
 /* A layout that the store has from before the start; source: "stream\njob\ninstance" of the one
  * that fed it last. */
-void det_replicas_resume(struct det_replicas *r, uint64_t layout_id, const char *source);
+void det_replicas_resume(struct det_replicas *r, const struct det_store_resumed *resumed);
 /*
  * A message with one batch. 0: taken, which is stored, kept for a while or dropped as another's; 1:
  * layout unknown; -EINVAL: refused. All is counted.

@@ -9,6 +9,10 @@ enum {
 	DET_HELD_MAX = 4
 };
 
+enum {
+	DET_INTERVAL_MAX_MS = 600000 /* of a target's rows, as far as it matters here */
+};
+
 struct det_rep_stream { /* a collector's; lives as long as the whole */
 	char *name;
 	size_t led; /* targets */

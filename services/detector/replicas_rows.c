@@ -30,7 +30,6 @@
 #include "common/metrics/metrics.h"
 
 enum {
-	INTERVAL_MAX_MS = 600000,
 	GOOD_LEAST = 3
 };
 
@@ -70,9 +69,10 @@ static void end_previous(struct det_replicas *r, struct det_rep_target *t, struc
 static void note_stored(struct det_rep_target *t, const struct ops_batch *b)
 {
 	int64_t step = b->time_ms - t->last_ms;
-	if (t->last_ms != 0 && step > 0) {
-		int64_t most = t->interval_ms != 0 ? t->interval_ms * 2 : step; /* a gap is none */
-		t->interval_ms = OPS_MIN(OPS_MIN(step, most), (int64_t)INTERVAL_MAX_MS);
+	if (t->last_ms != 0 && step > 0) { /* a gap is none, nor is a scrape that was late */
+		int64_t most = t->interval_ms != 0 ? t->interval_ms * 2 : step;
+		int64_t known = OPS_MAX(OPS_MIN(step, most), t->interval_ms / 2);
+		t->interval_ms = OPS_MIN(known, (int64_t)DET_INTERVAL_MAX_MS);
 	}
 	t->last_ms = OPS_MAX(t->last_ms, b->time_ms);
 }

@@ -315,7 +315,8 @@ static void test_layout_of_before(void **state)
 	row(w, A, id, 0, 1);
 	det_replicas_free(w->r);
 	w->r = det_replicas_new(w->store);
-	det_replicas_resume(w->r, id, A "\nj\ni");
+	const struct det_store_resumed resumed = {id, A "\nj\ni", T0, INTERVAL};
+	det_replicas_resume(w->r, &resumed);
 	row(w, A, id, INTERVAL, 2);
 	row(w, B, id, INTERVAL, 102);
 	assert_series(w, "x", "0=1 10=2");
@@ -429,6 +430,39 @@ static void test_one_that_fails_often_does_not_lead(void **state)
 	assert_series(w, "up", "0=1 10=1 20=1 30=1 40=1 50=1 60=0");
 }
 
+/* What all have kept while the store was away comes in any order, and is there once. */
+static void test_kept_rows_after_a_restart(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = a_leads(w);
+	det_replicas_free(w->r);
+	w->r = det_replicas_new(w->store);
+	const struct det_store_resumed resumed = {id, A "\nj\ni", T0 + INTERVAL, INTERVAL};
+	det_replicas_resume(w->r, &resumed);
+	(void)announce(w, B, "xy");
+	for (int i = 1; i < 4; i++) {
+		row(w, B, id, i * INTERVAL + 11, 100 + i);
+	}
+	for (int i = 2; i < 5; i++) {
+		row(w, A, id, i * INTERVAL, i);
+	}
+	row(w, B, id, 4 * INTERVAL + 11, 104);
+	assert_series(w, "x", "0=1 10=2 20.011=102 30.011=103 40.011=104");
+}
+
+/* A scrape that was late makes two rows stand close; it is no new interval. */
+static void test_late_scrape(void **state)
+{
+	struct world *w = *state;
+	uint64_t id = a_leads(w);
+	row(w, A, id, 2 * INTERVAL + 9900, 3);
+	row(w, A, id, 3 * INTERVAL, 4);
+	row(w, B, id, 3 * INTERVAL + 300, 103);
+	row(w, B, id, 4 * INTERVAL + 300, 104);
+	row(w, A, id, 4 * INTERVAL, 5);
+	assert_series(w, "x", "0=1 10=2 29.9=3 30=4 40=5");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +479,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_other_layouts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_dead_layout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_layout_of_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kept_rows_after_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_late_scrape, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

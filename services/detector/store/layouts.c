@@ -183,8 +183,24 @@ static int compare_last(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
+/* Of the newest rows; those of a segment are taken as equally far apart. */
+static int64_t last_step(const struct det_group *g)
+{
+	if (g->nrows > 1) {
+		return g->last_ms - g->times[g->nrows - 2];
+	}
+	if (g->nsealed == 0) {
+		return 0;
+	}
+	const struct det_sealed *b = &g->sealed[g->nsealed - 1];
+	if (g->nrows == 1) {
+		return g->last_ms - b->last_ms;
+	}
+	return b->nrows > 1 ? (b->last_ms - b->first_ms) / (b->nrows - 1) : 0;
+}
+
 void det_store_resume(struct det_store *s,
-	void (*fn)(void *arg, uint64_t layout_id, const char *source), void *arg)
+	void (*fn)(void *arg, const struct det_store_resumed *resumed), void *arg)
 {
 	struct det_group **groups = NULL;
 	size_t n = 0, cap = 0;
@@ -203,7 +219,11 @@ void det_store_resume(struct det_store *s,
 		go_live(s, groups[i]);
 		det_write_unlock(s);
 		tell_layout(s, groups[i]);
-		fn(arg, groups[i]->layout_id, groups[i]->source);
+		const struct det_store_resumed resumed = {.layout_id = groups[i]->layout_id,
+			.source = groups[i]->source,
+			.last_ms = OPS_MAX(groups[i]->last_ms, (int64_t)0),
+			.step_ms = last_step(groups[i])};
+		fn(arg, &resumed);
 	}
 	free(groups);
 }

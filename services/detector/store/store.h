@@ -160,8 +160,14 @@ int64_t det_store_report_column(const struct det_store *s, uint64_t layout_id, c
  * rows first, and tells the listener of them.
  */
 void det_store_feed(struct det_store *s, uint64_t layout_id, const char *source);
+struct det_store_resumed {
+	uint64_t layout_id;
+	const char *source;
+	int64_t last_ms,
+		step_ms; /* its newest row, and from the one before to it; 0: there is none */
+};
 void det_store_resume(struct det_store *s,
-	void (*fn)(void *arg, uint64_t layout_id, const char *source), void *arg);
+	void (*fn)(void *arg, const struct det_store_resumed *resumed), void *arg);
 /*
  * The target has another layout now, or is gone: series that no other live layout feeds get a
  * staleness marker at time_ms (0: none). Register the successor first. Unknown ids are ignored.

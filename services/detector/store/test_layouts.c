@@ -48,9 +48,10 @@ static int row(struct det_store *s, uint64_t id, int64_t t)
 	return det_store_append_batch(s, &b);
 }
 
-static void note(void *arg, uint64_t id, const char *source)
+static void note(void *arg, const struct det_store_resumed *r)
 {
-	ops_strbuf_printf(arg, "%llu=%s ", (unsigned long long)id, source);
+	ops_strbuf_printf(arg, "%llu=%s@%lld+%lld ", (unsigned long long)r->layout_id, r->source,
+		(long long)(r->last_ms - T0), (long long)r->step_ms);
 }
 
 static void expect_resumed(struct det_store *s, const char *text)
@@ -83,7 +84,7 @@ static void test_resume(void **state)
 			det_store_free(s);
 		}
 	}
-	expect_resumed(s, "2=two 3=one ");
+	expect_resumed(s, "2=two@10+0 3=one@30+0 ");
 	assert_int_equal(row(s, 2, 40), 0);
 	assert_int_equal(row(s, 3, 40), 0);
 	assert_int_equal(row(s, 1, 40), 1);
@@ -101,7 +102,7 @@ static void test_resume(void **state)
 	det_samples_done(&out);
 	ops_labels_unref(labels);
 	ops_arena_done(&arena);
-	expect_resumed(s, "2=another ");
+	expect_resumed(s, "2=another@40+30 ");
 	det_store_free(s);
 	tempdir_remove(dir);
 }
