@@ -143,6 +143,8 @@ void ops_sub_close(struct ops_sub *s);
 /* A heartbeat was heard within 3 intervals, and nothing is missing. One that listens ignores silent
  * publishers. */
 bool ops_sub_live(const struct ops_sub *s);
+/* Since the last heartbeat of a stream, NULL: of any; INT64_MAX: none was heard. */
+int64_t ops_sub_silent_ms(const struct ops_sub *s, const char *stream);
 uint64_t ops_sub_lag(const struct ops_sub *s); /* records behind the heads heard of, all streams */
 /* With `commits`: what was applied until the last mark is durable. */
 void ops_sub_mark(struct ops_sub *s);

@@ -246,6 +246,19 @@ bool ops_sub_live(const struct ops_sub *s)
 	return heard > 0;
 }
 
+int64_t ops_sub_silent_ms(const struct ops_sub *s, const char *stream)
+{
+	struct ops_map_entry e;
+	int64_t now_ms = ops_mono_ms(), least = INT64_MAX;
+
+	for (size_t at = 0; ops_map_next(s->by_name, &at, &e);) {
+		const struct ops_stream *st = e.value;
+		if (stream == NULL || strcmp(ops_stream_name(st), stream) == 0)
+			least = OPS_MIN(least, ops_stream_silent_ms(st, now_ms));
+	}
+	return least;
+}
+
 uint64_t ops_sub_lag(const struct ops_sub *s)
 {
 	struct ops_map_entry e;

@@ -10,6 +10,10 @@
  * counts itself in; until then it goes on by the last list that had it, because a detector that was
  * restarted has not heard of everybody yet. Only in the moment after its start does a collector
  * wait: it cannot know yet whether others are there.
+ *
+ * Lists are rarer than heartbeats: while the detector's heartbeats are heard the last list holds.
+ * Likewise the detector knows by our stream's heartbeats that we live; announcements are for one
+ * that does not know us.
  */
 #include "services/collector/members.h"
 
@@ -25,7 +29,8 @@
 #include "common/msg/samples.h"
 
 enum {
-	GRACE_HEARTBEATS = 3
+	GRACE_HEARTBEATS = 3,
+	ANNOUNCE_EVERY = 10 /* heartbeats */
 };
 
 static struct ops_metric refused_lists = OPS_COUNTER(
@@ -96,6 +101,11 @@ bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, i
 	return true;
 }
 
+void col_roster_still(struct col_roster *r, int64_t heard_ms)
+{
+	r->heard_ms = r->heard_ms != 0 ? OPS_MAX(r->heard_ms, heard_ms) : 0;
+}
+
 enum col_share col_roster_share(const struct col_roster *r, int64_t now_ms)
 {
 	bool fresh = now_ms - r->started_ms < r->grace_ms;
@@ -161,6 +171,7 @@ struct col_members {
 	struct col_roster roster;
 	struct ops_sub *sub;
 	struct ops_timer *timer;
+	unsigned heartbeats;
 	struct ops_members list; /* the last */
 	enum col_share share;	 /* as last told */
 };
@@ -185,7 +196,14 @@ static void on_timer(void *arg)
 {
 	struct col_members *m = arg;
 	ops_timer_start_beat(m->timer, m->cfg.heartbeat_ms);
-	m->cfg.on_heartbeat(m->cfg.arg);
+	if (!m->roster.listed || m->heartbeats % ANNOUNCE_EVERY == 0) {
+		m->cfg.announce(m->cfg.arg);
+	}
+	m->heartbeats++;
+	int64_t silent_ms = m->sub != NULL ? ops_sub_silent_ms(m->sub, NULL) : INT64_MAX;
+	if (silent_ms != INT64_MAX) {
+		col_roster_still(&m->roster, ops_mono_ms() - silent_ms);
+	}
 	settle(m, false);
 }
 
@@ -220,6 +238,9 @@ static int on_message(void *arg, const struct ops_bus_message *msg)
 		const struct ops_members last = m->list;
 		m->list = list;
 		list = last;
+		if (!m->roster.listed) {
+			m->cfg.announce(m->cfg.arg);
+		}
 		settle(m, changed);
 	} else {
 		ops_metric_add(&refused_lists, 1);

@@ -32,7 +32,7 @@ struct col_roster {
 	bool was_listed; /* and has been */
 	int64_t grace_ms;
 	int64_t started_ms;  /* monotonic, as all times here */
-	int64_t heard_ms;    /* last list; 0 = none yet */
+	int64_t heard_ms;    /* last list, or that it still holds; 0 = no list yet */
 	int64_t left_out_ms; /* since when lists come without self; 0 = not */
 };
 
@@ -40,6 +40,8 @@ void col_roster_init(struct col_roster *r, const char *self, int64_t grace_ms, i
 void col_roster_done(struct col_roster *r);
 /* names are copied. True when what is ours may have changed. */
 bool col_roster_hear(struct col_roster *r, const char *const *names, size_t n, int64_t now_ms);
+/* Whoever sent the list was heard of at that time and has not sent another. */
+void col_roster_still(struct col_roster *r, int64_t heard_ms);
 enum col_share col_roster_share(const struct col_roster *r, int64_t now_ms);
 /* Whether the target with this hash is ours, at COL_SHARE_HASHED: we are among the first
  * `replicas` of its ranking. */
@@ -61,8 +63,8 @@ struct col_members_config {
 	const struct ops_bus_tls *tls;
 	/* What is ours may have changed. */
 	void (*on_change)(void *arg);
-	/* Every heartbeat: time to announce oneself. */
-	void (*on_heartbeat)(void *arg);
+	/* Time to announce oneself: each heartbeat while no list has us, else now and then. */
+	void (*announce)(void *arg);
 	void *arg;
 };
 

@@ -64,7 +64,7 @@ static void on_members(void *arg)
 	}
 }
 
-static void on_heartbeat(void *arg)
+static void announce(void *arg)
 {
 	struct col_service *s = arg;
 	col_publish_member(s->publisher);
@@ -170,7 +170,7 @@ static int open_bus(struct col_service *s, struct ops_error *err)
 		.key = ops_daemon_bus_key(d),
 		.tls = ops_daemon_bus_tls(d),
 		.on_change = on_members,
-		.on_heartbeat = on_heartbeat,
+		.announce = announce,
 		.arg = s};
 	return col_members_open(ops_daemon_loop(d), &members, &s->members, err);
 }

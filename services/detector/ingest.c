@@ -33,7 +33,10 @@ enum {
 	MAINTAIN_MS = 60000,
 	COMMIT_MS = 1000,
 	MARKS_LEFT_OUT_MAX = 5,
-	LACKS_AGAIN_MS = 1000
+	LACKS_AGAIN_MS = 1000,
+	/* Heartbeats: the list goes out with each at first, for those who had the one of before. */
+	LIST_OFTEN = 10,
+	LIST_EVERY = 5
 };
 
 static struct ops_metric layouts_total =
@@ -56,6 +59,7 @@ struct det_ingest {
 	struct ops_sub *sub;
 	struct ops_timer *heartbeat, *maintain, *commit;
 	int64_t heartbeat_ms;
+	uint64_t heartbeats;
 	uint64_t moment;	 /* of the mark that is not committed yet; 0: none */
 	unsigned marks_left_out; /* in a row */
 	int64_t lacked_ms;	 /* monotonic */
@@ -249,28 +253,38 @@ static char *stream_name(const struct ops_member *m)
 	return ops_xasprintf("samples/%s", m->instance);
 }
 
-/* Three heartbeats and a half: one may be late, and one be on its way. */
-static void drop_silent_members(struct det_ingest *in)
+/*
+ * Three heartbeats and a half: one may be late, and one be on its way. Announcements are rarer than
+ * heartbeats, so those of its stream count too. True: somebody was dropped.
+ */
+static bool drop_silent_members(struct det_ingest *in)
 {
-	size_t at = 0;
+	size_t before = ops_map_count(in->members), at = 0;
 	struct ops_map_entry e;
 	while (ops_map_next(in->members, &at, &e)) {
 		struct member *m = e.value;
-		if (ops_mono_ms() - m->heard_ms > in->heartbeat_ms * 7 / 2) {
-			OPS_CLEANUP(ops_freep) char *stream = stream_name(&m->m);
+		OPS_CLEANUP(ops_freep) char *stream = stream_name(&m->m);
+		int64_t silent_ms =
+			OPS_MIN(ops_mono_ms() - m->heard_ms, ops_sub_silent_ms(in->sub, stream));
+		if (silent_ms > in->heartbeat_ms * 7 / 2) {
 			log_warn("a collector went silent", F_STR("instance", m->m.instance));
 			det_replicas_gone(in->replicas, stream);
 			ops_map_remove(in->members, e.key, e.len);
 			member_free(m);
 		}
 	}
+	return ops_map_count(in->members) != before;
 }
 
 static void on_heartbeat(void *arg)
 {
 	struct det_ingest *in = arg;
-	drop_silent_members(in);
-	publish_members(in);
+	bool changed = drop_silent_members(in);
+	if (changed || in->heartbeats < LIST_OFTEN || ops_map_count(in->members) == 0 ||
+		in->heartbeats % LIST_EVERY == 0) {
+		publish_members(in);
+	}
+	in->heartbeats++;
 	ops_metric_set(&members_gauge, (double)ops_map_count(in->members));
 	ops_timer_start_beat(in->heartbeat, in->heartbeat_ms);
 }
