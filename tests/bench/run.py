@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures us beside the peers that are installed (prometheus, victoria-metrics), on the same data in the same run, and prints ratios.
 
-usage: run.py [ingest] [latency] [queries] [rules] [disk] [open] [growth] [collector] [jitter] [parse]      (default: all; about three quarters of an hour)
+usage: run.py [ingest] [latency] [queries] [rules] [disk] [open] [growth] [scale] [collector] [jitter] [parse]      (default: all; about three quarters of an hour)
 
 ingest    CPU seconds per million samples scraped, resident memory per active series: collector + detector together against each peer
 latency   from the moment a target has sent the first body that shows a breach to the moment the alert is out: on the bus for us, in the
@@ -16,6 +16,7 @@ parse     the parser of expositions alone, first body and repeated layout
 disk      bytes per sample of a typical service, 20 000 series x 300, in the blocks of each
 open      from the start of the detector to its first answer, 200 000 series with two hours of samples
 growth    the store alone at 10 000, 100 000 and 1 000 000 series: CPU per sample and per series that a selector finds
+scale     the same with the real processes: targets scraped by the collector into the detector, as many samples a second at each size
 
 CPU is user + system time from /proc; medians of several windows. Nothing here asserts anything.
 Environment: OPS_BUILD_DIR (build/release); sizes: BENCH_TARGETS, BENCH_SERIES, BENCH_INTERVAL_S, BENCH_WINDOWS, BENCH_WINDOW_S,
@@ -36,7 +37,7 @@ import storing
 
 MEASUREMENTS = {"ingest": scraping.ingest, "latency": scraping.latency, "queries": querying.queries, "rules": ruling.rules, "disk": storing.disk,
                 "collector": collecting.collector, "jitter": collecting.jitter, "parse": collecting.parse,
-                "open": storing.opening, "growth": storing.growth}
+                "open": storing.opening, "growth": storing.growth, "scale": scraping.scale}
 
 
 def main():

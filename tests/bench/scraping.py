@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ingest by scraping: CPU per sample, memory per series, and how long a breach takes to become an alert."""
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import urllib.parse
 
 import peers
-from measure import REPO, cpu_seconds, free_port, knob, median_range, ratio, rss_bytes, table, wait_until
+from measure import REPO, cpu_seconds, free_port, http_get, knob, median_range, ratio, rss_bytes, table, wait_until
 
 WARM_UP_S = 12
 RULE = "groups:\n- name: bench\n  rules:\n  - alert: Breach\n    expr: bench_breach{job=\"t0\"} == 1\n"
@@ -66,6 +69,55 @@ def ingest(folder):
         for s in reversed(stacks):
             s.close()
         source.close()
+
+
+def cpu_of_query(stack, query, times):
+    """CPU seconds of the detector for one instant query, while nothing else happens."""
+    url = f"{stack.url}/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    http_get(url)
+    before = cpu_seconds([stack.detector.process.pid])
+    for _ in range(times):
+        found = json.loads(http_get(url).text)["data"]["result"]
+    return (cpu_seconds([stack.detector.process.pid]) - before) / times, found
+
+
+def scale_one(folder, size):
+    """One row: where the interval allows it the same samples a second, so that only the number of series differs."""
+    targets, rate, window_s = size // 1000, knob("RATE", 40000), knob("WINDOW_S", 25)
+    interval_ms = max(size * 1000 // rate, 1000)
+    source, stack = Targets(1000), None
+    try:
+        stack = peers.start(peers.Ours, folder, port=source.port, targets=targets, interval=f"{interval_ms}ms")
+        wait_until(lambda: stack.series() >= size, 60 + interval_ms / 1000, "all series are there")
+        time.sleep(max(5.0, interval_ms / 1000))
+        before = stack.samples(), [cpu_seconds([p]) for p in stack.pids()]
+        time.sleep(max(window_s, interval_ms / 1000))
+        n = stack.samples() - before[0]
+        spent = [cpu_seconds([p]) - c for p, c in zip(stack.pids(), before[1])]
+        rss = rss_bytes(stack.pids())
+        stack.collector.process.send_signal(signal.SIGSTOP)  # what it sends is not the query's
+        time.sleep(2)
+        metric, found = cpu_of_query(stack, "sum(bench_7_total)", 20)
+        assert len(found) == 1
+        few, found = cpu_of_query(stack, f'bench_7_total{{job="t{targets // 2}"}}', 200)
+        assert len(found) == 20
+        stack.collector.process.send_signal(signal.SIGCONT)
+        return (f"{size:,}", f"{n / max(window_s, interval_ms / 1000):.0f}", *(f"{s / n * 1e6:.3f}" for s in (sum(spent), *spent)),
+                f"{rss / 2**20:.0f}", f"{rss / size:.0f}", f"{metric / (targets * 20) * 1e6:.2f}", f"{few * 1e6:.0f}")
+    finally:
+        if stack:
+            stack.close()
+        source.close()
+
+
+def scale(folder):
+    """10 000, 100 000 and 1 000 000 series scraped: what a sample and a matched series cost."""
+    rows = []
+    for size in map(int, os.environ.get("BENCH_SCALE", "10000 100000 1000000").split()):
+        (folder / str(size)).mkdir()
+        rows.append(scale_one(folder / str(size), size))
+    table(("series, scraped", "samples/s", "CPU s / 1M samples", "collector", "detector", "RSS MiB", "bytes / series",
+           "sum of a metric (series / 50), us / series", "20 series of one target, us"), rows, "targets of 1000 series")
 
 
 class Listener:
