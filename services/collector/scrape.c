@@ -54,7 +54,8 @@ static struct ops_metric start_delay = OPS_HISTOGRAM("ops_scrape_start_delay_sec
 	"How much later than its place in the interval a scrape began.", delay_buckets);
 static struct ops_metric sample_limit_total =
 	OPS_COUNTER("prometheus_target_scrapes_exceeded_sample_limit_total",
-		"Scrapes refused by sample_limit or a label limit.");
+		"Scrapes refused by sample_limit, a label limit or "
+		"native_histogram_bucket_limit.");
 static struct ops_metric body_limit_total =
 	OPS_COUNTER("prometheus_target_scrapes_exceeded_body_size_limit_total",
 		"Scrapes refused by body_size_limit.");

@@ -270,7 +270,9 @@ static int on_row(struct det_replicas *r, struct det_rep_target *t, struct det_r
 {
 	struct det_rep_source *source = det_source_of(t, s);
 	bool another = t->led_last != NULL && t->led_last != s;
-	note_scrape(r, source, b);
+	if (t->n > 1) { /* alone it leads anyway */
+		note_scrape(r, source, b);
+	}
 	if (source->current == 0) { /* it announced that before we started */
 		source->current = b->layout_id;
 	}
