@@ -213,7 +213,7 @@ def test_a_replica_that_cannot_reach_the_target_does_not_lead(fleet, target):
         ways[failing].status = 503
         wait_until(lambda: leader() == good and fleet.value("hits") == good + 1, 60)
         ways[failing].status = 200
-    assert fleet.detector.metric("ops_detector_leader_changes_total", reason="failed") >= 2
+    assert fleet.detector.metric("ops_detector_leader_changes_total", reason="failed") >= 1
     times = [t for t, _ in fleet.samples_of("hits")[""]]
     assert max(b - a for a, b in zip(times, times[1:])) < LONGEST_GAP_S
     for way in ways:

@@ -52,7 +52,7 @@ class World:
         return t
 
     def start(self):
-        self.stack.write(self.jobs)
+        self.stack.write(self.jobs, scrape_interval="1s")
         self.collector = self.stack.collector(env={"http_proxy": "http://" + self.environment_proxy.address, "no_proxy": "",
                                                    "https_proxy": "", "NO_PROXY": "", "HTTPS_PROXY": ""})
         wait_until(lambda: not self.unknown(), timeout=90, what="a first scrape of every target")
@@ -68,9 +68,8 @@ class World:
             wait_until(lambda: {t["health"] for t in self.states(name)} == {"up"}, timeout=60)
 
     def down(self, name, reason):
-        wait_until(lambda: {t["health"] for t in self.states(name)} == {"down"}, timeout=60)
-        errors = {t["lastError"] for t in self.states(name)}
-        assert all(reason in e for e in errors), (name, errors)
+        wait_until(lambda: all(t["health"] == "down" and reason in t["lastError"] for t in self.states(name)), timeout=60,
+                   what=f"{name} is down for {reason}")
         wait_until(lambda: set(self.query("up", job=name).values()) == {0}, timeout=60)
 
     def query(self, metric, **labels):
@@ -82,8 +81,8 @@ class World:
 
     def series(self, metric, name):
         """The label sets of a job's series, without job and instance."""
-        wait_until(lambda: self.query(metric, job=name), timeout=60)
-        return [{k: v for k, v in s if k not in ("__name__", "job", "instance")} for s in self.query(metric, job=name)]
+        found = wait_until(lambda: self.query(metric, job=name), timeout=60)
+        return [{k: v for k, v in s if k not in ("__name__", "job", "instance")} for s in found]
 
 
 def header(t, name):
@@ -263,8 +262,7 @@ def _(w):
                        "static_configs": [{"targets": [t.address], "labels": {"team": "ops", "site": "lab"}}]})
     yield
     assert w.series("own", "ours") == [{"team": "ops", "site": "lab", "exported_team": "mine", "exported_job": "inner"}]
-    wait_until(lambda: w.query("own", job="inner"), timeout=60)
-    assert [dict(s)["team"] for s in w.query("own", job="inner")] == ["mine"]
+    wait_until(lambda: [dict(s)["team"] for s in w.query("own", job="inner")] == ["mine"], timeout=60)
 
 
 @case("relabel_configs", "metric_relabel_configs")
