@@ -241,6 +241,8 @@ static int read_series(struct ops_exposition *p, struct ops_error *err)
 		return FAIL(p, p->at, "expected a metric name or a comment");
 	}
 	if (bare && ops_exposition_repeats(p)) {
+		skip_blanks(p); /* more of them than in the line before */
+		p->series_end = p->at;
 		return 0;
 	}
 	const char *from = p->at;

@@ -63,9 +63,13 @@ static void test_sample(void **state)
 static void test_lines_like_the_one_before(void **state)
 {
 	(void)state;
-	static const char first[] = "m{b=\"1\", a=\"long enough for a vector\",c=\"\"} 1\n";
+	static const char *const firsts[] = {
+		"m{b=\"1\", a=\"long enough for a vector\",c=\"\"} 1\n",
+		"m{b=\"1\", a=\"long enough for a vector\",c=\"\"}1\n"};
 	static const char *const seconds[] = {"m{b=\"2\", a=\"x\",c=\"y\"} 2 77\n",
-		"m{b=\"2\",  a=\"x\",c=\"y\"} 2\n", "other{b=\"2\", a=\"x\",c=\"y\"} 3\n",
+		"m{b=\"2\",  a=\"x\",c=\"y\"} 2\n", "m{b=\"2\", a=\"x\",c=\"y\"}  \t 2\n",
+		"m{b=\"2\", a=\"x\",c=\"y\"}2\n", "m{b=\"2\", a=\"x\",c=\"y\"}\t2\n",
+		"other{b=\"2\", a=\"x\",c=\"y\"} 3\n",
 		"m{b=\"2\", a=\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\",c=\"y\"} 2\n",
 		"m{b=\"2\", a=\"\\\"\\n\",c=\"y\"} 2\n", "m{b=\"2\", a=\"\xc3\xa4\",c=\"y\"} 2\n",
 		"m{b=\"2\", a=\"\xc3\",c=\"y\"} 2\n", "m{b=\"2\", a=\"x\ny\",c=\"y\"} 2\n",
@@ -73,12 +77,13 @@ static void test_lines_like_the_one_before(void **state)
 		"m{b=\"2\", a=\"x\",c=\"y\"} x\n", "m{b=\"2\", a=\"x\",d=\"y\"} 2\n",
 		"m{b=\"2\", a=\"x\",b=\"y\"} 2\n", "m{b=\"2\", a=\"x\"} 2\n", "m 2\n",
 		"m{b=\"2\", a=\"x\",c=\"y}\n", "1m{b=\"2\", a=\"x\",c=\"y\"} 2\n"};
-	for (size_t i = 0; i < OPS_LENGTH(seconds); i++) {
+	for (size_t i = 0; i < OPS_LENGTH(firsts) * OPS_LENGTH(seconds); i++) {
+		const char *first = firsts[i % 2], *second = seconds[i / 2];
 		struct ops_error err, alone_err;
 		struct ops_exposition alone;
 		char text[400];
-		snprintf(text, sizeof(text), "%s%s%sz 1\nthe_end_is_not_near 1\n", first,
-			seconds[i], first);
+		snprintf(text, sizeof(text), "%s%s%sz 1\nthe_end_is_not_near 1\n", first, second,
+			first);
 		ops_exposition_init(&alone);
 		assert_int_equal(next(OPS_EXPOSITION_TEXT, text, &err), OPS_ENTRY_SAMPLE);
 		for (int kind = OPS_ENTRY_SAMPLE; kind == OPS_ENTRY_SAMPLE;) {

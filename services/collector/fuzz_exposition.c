@@ -64,15 +64,19 @@ static void check_second(const struct col_series_rules *rules, const struct col_
 	col_values_done(&slow);
 }
 
-/* The line from `from` on, which p has read behind others, is read by itself. */
-static void check_line(const struct ops_exposition *p, const char *from)
+/* The line from `from` on, which p has read behind others, is read or refused by itself. */
+static void check_line(const struct ops_exposition *p, const char *from, int kind)
 {
 	struct ops_exposition alone;
 	struct ops_error err;
 	ops_exposition_init(&alone);
 	ops_exposition_start(&alone, p->format, from, (size_t)(p->end - from));
-	int kind = ops_exposition_next(&alone, &err);
-	ops_assert(kind == OPS_ENTRY_SAMPLE && alone.at == p->at);
+	ops_assert(ops_exposition_next(&alone, &err) == kind);
+	if (kind != OPS_ENTRY_SAMPLE) {
+		ops_exposition_done(&alone);
+		return;
+	}
+	ops_assert(alone.at == p->at);
 	ops_assert(alone.series_end == p->series_end && alone.nlabels == p->nlabels);
 	ops_assert(alone.name.len == p->name.len &&
 		   memcmp(alone.name.data, p->name.data, p->name.len) == 0);
@@ -94,11 +98,11 @@ static void check_lines(enum ops_exposition_format format, struct ops_exposition
 	for (;;) {
 		const char *from = p.at;
 		int kind = ops_exposition_next(&p, &err);
+		if (kind == OPS_ENTRY_SAMPLE || kind < 0) {
+			check_line(&p, from, kind);
+		}
 		if (kind <= 0) {
 			break;
-		}
-		if (kind == OPS_ENTRY_SAMPLE) {
-			check_line(&p, from);
 		}
 	}
 	ops_exposition_done(&p);
