@@ -68,20 +68,9 @@ static const char *option_password(const char *s, size_t *ret_len)
 	return from;
 }
 
-static void add_text(struct ops_strbuf *out, const char *s)
+static void add_escaped(struct ops_strbuf *out, const char *s, size_t left)
 {
-	size_t left = s != NULL ? strlen(s) : 0, url_len = 0, option_len = 0;
-	const char *url = left > 0 ? url_password(s, &url_len) : NULL;
-	const char *option = left > 0 ? option_password(s, &option_len) : NULL;
-	ops_strbuf_addc(out, '"');
 	while (left > 0) {
-		if ((s == url && url_len > 0) || (s == option && option_len > 0)) {
-			size_t skip = s == url ? url_len : option_len;
-			ops_strbuf_adds(out, HIDDEN);
-			s += skip;
-			left -= skip;
-			continue;
-		}
 		uint32_t c = 0;
 		size_t n = ops_utf8_decode(s, left, &c);
 		if (n == 0) { /* not from YAML, which is UTF-8 always */
@@ -99,6 +88,31 @@ static void add_text(struct ops_strbuf *out, const char *s)
 		s += n;
 		left -= n;
 	}
+}
+
+/* Quoted, without the passwords that it has inside. */
+static void add_text(struct ops_strbuf *out, const char *s)
+{
+	const char *text = s != NULL ? s : "";
+	size_t url_len = 0, option_len = 0;
+	const char *url = url_password(text, &url_len),
+		   *option = option_password(text, &option_len);
+	bool url_first = option == NULL || (url != NULL && url < option);
+	const struct {
+		const char *at;
+		size_t len;
+	} hidden[] = {{url_first ? url : option, url_first ? url_len : option_len},
+		{url_first ? option : url, url_first ? option_len : url_len}};
+
+	ops_strbuf_addc(out, '"');
+	for (size_t i = 0; i < OPS_LENGTH(hidden); i++) {
+		if (hidden[i].len == 0 || hidden[i].at < text)
+			continue;
+		add_escaped(out, text, (size_t)(hidden[i].at - text));
+		ops_strbuf_adds(out, HIDDEN);
+		text = hidden[i].at + hidden[i].len;
+	}
+	add_escaped(out, text, strlen(text));
 	ops_strbuf_addc(out, '"');
 }
 
@@ -197,7 +211,9 @@ static void dump_key(const char *key, int indent, struct ops_strbuf *out)
 	}
 	if (marked)
 		ops_strbuf_adds(out, "? ");
-	add_text(out, key);
+	ops_strbuf_addc(out, '"'); /* a name is no secret, and two names stay two */
+	add_escaped(out, key, strlen(key));
+	ops_strbuf_addc(out, '"');
 	if (marked) {
 		ops_strbuf_addc(out, '\n');
 		add_indent(out, indent);

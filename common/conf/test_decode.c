@@ -294,7 +294,8 @@ static void test_dump_node(void **state)
 		"[hush]}}]\n"
 		"proxy_url: http://u:hush@p:1/\ntoken_url: hush\nlink: http://u:hush@h/?a@b\n"
 		"key: hush\ndb: host=h password='hu\\'sh' user=u\n"
-		"dsn: postgres://u:hush@h/db?password=hush&x=y\n";
+		"dsn: postgres://u:hush@h/db?password=hush&x=y\n'n password=1': 2\n'n "
+		"password=2': 2\n";
 	static const struct {
 		bool origins;
 		const char *url, *proxy, *token;
@@ -329,7 +330,9 @@ static void test_dump_node(void **state)
 					     "key: <secret>\n"
 					     "db: \"host=h password=<secret> user=u\"\n"
 					     "dsn: \"postgres://u:<secret>@h/"
-					     "db?password=<secret>&x=y\"\n",
+					     "db?password=<secret>&x=y\"\n"
+					     "\"n password=1\": <secret>\n"
+					     "\"n password=2\": <secret>\n",
 			cases[i].url, cases[i].proxy, cases[i].token);
 		assert_string_equal(ops_strbuf_text(&out), wanted);
 		assert_int_equal(
